@@ -1,0 +1,208 @@
+"""A head model as data: arrays with FLAME's structure, read from one safetensors file (docs/architecture.md).
+
+Shape suffixes: V vertices, F triangles, T texture vertices, S shape and E expression directions, L landmarks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from deca.assets import asset
+from deca.errors import AssetError
+
+JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
+_REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
+_FORMAT, _VERSION = "deca-head", "1"
+
+
+class Part(IntEnum):
+    """What a vertex belongs to (`HeadModel.parts_V`)."""
+
+    SKIN = 0
+    EYE_L = 1
+    EYE_R = 2
+    TEETH_UPPER = 3
+    TEETH_LOWER = 4
+    TONGUE = 5
+    INNER_MOUTH = 6
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """Points fixed to the surface: a triangle index and barycentric weights each.
+
+    Attributes:
+        faces: (...,) int64, indices into `HeadModel.faces_F3`.
+        bary: (..., 3) float32, rows sum to 1.
+    """
+
+    faces: NDArray[np.int64]
+    bary: NDArray[np.float32]
+
+    def positions(self, verts_V3: NDArray, faces_F3: NDArray) -> NDArray:
+        """Positions (..., 3) of the points on the given vertices."""
+        return (verts_V3[faces_F3[self.faces]] * self.bary[..., None]).sum(-2)
+
+
+@dataclass(frozen=True)
+class HeadModel:
+    """Arrays of a head model. Metres, y up, z forward, x to the subject's left; sizes come from the file.
+
+    Attributes:
+        name: Name of the model; coefficients belong to it and to no other.
+        hash: First 16 hex digits of the file's SHA-256.
+        template_V3: Mean neutral head.
+        faces_F3: Triangles, counter-clockwise from outside, int64.
+        shape_dirs_V3S: Displacement per unit of each shape coefficient.
+        expression_dirs_V3E: Displacement per unit of each expression coefficient.
+        pose_dirs_V3P: Displacement per unit of each entry of (R_j - I), joints 1..4, row-major (P = 36).
+        joint_regressor_JV: Joint positions as weighted sums of the shaped, unposed vertices.
+        parents: Parent of each joint, -1 for the root.
+        skin_weights_VJ: Linear blend skinning weights, rows sum to 1.
+        uv_T2, uv_faces_F3: Texture coordinates (v up) and their triangles.
+        mirror_V: Index of the mirrored vertex, or None.
+        parts_V: `Part` of each vertex (all skin when the file does not say).
+        masks: UV masks by name, (512, 512) uint8, top row first.
+        landmarks_68, landmarks_478: iBUG and MediaPipe landmarks, or None.
+        contour: Dynamic jaw contour (79 yaws, 17), or None.
+        arkit_names, arkit_map_K52: ARKit weight -> 51 expression coefficients, then the axis-angle of
+            jaw, left eye and right eye; or None.
+        licence: Licence of the file as its header states it.
+    """
+
+    name: str
+    hash: str
+    template_V3: NDArray[np.float32]
+    faces_F3: NDArray[np.int64]
+    shape_dirs_V3S: NDArray[np.float32]
+    expression_dirs_V3E: NDArray[np.float32]
+    pose_dirs_V3P: NDArray[np.float32]
+    joint_regressor_JV: NDArray[np.float32]
+    parents: tuple[int, ...]
+    skin_weights_VJ: NDArray[np.float32]
+    uv_T2: NDArray[np.float32]
+    uv_faces_F3: NDArray[np.int64]
+    parts_V: NDArray[np.uint8]
+    mirror_V: NDArray[np.int64] | None = None
+    masks: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    landmarks_68: SurfacePoints | None = None
+    landmarks_478: SurfacePoints | None = None
+    contour: SurfacePoints | None = None
+    arkit_names: tuple[str, ...] = ()
+    arkit_map_K52: NDArray[np.float32] | None = None
+    licence: str = ""
+
+    @property
+    def num_verts(self) -> int:
+        return len(self.template_V3)
+
+    @classmethod
+    def load(cls, path: str | Path) -> HeadModel:
+        """Reads a head model file.
+
+        Raises:
+            AssetError: The file is missing, damaged, or not a head model of this version.
+        """
+        path = Path(path)
+        hint = "Build or convert the head model again, or reinstall the add-on."
+        try:
+            with safe_open(str(path), framework="numpy") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except FileNotFoundError as error:
+            raise AssetError(f"The head model {path} does not exist.", hint) from error
+        except (SafetensorError, OSError) as error:
+            raise AssetError(f"The head model {path} could not be read ({error}).", hint) from error
+        if (metadata.get("format"), metadata.get("version")) != (_FORMAT, _VERSION):
+            raise AssetError(f"{path} is not a head model file of format {_FORMAT} {_VERSION}.", hint)
+        missing = [key for key in _REQUIRED if key not in tensors]
+        if missing:
+            raise AssetError(f"The head model {path} lacks {', '.join(missing)}.", hint)
+        file_hash = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        try:
+            return _from_tensors(tensors, metadata, file_hash)
+        except (KeyError, ValueError, IndexError) as error:
+            raise AssetError(f"The head model {path} has arrays that do not fit together ({error}).", hint) from error
+
+
+def mirror_directions(dirs_V3K: NDArray, mirror_V: NDArray) -> NDArray:
+    """Displacement directions (V, 3, K) reflected in the plane x = 0."""
+    return dirs_V3K[mirror_V] * np.array([-1, 1, 1], dirs_V3K.dtype)[:, None]
+
+
+def expand_half(half_H3K: NDArray, parity_K: NDArray, mirror_V: NDArray) -> NDArray[np.float32]:
+    """Directions at all vertices from those at the vertices with v <= mirror[v] (docs/architecture.md)."""
+    full_V3K = np.zeros((len(mirror_V), 3, half_H3K.shape[2]), np.float32)
+    first = np.flatnonzero(np.arange(len(mirror_V)) <= mirror_V)
+    full_V3K[first] = half_H3K
+    reflected = half_H3K.astype(np.float32) * np.array([-1, 1, 1], np.float32)[:, None] * parity_K.astype(np.float32)
+    off_plane = mirror_V[first] != first
+    full_V3K[mirror_V[first[off_plane]]] = reflected[off_plane]
+    return full_V3K
+
+
+def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], file_hash: str) -> HeadModel:
+    verts = len(tensors["v_template"])
+    num_shape = int(metadata.get("num_shape", 300))
+    mirror = tensors["mirror"].astype(np.int64) if "mirror" in tensors else None
+    if "shapedirs" in tensors:
+        dirs_V3K = tensors["shapedirs"].astype(np.float32)
+    else:
+        if mirror is None:
+            raise ValueError("shapedirs_half needs mirror")
+        dirs_V3K = expand_half(tensors["shapedirs_half"], tensors["parity"], mirror)
+    for key in ("weights", "posedirs"):
+        if len(tensors[key]) != verts:
+            raise ValueError(f"{key} has {len(tensors[key])} rows for {verts} vertices")
+    if int(tensors["f"].max()) >= verts or int(tensors["ft"].max()) >= len(tensors["vt"]):
+        raise ValueError("triangle indices out of range")
+    return HeadModel(
+        name=metadata.get("name", "unnamed"),
+        hash=file_hash,
+        template_V3=tensors["v_template"].astype(np.float32),
+        faces_F3=tensors["f"].astype(np.int64),
+        shape_dirs_V3S=np.ascontiguousarray(dirs_V3K[:, :, :num_shape]),
+        expression_dirs_V3E=np.ascontiguousarray(dirs_V3K[:, :, num_shape:]),
+        pose_dirs_V3P=tensors["posedirs"].astype(np.float32),
+        joint_regressor_JV=tensors["J_regressor"].astype(np.float32),
+        parents=tuple(int(p) for p in tensors["kintree_table"][0]),
+        skin_weights_VJ=tensors["weights"].astype(np.float32),
+        uv_T2=tensors["vt"].astype(np.float32),
+        uv_faces_F3=tensors["ft"].astype(np.int64),
+        parts_V=tensors["part"] if "part" in tensors else np.zeros(verts, np.uint8),
+        mirror_V=mirror,
+        masks={key[5:]: tensors[key] for key in tensors if key.startswith("mask_")},
+        landmarks_68=_points(tensors, "lmk68"),
+        landmarks_478=_points(tensors, "mp"),
+        contour=_points(tensors, "contour"),
+        arkit_names=tuple(json.loads(metadata.get("arkit_names", "[]"))),
+        arkit_map_K52=tensors.get("arkit_map"),
+        licence=metadata.get("licence", ""),
+    )
+
+
+def _points(tensors: dict[str, NDArray], prefix: str) -> SurfacePoints | None:
+    if f"{prefix}_face" not in tensors:
+        return None
+    return SurfacePoints(tensors[f"{prefix}_face"].astype(np.int64), tensors[f"{prefix}_bary"].astype(np.float32))
+
+
+@lru_cache(maxsize=4)
+def load_head(name: str = "openhead") -> HeadModel:
+    """Loads a head model by name (`openhead`, the embedded default) or by the path of its file; cached.
+
+    Raises:
+        AssetError: There is no such head model, or its file is damaged.
+    """
+    if name == "openhead":
+        return HeadModel.load(asset("openhead/openhead.safetensors"))
+    return HeadModel.load(name)

@@ -1,0 +1,1 @@
+"""Networks of DECA (E_c, E_d, F_d): in preparation."""

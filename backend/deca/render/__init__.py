@@ -1,0 +1,1 @@
+"""Cameras, rasterisation and texture space."""

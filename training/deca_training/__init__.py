@@ -1,0 +1,1 @@
+"""The two-stage DECA trainer (in preparation)."""
