@@ -1,0 +1,38 @@
+# make setup   a virtual environment in .venv with everything that the demo and the tests need (Python 3.11)
+# make demo    the bundled portrait -> out/demo/astronaut.blend, preview.png, report.json
+# make test    lint, types and all tests; the Blender tests also run on bpy 5.2 where Python 3.13 is found
+
+PYTHON ?= python3.11
+PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python) $(shell command -v python3.13))
+VENV := .venv
+VENV_52 := .venv-bpy52
+
+.PHONY: setup demo test lint clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --upgrade pip
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[test,lint,blender,demo]'
+	touch $@
+
+# The second Blender of the test matrix; bpy 5.2 exists for Python 3.13 only, so it is skipped where that is missing.
+$(VENV_52)/.ready:
+	@if [ -n "$(PYTHON313)" ]; then \
+	  "$(PYTHON313)" -m venv $(VENV_52) && $(VENV_52)/bin/pip install --quiet 'bpy==5.2.*' safetensors && touch $@; \
+	else echo "Python 3.13 not found: the Blender 5.2 tests will be skipped"; fi
+
+demo: setup
+	$(VENV)/bin/python tools/demo.py --out out/demo
+
+lint: setup
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/pyright
+
+test: lint $(VENV_52)/.ready
+	$(VENV)/bin/python -m pytest
+
+clean:
+	rm -rf out build dist

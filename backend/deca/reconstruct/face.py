@@ -1,0 +1,85 @@
+"""The result of a reconstruction: everything known about one face on one photo.
+
+Shape suffixes: S shape and E expression coefficients, V vertices, L landmarks, N texture size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deca.head import HeadModel
+from deca.head.layer import HeadLayer
+from deca.render.camera import photo_transform
+
+
+@dataclass(frozen=True)
+class Face:
+    """Codes of one face, and how it lies on its photo.
+
+    Attributes:
+        photo: The photo's path.
+        index: Which face of the photo, 0 is the most prominent.
+        head: Head model the codes belong to; they mean nothing for another.
+        shape_S: Shape coefficients.
+        expression_E: Expression coefficients.
+        pose_53: Axis-angle of root, neck, jaw, left eye, right eye, radians.
+        camera_3: DECA's `[s, tx, ty]` on the 224 crop.
+        crop_33: Upright photo pixels -> crop pixels.
+        image_size: (width, height) of the upright photo.
+        box: (left, top, right, bottom) of the face, photo pixels.
+        landmarks_L2: The 478 detected landmarks, photo pixels.
+        landmark_error: Mean interior landmark distance as a fraction of the outer-eye distance.
+        texture_NN3: Unwrapped photo, uint8 sRGB, top row first; None when not asked for.
+    """
+
+    photo: Path
+    index: int
+    head: HeadModel
+    shape_S: NDArray[np.float32]
+    expression_E: NDArray[np.float32]
+    pose_53: NDArray[np.float32]
+    camera_3: NDArray[np.float32]
+    crop_33: NDArray[np.float64]
+    image_size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    landmarks_L2: NDArray[np.float32]
+    landmark_error: float
+    texture_NN3: NDArray[np.uint8] | None = None
+
+    def vertices(self) -> NDArray[np.float32]:
+        """Posed vertices (V, 3) in metres, head space."""
+        layer = HeadLayer(self.head, len(self.shape_S), len(self.expression_E))
+        codes = (self.shape_S, self.expression_E, self.pose_53)
+        with torch.inference_mode():
+            return layer(*(torch.from_numpy(np.ascontiguousarray(code))[None] for code in codes))[0].numpy()
+
+    def to_photo(self) -> NDArray[np.float64]:
+        """The 2x4 matrix from head space to upright photo pixels."""
+        return photo_transform(self.camera_3, self.crop_33)
+
+    def to_json(self) -> dict[str, Any]:
+        """Codes, camera, crop and quality as plain values, without landmarks and texture."""
+        return {
+            "photo": str(self.photo),
+            "face": self.index,
+            "head": self.head.name,
+            "head_hash": self.head.hash,
+            "shape": _floats(self.shape_S),
+            "expression": _floats(self.expression_E),
+            "pose_axis_angle": _floats(self.pose_53),
+            "camera": _floats(self.camera_3),
+            "crop": _floats(self.crop_33),
+            "image_size": list(self.image_size),
+            "box": _floats(np.asarray(self.box)),
+            "landmark_error": round(float(self.landmark_error), 6),
+        }
+
+
+def _floats(array: NDArray) -> list:
+    return np.round(np.asarray(array, np.float64), 7).tolist()

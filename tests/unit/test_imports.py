@@ -1,0 +1,126 @@
+"""The import rules of docs/architecture.md, checked on the syntax trees of all files."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# room (folder) -> prefixes it must never import
+FORBIDDEN = {
+    "deca_blender": ("torch", "torchvision", "deca", "deca_training", "cv2", "scipy"),
+    "deca_blender/protocol": (
+        "bpy",
+        "bmesh",
+        "mathutils",
+        "deca_blender.core",
+        "deca_blender.client",
+        "deca_blender.scene",
+    ),
+    "deca_blender/core": (
+        "bpy",
+        "bmesh",
+        "mathutils",
+        "deca_blender.scene",
+        "deca_blender.operators",
+        "deca_blender.ui",
+    ),
+    "deca_blender/client": (
+        "bpy",
+        "bmesh",
+        "mathutils",
+        "deca_blender.scene",
+        "deca_blender.operators",
+        "deca_blender.ui",
+    ),
+    "deca_blender/scene": ("deca_blender.operators", "deca_blender.ui"),
+    "backend/deca": (
+        "bpy",
+        "bmesh",
+        "mathutils",
+        "deca_training",
+        "deca_blender.core",
+        "deca_blender.scene",
+        "deca_blender.operators",
+        "deca_blender.ui",
+    ),
+    "training": ("bpy", "bmesh", "mathutils"),
+}
+
+
+def imported_modules(path: Path, top: Path) -> Iterator[str]:
+    """Absolute names of all modules that a file imports; `top` is the folder that holds its top-level package."""
+    package = path.relative_to(top).with_suffix("").parts
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):  # what only the type checker sees may name the host
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                base = ".".join(package[: len(package) - node.level])
+                module = f"{base}.{node.module}" if node.module else base
+            else:
+                module = node.module or ""
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def starts_with(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(prefix + ".")
+
+
+@pytest.mark.parametrize("room", FORBIDDEN)
+def test_room_keeps_the_import_rules(room: str) -> None:
+    files = sorted((ROOT / room).rglob("*.py"))
+    assert files, f"{room} holds no code"
+    top = ROOT / "backend" if room.startswith("backend") else ROOT
+    broken = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files
+        for module in imported_modules(path, top)
+        for prefix in FORBIDDEN[room]
+        if starts_with(module, prefix)
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_add_on_imports_itself_relatively() -> None:
+    """An extension is loaded as `bl_ext.<repository>.deca_blender`: absolute imports of itself would fail there."""
+    broken = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "deca_blender").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.ImportFrom) and node.level == 0 and starts_with(node.module or "", "deca_blender"))
+        or (isinstance(node, ast.Import) and any(starts_with(alias.name, "deca_blender") for alias in node.names))
+    ]
+    assert not broken, "\n".join(broken)
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [("import deca_blender", ("bpy", "torch")), ("import deca, deca.cli", ("bpy", "torch"))],
+)
+def test_import_is_light(statement: str, absent: tuple[str, ...]) -> None:
+    code = f"import sys; sys.path[:0] = {[str(ROOT), str(ROOT / 'backend')]}; {statement}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(absent) & set(loaded)
+
+
+def test_the_check_sees_what_it_must(tmp_path: Path) -> None:
+    """The check itself fails on forbidden imports, plain, aliased, relative and inside functions."""
+    package = tmp_path / "deca_blender" / "core"
+    package.mkdir(parents=True)
+    bad = package / "bad.py"
+    bad.write_text("import torch.nn as nn\ndef f():\n    from ..scene import rig\n")
+    modules = list(imported_modules(bad, tmp_path))
+    assert "torch.nn" in modules
+    assert "deca_blender.scene" in modules and "deca_blender.scene.rig" in modules
