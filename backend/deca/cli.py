@@ -1,0 +1,145 @@
+"""The `deca` command: photos to codes and meshes, photos to .blend files, and the backend process.
+
+Heavy modules are imported by the commands that need them, so that `deca --help` and `deca import` start at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from deca.errors import DecaError, OutputError, PhotoError
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0 all done, 1 something failed, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["serve"]:  # its options belong to the service
+        from deca.service import serve
+
+        return serve(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except DecaError as error:
+        print(f"deca: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("deca: stopped.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="deca", description="One photo to a rigged 3D head.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    photos = argparse.ArgumentParser(add_help=False)
+    photos.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of them")
+    photos.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    photos.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+
+    reconstruct = commands.add_parser("reconstruct", parents=[photos], help="photos to codes, overlay and OBJ")
+    reconstruct.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    reconstruct.add_argument("--device", default="cpu", help="torch device of the networks")
+    reconstruct.set_defaults(run=_reconstruct)
+
+    blend = commands.add_parser("import", parents=[photos], help="photos to .blend files with a rigged head")
+    blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
+    blend.set_defaults(run=_import)
+
+    commands.add_parser("serve", help="run as the backend process of the add-on, on stdin and stdout", add_help=False)
+    return parser
+
+
+def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
+    """The photos that files and folders stand for; a folder's in the order of their names, not its sub-folders'.
+
+    Raises:
+        PhotoError: A folder holds no photo.
+    """
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in PHOTO_SUFFIXES)
+        if not inside:
+            raise PhotoError(f"The folder {path} holds no photo.", f"Photos end in {', '.join(PHOTO_SUFFIXES)}.")
+        yield from inside
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    from deca.head import load_head
+    from deca.reconstruct.export import write_faces
+    from deca.reconstruct.pipeline import reconstruct
+    from deca.vision.photo import read_photo
+
+    head = load_head(options.head)
+    photos, failed = _listed(options.photos)
+    folders = unique_names(photos)
+    for path, name in zip(photos, folders, strict=True):
+        started = time.perf_counter()
+        line: dict[str, object] = {"photo": str(path)}
+        try:
+            photo = read_photo(path)
+            faces = reconstruct(photo, head=head, texture_size=options.texture_size, device=options.device)
+            write_faces(options.out / name, photo.pixels, faces)
+            line |= {"ok": True, "out": str(options.out / name), "faces": len(faces)}
+            line["landmark_error"] = [round(face.landmark_error, 5) for face in faces]
+        except DecaError as error:
+            failed += 1
+            line |= {"ok": False, "error": str(error)}
+        line["seconds"] = round(time.perf_counter() - started, 2)
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+    print(json.dumps({"summary": {"photos": len(photos), "failed": failed}}), flush=True)
+    return 1 if failed else 0
+
+
+def _listed(paths: Iterable[Path]) -> tuple[list[Path], int]:
+    """All photos, and how many of the given paths could not be listed (each reported on a line of its own)."""
+    photos: list[Path] = []
+    failed = 0
+    for path in paths:
+        try:
+            photos += find_photos([path])
+        except PhotoError as error:
+            failed += 1
+            print(json.dumps({"photo": str(path), "ok": False, "error": str(error)}, ensure_ascii=False), flush=True)
+    return photos, failed
+
+
+def unique_names(photos: Sequence[Path]) -> list[str]:
+    """A folder name for each photo: its stem, with `_2`, `_3`, ... where photos share one."""
+    names: list[str] = []
+    for photo in photos:
+        name, number = photo.stem, 2
+        while name.casefold() in (taken.casefold() for taken in names):
+            name, number = f"{photo.stem}_{number}", number + 1
+        names.append(name)
+    return names
+
+
+def _import(options: argparse.Namespace) -> int:
+    from deca.blender import run_import
+
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {options.out} cannot be made ({error.strerror}).", "Choose another folder with --out."
+        ) from error
+    if not os.access(options.out, os.W_OK):
+        raise OutputError(f"The output folder {options.out} is read-only.", "Choose another folder with --out.")
+    return run_import(options.photos, options.out, texture_size=options.texture_size, blender=options.blender)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

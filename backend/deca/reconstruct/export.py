@@ -1,0 +1,101 @@
+"""Writes a reconstructed face to disk: codes as JSON, the textured mesh as OBJ, an overlay picture.
+
+Every file is written under a temporary name beside its place and then renamed: no half-written file is ever seen.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deca.errors import OutputError
+from deca.reconstruct.face import Face
+from deca.render.preview import draw_head
+
+_OVERLAY_SIZE = 1600
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file in one piece, making its folder.
+
+    Raises:
+        OutputError: The folder or the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
+        raise OutputError(
+            f"{path} could not be written ({error.strerror or error}).",
+            "Choose another output folder, or make room and permissions there.",
+        ) from error
+
+
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """A picture (H, W, 3) as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
+
+
+def overlay(photo: NDArray[np.uint8], faces: list[Face]) -> NDArray[np.uint8]:
+    """The photo, and beside it the photo with the fitted heads drawn over it and the landmarks as dots."""
+    scale = min(1.0, _OVERLAY_SIZE / max(photo.shape[:2]))
+    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
+    small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
+    drawn = small
+    for face in faces:
+        drawn = draw_head(drawn, face.head, face.vertices(), face.to_photo() * scale, opacity=0.75)
+    for face in faces:
+        for x, y in np.round(face.landmarks_L2 * scale - 0.5).astype(int):
+            if 0 <= x < size[0] and 0 <= y < size[1]:
+                drawn[y, x] = (90, 220, 120)
+    return np.concatenate((small, drawn), axis=1)
+
+
+def obj_text(face: Face, texture_name: str) -> tuple[str, str]:
+    """The posed head as OBJ and its material library: metres, y up, z forward, one texture coordinate per corner."""
+    head = face.head
+    material = f"{Path(texture_name).stem}.mtl"
+    lines = [f"# {head.name}, {head.num_verts} vertices", f"mtllib {material}", "o head"]
+    lines += [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in face.vertices()]
+    lines += [f"vt {u:.6f} {v:.6f}" for u, v in head.uv_T2]
+    lines += ["usemtl head", "s 1"]
+    corners = np.stack((head.faces_F3 + 1, head.uv_faces_F3 + 1), -1).tolist()
+    lines += ["f " + " ".join(f"{vertex}/{uv}" for vertex, uv in triangle) for triangle in corners]
+    return "\n".join(lines) + "\n", f"newmtl head\nKd 1 1 1\nmap_Kd {texture_name}\n"
+
+
+def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face]) -> list[Path]:
+    """Writes `face_<k>.json`, `head.obj` with its texture, and `overlay.png` into `folder`.
+
+    The first face's mesh is `head.obj`, a further one's `head_<k>.obj`.
+
+    Raises:
+        OutputError: Something could not be written.
+    """
+    written: list[Path] = []
+
+    def put(name: str, data: bytes) -> None:
+        write_file(folder / name, data)
+        written.append(folder / name)
+
+    for face in faces:
+        stem = "head" if face.index == 0 else f"head_{face.index}"
+        put(f"face_{face.index}.json", json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode())
+        obj, material = obj_text(face, f"{stem}.png")
+        put(f"{stem}.obj", obj.encode())
+        if face.texture_NN3 is not None:
+            put(f"{stem}.mtl", material.encode())
+            put(f"{stem}.png", png_bytes(face.texture_NN3))
+    put("overlay.png", png_bytes(overlay(photo, faces)))
+    return written
