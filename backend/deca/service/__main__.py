@@ -1,0 +1,6 @@
+"""`python -m deca.service`"""
+
+from deca.service.main import serve
+
+if __name__ == "__main__":
+    raise SystemExit(serve())

@@ -1,0 +1,339 @@
+"""Every message between the add-on and the backend, as typed frozen dataclasses. Everything a request needs is in it.
+
+A request (`Request[Reply]`) is answered by exactly one reply of its type or by one `Error`, after any number of
+`Progress` messages; all carry the request's id. `Cancel` carries the id of the request to give up.
+
+The first request is `Hello`. Its fields and those of `Error` never change, so that any two versions can tell each
+other that they do not fit; everything else may change with PROTOCOL_VERSION.
+
+Conventions (pixels, camera, pose, UV) are those of docs/architecture.md. Suffix letters: V vertices, F triangles,
+T texture vertices, S shape and E expression coefficients, J joints, K ARKit names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROTOCOL_VERSION = 1
+
+
+class MessageError(ValueError):
+    """A frame is sound, but what it carries is not a message of this protocol. The stream may go on."""
+
+
+class Array:
+    """Dtype and shape that a message field must have; letters stand for sizes that agree within one message."""
+
+    def __init__(self, dtype: str, *shape: int | str) -> None:
+        self.dtype, self.shape = dtype, shape
+
+    def fits(self, array: object, sizes: dict[str, int]) -> bool:
+        """Whether `array` is as declared; letters seen for the first time are entered into `sizes`."""
+        return (
+            isinstance(array, np.ndarray)
+            and array.dtype.name == self.dtype
+            and array.ndim == len(self.shape)
+            and all(
+                size == (want if isinstance(want, int) else sizes.setdefault(want, size))
+                for want, size in zip(self.shape, array.shape, strict=True)
+            )
+        )
+
+
+class Message:
+    """Base of all messages: arrays are checked against their declared dtype and shape when a message is made.
+
+    Raises:
+        MessageError: An array is not as declared.
+    """
+
+    def __post_init__(self) -> None:
+        sizes: dict[str, int] = {}
+        for name, (spec, is_optional) in _array_fields(type(self)).items():
+            array: Any = getattr(self, name)
+            if not (spec.fits(array, sizes) or (array is None and is_optional)):
+                got = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+                want = f"{spec.dtype} ({', '.join(map(str, spec.shape))})"
+                known = {key: size for key, size in sizes.items() if key in spec.shape}
+                raise MessageError(f"{type(self).__name__}.{name} is {got}, not {want} {known or ''}".rstrip() + ".")
+
+
+@cache
+def _array_fields(cls: type) -> dict[str, tuple[Array, bool]]:
+    """The fields that declare an `Array`, each with whether it may be None."""
+    found: dict[str, tuple[Array, bool]] = {}
+    hints = get_type_hints(cls, include_extras=True)
+    for f in fields(cls):  # pyright: ignore[reportArgumentType]
+        for hint in (hints[f.name], *get_args(hints[f.name])):
+            if get_origin(hint) is Annotated:
+                found[f.name] = hint.__metadata__[0], hint is not hints[f.name]
+    return found
+
+
+Reply = TypeVar("Reply", bound=Message)
+
+
+class Request(Message, Generic[Reply]):
+    """Base of all requests; the parameter is the type of the reply."""
+
+    @classmethod
+    def reply_type(cls) -> type[Reply]:
+        return get_args(cls.__orig_bases__[0])[0]  # type: ignore[attr-defined]
+
+
+# ---- about any request -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress(Message):
+    """How far a request is: `fraction` in [0, 1] and a few words for the status bar."""
+
+    fraction: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Error(Message):
+    """A request failed, or (id 0) the stream did.
+
+    Attributes:
+        kind: Name of the exception; `Cancelled` when the request was given up as asked.
+        message: What happened and why.
+        hint: What the user can do about it.
+    """
+
+    kind: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Cancel(Message):
+    """Give up the request whose id the frame carries."""
+
+
+# ---- the session -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HelloReply(Message):
+    """What answers.
+
+    Attributes:
+        protocol_version: The backend's PROTOCOL_VERSION.
+        backend_version: Version of `deca`.
+        python: Version of the backend's interpreter.
+        torch: Version of the installed torch, "" without one.
+        device: The device asked for (`auto`, `cpu`, `cuda`); `PingReply` tells what `auto` became.
+        models: Names of the head models that can be asked for.
+        log_path: The backend's log file, "" without one.
+        pid: Process id of the backend, on its own machine.
+    """
+
+    protocol_version: int
+    backend_version: str
+    python: str
+    torch: str
+    device: str
+    models: tuple[str, ...]
+    log_path: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Hello(Request[HelloReply]):
+    """The handshake. `client` names who calls, for the log."""
+
+    protocol_version: int
+    client: str
+
+
+@dataclass(frozen=True)
+class PingReply(Message):
+    """The backend lives.
+
+    Attributes:
+        device: The device in use; `auto` until the first request that needs one.
+        is_busy: Whether a request is being worked on.
+    """
+
+    device: str
+    is_busy: bool
+
+
+@dataclass(frozen=True)
+class Ping(Request[PingReply]):
+    """Answered at once, also while another request is being worked on."""
+
+
+@dataclass(frozen=True, eq=False)
+class EchoReply(Message):
+    """The arrays of the `Echo`."""
+
+    arrays: dict[str, NDArray]
+
+
+@dataclass(frozen=True, eq=False)
+class Echo(Request[EchoReply]):
+    """Sends arrays there and back: a check of the line and of its speed."""
+
+    arrays: dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class ShutdownReply(Message):
+    """The backend ends after this."""
+
+
+@dataclass(frozen=True)
+class Shutdown(Request[ShutdownReply]):
+    """Ends the backend. Requests not finished by then are cancelled."""
+
+
+# ---- heads -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class HeadReply(Message):
+    """What a rig needs of a head model; arrays as in docs/architecture.md, "A head model file".
+
+    Attributes:
+        name: Name of the model; coefficients belong to it and to no other.
+        hash: Hash of its file.
+        licence: Its licence.
+        num_shape: Shape coefficients of the whole model; `shape_dirs` may hold fewer.
+        num_expression: Expression coefficients of the whole model; `expression_dirs` may hold fewer.
+        verts: Mean neutral head, metres.
+        faces: Triangles, counter-clockwise from outside.
+        uv: Texture coordinates, v up.
+        uv_faces: Triangles of `uv`, in the order of `faces`.
+        shape_dirs: Displacement per unit of each shape coefficient.
+        expression_dirs: Displacement per unit of each expression coefficient.
+        pose_dirs: Displacement per unit of each entry of (R_j - I), joints 1..4, row-major.
+        joint_regressor: Joint positions from the shaped, unposed vertices.
+        parents: Parent of each joint, -1 for the root.
+        skin_weights: Linear blend skinning weights.
+        part: 0 skin, 1 left eye, 2 right eye, 3 upper teeth, 4 lower teeth, 5 tongue, 6 inner mouth.
+        mirror: Index of the mirrored vertex, or None.
+        arkit_names: The 52 ARKit names, or none.
+        arkit_map: ARKit weight -> 51 expression coefficients, jaw, left eye, right eye axis-angle; or None.
+    """
+
+    name: str
+    hash: str
+    licence: str
+    num_shape: int
+    num_expression: int
+    verts: Annotated[NDArray[np.float32], Array("float32", "V", 3)]
+    faces: Annotated[NDArray[np.int32], Array("int32", "F", 3)]
+    uv: Annotated[NDArray[np.float32], Array("float32", "T", 2)]
+    uv_faces: Annotated[NDArray[np.int32], Array("int32", "F", 3)]
+    shape_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, "S")]
+    expression_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, "E")]
+    pose_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, 36)]
+    joint_regressor: Annotated[NDArray[np.float32], Array("float32", 5, "V")]
+    parents: tuple[int, ...]
+    skin_weights: Annotated[NDArray[np.float32], Array("float32", "V", 5)]
+    part: Annotated[NDArray[np.uint8], Array("uint8", "V")]
+    mirror: Annotated[NDArray[np.int32], Array("int32", "V")] | None
+    arkit_names: tuple[str, ...]
+    arkit_map: Annotated[NDArray[np.float32], Array("float32", 60, "K")] | None
+
+
+@dataclass(frozen=True)
+class DescribeHead(Request[HeadReply]):
+    """Asks for the arrays of a head model.
+
+    Attributes:
+        head: Name of a head model, or the path of its file.
+        num_shape: At most so many of the shape directions.
+        num_expression: At most so many of the expression directions.
+    """
+
+    head: str = "openhead"
+    num_shape: int = 100
+    num_expression: int = 51
+
+
+# ---- photos ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class FaceReply(Message):
+    """One face of a photo: all that a rig of this person needs beside its `HeadReply`.
+
+    Attributes:
+        name: Name for the head, from the photo's file name and the number of the face.
+        photo: Path of the photo, as asked.
+        head: Name of the head model that the coefficients belong to.
+        head_hash: Hash of its file.
+        backend_version: Version of `deca` that made this.
+        shape: Shape coefficients.
+        expression: Expression coefficients.
+        pose: Axis-angle of root, neck, jaw, left eye, right eye, radians.
+        camera: [s, tx, ty], scaled orthographic on the 224 x 224 crop.
+        crop: Photo pixels -> crop pixels, homogeneous.
+        image_size: (width, height) of the upright photo, pixels.
+        box: Face box in photo pixels: left, top, right, bottom.
+        landmarks: The 478 landmarks found, photo pixels.
+        landmark_error: Mean distance of the model's landmarks to those found, as a fraction of the outer-eye distance.
+        texture: sRGB, top row first, or None when not asked for.
+    """
+
+    name: str
+    photo: str
+    head: str
+    head_hash: str
+    backend_version: str
+    shape: Annotated[NDArray[np.float32], Array("float32", "S")]
+    expression: Annotated[NDArray[np.float32], Array("float32", "E")]
+    pose: Annotated[NDArray[np.float32], Array("float32", 5, 3)]
+    camera: Annotated[NDArray[np.float32], Array("float32", 3)]
+    crop: Annotated[NDArray[np.float64], Array("float64", 3, 3)]
+    image_size: tuple[int, int]
+    box: tuple[float, float, float, float]
+    landmarks: Annotated[NDArray[np.float32], Array("float32", 478, 2)]
+    landmark_error: float
+    texture: Annotated[NDArray[np.uint8], Array("uint8", "N", "N", 3)] | None
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructReply(Message):
+    """The faces of a photo, the most prominent first; never none (that is an error, `NoFaceError`)."""
+
+    faces: tuple[FaceReply, ...]
+
+
+@dataclass(frozen=True)
+class ReconstructPhoto(Request[ReconstructReply]):
+    """Asks for the faces of a photo.
+
+    Attributes:
+        path: Photo file on the backend's machine.
+        head: Name of a head model, or the path of its file.
+        texture_size: Rows and columns of each texture; 0 for none.
+        max_faces: At most so many faces, the most prominent first.
+        face: Only this one of them, counted from 0; None for all.
+    """
+
+    path: str
+    head: str = "openhead"
+    texture_size: int = 1024
+    max_faces: int = 16
+    face: int | None = None
+
+
+MESSAGES: dict[str, type[Message]] = {
+    cls.__name__: cls
+    for cls in (
+        *(Progress, Error, Cancel),
+        *(Hello, HelloReply, Ping, PingReply, Echo, EchoReply, Shutdown, ShutdownReply),
+        *(DescribeHead, HeadReply, ReconstructPhoto, ReconstructReply),
+    )
+}
+"""Messages that may stand alone in a frame, by the name that the frame's `method` gives."""
