@@ -1,0 +1,93 @@
+"""What `deca reconstruct` writes, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deca.errors import OutputError
+from deca.head import load_head
+from deca.reconstruct.export import overlay, write_faces, write_file
+from deca.reconstruct.face import Face
+from deca.reconstruct.pipeline import camera_on_crop
+
+PHOTO = np.full((300, 400, 3), 90, np.uint8)
+
+
+@pytest.fixture
+def face() -> Face:
+    rng = np.random.default_rng(0)
+    crop = np.array([[0.9, 0, -70.0], [0, 0.9, -30.0], [0, 0, 1]])
+    pose = np.zeros((5, 3), np.float32)
+    pose[0, 1], pose[2, 0] = 0.2, 0.15
+    return Face(
+        photo=Path("Björk portrait.jpg"),
+        index=0,
+        head=load_head(),
+        shape_S=rng.normal(size=100).astype(np.float32),
+        expression_E=rng.normal(size=50).astype(np.float32),
+        pose_53=pose,
+        camera_3=camera_on_crop(900.0, np.array([190.0, 160.0]), crop),
+        crop_33=crop,
+        image_size=(400, 300),
+        box=(100.0, 60.0, 280.0, 260.0),
+        landmarks_L2=rng.uniform(0, 300, (478, 2)).astype(np.float32),
+        landmark_error=0.0123,
+        texture_NN3=rng.integers(0, 255, (64, 64, 3), dtype=np.uint8),
+    )
+
+
+def test_camera_on_crop_keeps_the_projection(face: Face) -> None:
+    points = np.random.default_rng(1).normal(scale=0.1, size=(30, 3))
+    on_photo = points @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
+    assert np.allclose(on_photo, 900.0 * points[:, :2] * (1, -1) + (190.0, 160.0), atol=1e-3)
+
+
+def test_files(face: Face, tmp_path: Path) -> None:
+    folder = tmp_path / "with space é"
+    written = write_faces(folder, PHOTO, [face])
+    assert {path.name for path in written} == {"face_0.json", "head.obj", "head.mtl", "head.png", "overlay.png"}
+    assert {path.name for path in folder.iterdir()} == {path.name for path in written}
+    codes = json.loads((folder / "face_0.json").read_text(encoding="utf-8"))
+    assert np.allclose(codes["shape"], face.shape_S, atol=1e-6)
+    assert np.allclose(codes["pose_axis_angle"], face.pose_53, atol=1e-6)
+    assert codes["head_hash"] == face.head.hash and codes["photo"] == "Björk portrait.jpg"
+    assert np.array_equal(np.asarray(Image.open(folder / "head.png")), face.texture_NN3)
+
+
+def test_obj_holds_the_posed_mesh(face: Face, tmp_path: Path) -> None:
+    write_faces(tmp_path, PHOTO, [face])
+    lines = (tmp_path / "head.obj").read_text().splitlines()
+    verts = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
+    uv = np.array([line.split()[1:] for line in lines if line.startswith("vt ")], float)
+    corners = [[corner.split("/") for corner in line.split()[1:]] for line in lines if line.startswith("f ")]
+    faces = np.array(corners, int) - 1
+    assert np.abs(verts - face.vertices()).max() < 1e-6
+    assert np.array_equal(faces[..., 0], face.head.faces_F3)
+    assert np.abs(uv[faces[..., 1]] - face.head.uv_T2[face.head.uv_faces_F3]).max() < 1e-5
+    assert "mtllib head.mtl" in lines
+
+
+def test_overlay_changes_the_picture_only_at_the_head_and_the_landmarks(face: Face) -> None:
+    picture = overlay(PHOTO, [face])
+    assert picture.shape == (300, 800, 3)
+    assert np.array_equal(picture[:, :400], PHOTO)
+    head = face.vertices() @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
+    centre = np.round(head.mean(0)).astype(int)
+    assert (picture[centre[1], 400 + centre[0]] != 90).any()
+    changed = np.flatnonzero((picture[:, 400:] != 90).any(-1))
+    assert 2000 < len(changed) < 300 * 400
+
+
+def test_unwritable_output_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="could not be written"):
+        write_file(tmp_path / "file" / "x.json", b"")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OutputError):
+        write_file(tmp_path / "taken", b"data")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
