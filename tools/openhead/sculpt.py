@@ -1,0 +1,76 @@
+"""Mends sampled heads: eyeballs of our own, lids that touch them, a mouth bag that stays under the skin."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .source import Source
+from .topology import EYE_RADIUS, HEAD_CENTRE, SKIN, Topology, eyeball
+
+EYE_SETBACK = 0.0008
+"""Metres the eyeball's front pole lies behind the front of MakeHuman's eye (whose cornea bulges)."""
+LID_CLEARANCE = 0.0003
+"""Metres kept between the eyeballs and the skin."""
+
+
+class Sculptor:
+    """Turns morphed source vertices into finished heads."""
+
+    def __init__(self, source: Source, topology: Topology) -> None:
+        self._topology = topology
+        base = source.base
+        self._mesh = np.flatnonzero(topology.origin >= 0)
+        self._proxies = [np.unique(base.quads[base.groups == f"helper-{side}-eye"]) for side in "lr"]
+        self.source_index = np.concatenate([topology.origin[self._mesh], *self._proxies])
+        """Source vertices that :meth:`finish` needs, in its order."""
+        x, y, _ = topology.template[self._mesh].T
+        self.rigid_region = np.flatnonzero((topology.part[self._mesh] == SKIN) & (y > -0.03) & (np.abs(x) < 0.07))
+        """Positions in :attr:`source_index` of the upper face and skull, on which heads are aligned."""
+        self._mean_proxy = _proxy_size(base.verts[self._proxies[0]][None])
+
+    def finish(self, verts_NX3: np.ndarray) -> np.ndarray:
+        """Head space, own eyeballs, mended lids.
+
+        Args:
+            verts_NX3: heads at :attr:`source_index`, source space, metres.
+
+        Returns:
+            (N, V, 3) float32.
+        """
+        topology = self._topology
+        verts_NX3 = verts_NX3 - HEAD_CENTRE.astype(np.float32)
+        out = np.zeros((len(verts_NX3), len(topology.origin), 3), dtype=np.float32)
+        out[:, self._mesh] = verts_NX3[:, : len(self._mesh)]
+        sphere, _, mirror = eyeball()
+        first = len(self._mesh)
+        sizes = []
+        for side, proxy in enumerate(self._proxies):
+            eye = verts_NX3[:, first : first + len(proxy)]
+            first += len(proxy)
+            sizes.append(_proxy_size(eye))
+        mean_size = np.mean(sizes)
+        first = len(self._mesh)
+        for side, proxy in enumerate(self._proxies):
+            eye = verts_NX3[:, first : first + len(proxy)]
+            first += len(proxy)
+            radius = EYE_RADIUS * sizes[side] / mean_size
+            centre = (eye.min(axis=1) + eye.max(axis=1)) / 2
+            centre[:, 2] = eye[:, :, 2].max(axis=1) - EYE_SETBACK - radius
+            unit = sphere if side == 0 else sphere[mirror] * (-1, 1, 1)
+            verts = topology.vertices_of(side + 1)
+            out[:, verts] = centre[:, None] + radius[:, None, None] * unit
+            self._push_out(out, centre, radius)
+        return out
+
+    def _push_out(self, verts_NV3: np.ndarray, centre_N3: np.ndarray, radius_N: np.ndarray) -> None:
+        skin = self._topology.vertices_of(SKIN)
+        near = skin[np.linalg.norm(self._topology.template[skin] - centre_N3.mean(axis=0), axis=1) < 0.025]
+        offset = verts_NV3[:, near] - centre_N3[:, None]
+        distance = np.linalg.norm(offset, axis=-1, keepdims=True)
+        wanted = np.maximum(distance, radius_N[:, None, None] + LID_CLEARANCE)
+        verts_NV3[:, near] = centre_N3[:, None] + offset * (wanted / distance)
+
+
+def _proxy_size(eye_NP3: np.ndarray) -> np.ndarray:
+    """Root mean square distance of an eye's vertices from their centre, (N,)."""
+    return np.sqrt(((eye_NP3 - eye_NP3.mean(axis=1, keepdims=True)) ** 2).sum(axis=-1).mean(axis=1))
