@@ -213,10 +213,8 @@ class TfliteReader:
 
     def _resize_bilinear(self, op: Any, inputs: list[int], output: int) -> None:
         options = self._options(op, "ResizeBilinearOptions")
-        assert not options.AlignCorners()
-        self._emit(
-            "resize", inputs[:1], output, size=self._shape(output)[1:3], half_pixel=bool(options.HalfPixelCenters())
-        )
+        assert options.HalfPixelCenters() and not options.AlignCorners()
+        self._emit("resize", inputs[:1], output, size=self._shape(output)[1:3])
 
     def _depth_to_space(self, op: Any, inputs: list[int], output: int) -> None:
         self._emit("depth_to_space", inputs, output, block=self._options(op, "DepthToSpaceOptions").BlockSize())
@@ -319,6 +317,7 @@ def convert(wheel: Path) -> None:
             }
             path = ASSETS / f"{name}.safetensors"
             save_file(reader.weights, str(path), metadata)
+            path.chmod(0o644)
             count = sum(w.size for w in reader.weights.values())
             print(f"{path.relative_to(ROOT)}: {len(reader.nodes)} operations, {count} weights, {path.stat().st_size} bytes")
 
