@@ -1,0 +1,5 @@
+"""How the head looks: the photo unwrapped into its texture, and paint where the photo shows nothing."""
+
+from deca.appearance.texture import SIZES, unwrap_photo
+
+__all__ = ["SIZES", "unwrap_photo"]

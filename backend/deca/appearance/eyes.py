@@ -1,0 +1,153 @@
+"""Eyeballs, teeth and the inside of the mouth: what a photo hardly shows, painted.
+
+Shape suffixes: V vertices, N texels, H W texture rows and columns.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deca.appearance.blend import smoothstep
+from deca.appearance.skin import surface_noise, to_lab, to_srgb
+from deca.head.model import HeadModel, Part
+from deca.render.uv import Texels
+
+DEFAULT_IRIS = np.array((0.33, 0.22, 0.14), np.float32)
+"""sRGB brown, the most common iris."""
+_SCLERA = np.array((0.86, 0.83, 0.81), np.float32)
+_TEETH = np.array((0.84, 0.80, 0.72), np.float32)
+_GUMS = np.array((0.66, 0.36, 0.34), np.float32)
+_TONGUE = np.array((0.68, 0.38, 0.36), np.float32)
+_MOUTH_FRONT = np.array((0.52, 0.25, 0.24), np.float32)
+_MOUTH_BACK = np.array((0.16, 0.05, 0.05), np.float32)
+_IRIS_RADIUS = 0.49
+"""Sine of the angle between the iris' rim and the pole: an iris of 11.8 mm on an eyeball of 24 mm."""
+_PUPIL_RADIUS = 0.17
+_FIBRES = 90
+
+# MediaPipe: iris centre and four points on its rim, lid contour, of the subject's right and left eye.
+_IRIS_POINTS = ((468, 469, 470, 471, 472), (473, 474, 475, 476, 477))
+RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+
+
+def iris_colour(photo_HW3: NDArray[np.uint8], landmarks_L2: NDArray) -> NDArray[np.float32]:
+    """Iris colour (sRGB) from the ring between pupil and rim that the lids leave free, both eyes together.
+
+    Args:
+        photo_HW3: sRGB photo.
+        landmarks_L2: 478 MediaPipe landmarks, photo pixels.
+
+    Returns:
+        The median colour without highlights; brown when the eyes are closed or too small to tell.
+    """
+    samples = []
+    for iris, lids in zip(_IRIS_POINTS, (RIGHT_EYE, LEFT_EYE), strict=True):
+        centre = landmarks_L2[iris[0]]
+        radius = np.linalg.norm(landmarks_L2[list(iris[1:])] - centre, axis=1).mean()
+        low = np.floor(centre - radius).astype(int)
+        high = np.ceil(centre + radius).astype(int) + 1
+        if radius < 1.5 or (low < 0).any() or high[0] > photo_HW3.shape[1] or high[1] > photo_HW3.shape[0]:
+            continue
+        patch = photo_HW3[low[1] : high[1], low[0] : high[0]].astype(np.float32) / 255
+        y, x = np.mgrid[low[1] : high[1], low[0] : high[0]] + 0.5
+        distance = np.hypot(x - centre[0], y - centre[1]) / radius
+        open_HW = np.zeros(patch.shape[:2], np.uint8)
+        lids_L2 = landmarks_L2[list(lids)]
+        lids_L2 = lids_L2.mean(0) + (lids_L2 - lids_L2.mean(0)) * (1, 0.8)
+        cv2.fillPoly(open_HW, [np.round((lids_L2 - low - 0.5) * 16).astype(np.int32)], 1, shift=4)
+        ring = (distance > 0.45) & (distance < 0.85) & (open_HW > 0)
+        samples.append(patch[ring])
+    colours_N3 = np.concatenate(samples) if samples else np.zeros((0, 3), np.float32)
+    if len(colours_N3) < 8:
+        return DEFAULT_IRIS
+    lab_N3 = to_lab(colours_N3)
+    dull = lab_N3[:, 0] <= np.percentile(lab_N3[:, 0], 75)
+    lab = np.median(lab_N3[dull], axis=0)
+    # Lashes shade the iris on photos; an iris darker than this reads as a hole on the head.
+    lab[0] = np.clip(lab[0], 18, 60)
+    return to_srgb(lab)
+
+
+def paint_eyes(image_HW3: NDArray[np.float32], texels: Texels, iris: NDArray, brightness: float) -> None:
+    """Paints sclera, iris and pupil on the eyeballs' islands, in place. The eyeballs' poles point forward (+z).
+
+    Args:
+        image_HW3: sRGB texture in [0, 1].
+        texels: The head model's texels.
+        iris: sRGB.
+        brightness: Of the photo's light, 1 for a well lit one.
+    """
+    head = texels.head
+    for part in (Part.EYE_L, Part.EYE_R):
+        on_eye_V = head.parts_V == part
+        if not on_eye_V.any():
+            continue
+        direction_V3 = np.zeros_like(head.template_V3)
+        direction_V3[on_eye_V] = head.template_V3[on_eye_V] - _sphere_centre(head.template_V3[on_eye_V])
+        eye_HW = _part_share(texels, (part,)) > 0.5
+        direction_N3 = texels.interpolate(direction_V3)[eye_HW]
+        direction_N3 /= np.maximum(np.linalg.norm(direction_N3, axis=1, keepdims=True), 1e-9)
+        image_HW3[eye_HW] = _eye_colours(direction_N3, np.asarray(iris, np.float32), brightness)
+
+
+def _sphere_centre(points_K3: NDArray) -> NDArray[np.float64]:
+    """Centre of the sphere nearest to the points: |p|^2 = 2 p.c + const, by least squares."""
+    points_K3 = points_K3.astype(np.float64)
+    matrix = np.column_stack((2 * points_K3, np.ones(len(points_K3))))
+    return np.linalg.lstsq(matrix, (points_K3**2).sum(1), rcond=None)[0][:3]
+
+
+def _eye_colours(direction_N3: NDArray, iris: NDArray, brightness: float) -> NDArray[np.float32]:
+    x, y, z = direction_N3.T
+    radius_N = np.where(z > 0, np.hypot(x, y), 2 - np.hypot(x, y))
+    angle_N = np.arctan2(y, x)
+    random = np.random.default_rng(11)
+    fibres_N = sum(
+        amplitude * np.cos(frequency * angle_N + phase + 1.5 * np.sin(9 * radius_N))
+        for frequency, amplitude, phase in zip(
+            random.integers(5, _FIBRES, 14), random.uniform(0.1, 0.3, 14), random.uniform(0, 6.28, 14), strict=True
+        )
+    )
+    across_N = np.clip((radius_N - _PUPIL_RADIUS) / (_IRIS_RADIUS - _PUPIL_RADIUS), 0, 1)
+    # A little lighter than measured near the pupil, darker at the rim, as irises are.
+    shade_N = (1.12 - 0.25 * across_N**2) * (1 + 0.10 * fibres_N)
+    iris_N3 = np.clip(iris * 1.1 * shade_N[:, None], 0, 1)
+    redness_N = smoothstep(radius_N, 0.65, 1.3)[:, None]
+    sclera_N3 = _SCLERA * brightness * (1 - redness_N * np.array((0.05, 0.22, 0.22)))
+    rim_N = smoothstep(radius_N, _IRIS_RADIUS - 0.035, _IRIS_RADIUS + 0.03)[:, None]
+    dark_rim_N = np.exp(-(((radius_N - _IRIS_RADIUS + 0.02) / 0.045) ** 2))[:, None]
+    pupil_N = smoothstep(radius_N, _PUPIL_RADIUS - 0.025, _PUPIL_RADIUS + 0.02)[:, None]
+    colours_N3 = (iris_N3 * (1 - rim_N) + sclera_N3 * rim_N) * (1 - 0.45 * dark_rim_N)
+    return (colours_N3 * pupil_N + 0.02 * (1 - pupil_N)).astype(np.float32)
+
+
+def paint_mouth(image_HW3: NDArray[np.float32], texels: Texels, brightness: float) -> None:
+    """Paints teeth, tongue and the inside of the mouth, in place; the lips pass into the inside without an edge."""
+    head: HeadModel = texels.head
+    inside_V = np.isin(head.parts_V, (Part.INNER_MOUTH, Part.TONGUE, Part.TEETH_UPPER, Part.TEETH_LOWER))
+    if not inside_V.any():
+        return
+    depth_V = head.template_V3[inside_V, 2].max() - head.template_V3[:, 2]
+    template_HW3 = texels.interpolate(head.template_V3)
+    depth_HW1 = texels.interpolate(depth_V)[..., None]
+    back_HW1 = smoothstep(depth_HW1, 0.008, 0.045)
+    grain_HW1 = np.zeros((*texels.covered_HW.shape, 1), np.float32)
+    grain_HW1[texels.covered_HW, 0] = surface_noise(template_HW3[texels.covered_HW], 0.006, 8)
+    for part, front in (
+        (Part.INNER_MOUTH, _MOUTH_FRONT),
+        (Part.TONGUE, _TONGUE),
+        (Part.TEETH_UPPER, _TEETH),
+        (Part.TEETH_LOWER, _TEETH),
+    ):
+        share_HW1 = _part_share(texels, (part,))[..., None]
+        back = _MOUTH_BACK if part in (Part.INNER_MOUTH, Part.TONGUE) else front * 0.6
+        colour_HW3 = (front * (1 - back_HW1) + back * back_HW1) * brightness * (1 + 0.02 * grain_HW1)
+        image_HW3 += share_HW1 * (np.clip(colour_HW3, 0, 1) - image_HW3)
+
+
+def _part_share(texels: Texels, parts: tuple[Part, ...]) -> NDArray[np.float32]:
+    """Share (H, W) of every texel that belongs to the parts, 0 to 1: barycentric weight of their corners."""
+    return texels.interpolate(np.isin(texels.head.parts_V, parts).astype(np.float32))

@@ -1,0 +1,370 @@
+"""The unwrap closed in a loop: a head with a known texture is rendered to a photo, and unwrapping must return it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deca.appearance import skin, unwrap_photo
+from deca.appearance.blend import push_pull, shrink_mask
+from deca.appearance.eyes import iris_colour
+from deca.appearance.sampling import view_surface
+from deca.head.model import HeadModel, Part
+from deca.render.rasterizer import Fragments, interpolate, rasterize
+from deca.render.uv import texels_of
+
+MAGENTA = (255, 0, 255)
+PHOTO = 900
+
+
+# --- A small stand-in head: an ellipsoid with a nose, two eyeballs, and a mirror-symmetric texture ---
+
+
+def _grid_head() -> HeadModel:
+    columns, rows = 64, 48  # around (cut at the back), from bottom to top
+    azimuth = np.linspace(-np.pi, np.pi, columns + 1)
+    polar = np.linspace(-np.pi / 2, np.pi / 2, rows + 1)
+    az, po = np.meshgrid(azimuth, polar)
+    nose = 0.03 * np.exp(-((az / 0.22) ** 2) - ((po / 0.3) ** 2))
+    x = 0.075 * np.sin(az) * np.cos(po)
+    y = 0.11 * np.sin(po)
+    z = 0.095 * np.cos(az) * np.cos(po) + nose
+    grid_T3 = np.stack((x, y, z), -1).reshape(-1, 3)
+    uv_T2 = np.stack((0.04 + 0.92 * (az + np.pi) / (2 * np.pi), 0.02 + 0.8 * (po + np.pi / 2) / np.pi), -1).reshape(-1, 2)
+
+    def at(row, column):
+        return row * (columns + 1) + column
+
+    quads = [(at(r, c), at(r, c + 1), at(r + 1, c + 1), at(r + 1, c)) for r in range(rows) for c in range(columns)]
+    # Mirror-consistent diagonals; the poles' triangles are left degenerate-free by leaving out their zero edges.
+    triangles = []
+    for index, (a, b, c, d) in enumerate(quads):
+        row, left = index // columns, index % columns < columns // 2
+        pair = [(a, b, c), (a, c, d)] if left else [(a, b, d), (b, c, d)]
+        keep = pair
+        if row == 0:
+            keep = [(b, c, d)] if not left else [(a, c, d)]
+        if row == rows - 1:
+            keep = [(a, b, c)] if left else [(a, b, d)]
+        triangles += keep
+    faces_T = np.array(triangles)
+    mirror_T = np.array([at(r, columns - c) for r in range(rows + 1) for c in range(columns + 1)])
+    # The cut's two columns are one column of vertices.
+    vertex_of = np.arange(len(grid_T3))
+    for r in range(rows + 1):
+        vertex_of[at(r, columns)] = at(r, 0)
+    used = np.unique(vertex_of)
+    new = np.full(len(grid_T3), -1)
+    new[used] = np.arange(len(used))
+    vertex_of = new[vertex_of]
+    verts, faces, mirror = grid_T3[used], vertex_of[faces_T], vertex_of[mirror_T][used]
+    uv, uv_faces, parts = uv_T2, faces_T, np.zeros(len(verts), np.uint8)
+
+    eye = _eyeball()
+    for part, side in ((Part.EYE_L, 1), (Part.EYE_R, -1)):
+        first, first_uv = len(verts), len(uv)
+        local, local_faces = eye
+        local = local * (side, 1, 1)
+        local_faces = local_faces if side > 0 else local_faces[:, ::-1]
+        verts = np.concatenate((verts, local + (0.028 * side, 0.03, 0.05)))
+        flat = local[:, :2] / 0.012 * 0.4 * np.where(local[:, 2:] >= 0, 1, 1.8)
+        uv = np.concatenate((uv, np.array((0.5 + 0.35 * side, 0.91)) + 0.08 * flat))
+        faces = np.concatenate((faces, local_faces + first))
+        uv_faces = np.concatenate((uv_faces, local_faces + first_uv))
+        parts = np.concatenate((parts, np.full(len(local), part, np.uint8)))
+        mirror = np.concatenate((mirror, np.arange(len(local)) + first + side * len(local)))
+    count = len(verts)
+    rows_512 = (np.arange(512) + 0.5) / 512
+    u, v = np.meshgrid(rows_512, 1 - rows_512)
+    face_mask = ((np.abs(u - 0.5) < 0.24) & (np.abs(v - 0.42) < 0.24)).astype(np.uint8) * 255
+    return HeadModel(
+        name="stand-in",
+        hash="stand-in",
+        template_V3=verts.astype(np.float32),
+        faces_F3=faces,
+        shape_dirs_V3S=np.zeros((count, 3, 300), np.float32),
+        expression_dirs_V3E=np.zeros((count, 3, 100), np.float32),
+        pose_dirs_V3P=np.zeros((count, 3, 36), np.float32),
+        joint_regressor_JV=np.full((5, count), 1 / count, np.float32),
+        parents=(-1, 0, 1, 1, 1),
+        skin_weights_VJ=np.full((count, 5), 0.2, np.float32),
+        uv_T2=uv.astype(np.float32),
+        uv_faces_F3=uv_faces,
+        parts_V=parts,
+        mirror_V=mirror,
+        masks={"face": face_mask, "scalp": ((v > 0.7) & (v < 0.83)).astype(np.uint8) * 255},
+    )
+
+
+def _eyeball() -> tuple[np.ndarray, np.ndarray]:
+    """The front half and a little more of a 24 mm sphere, pole forward: vertices (K, 3) and triangles."""
+    rings, around = 8, 16
+    points, triangles = [(0.0, 0.0, 0.012)], []
+    for ring in range(1, rings + 1):
+        theta = ring / rings * np.pi / 2
+        for step in range(around):
+            phi = 2 * np.pi * step / around
+            points.append(
+                (
+                    0.012 * np.sin(theta) * np.cos(phi),
+                    0.012 * np.sin(theta) * np.sin(phi),
+                    0.012 * np.cos(theta),
+                )
+            )
+    for step in range(around):
+        triangles.append((0, 1 + step, 1 + (step + 1) % around))
+        for ring in range(rings - 1):
+            a, b = 1 + ring * around + step, 1 + ring * around + (step + 1) % around
+            triangles += [(a, a + around, b + around), (a, b + around, b)]
+    return np.array(points), np.array(triangles)
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    return _grid_head()
+
+
+# --- Rendering the photo ---
+
+
+def known_skin(uv_2) -> np.ndarray:
+    """A skin-like colour (..., 3) in [0, 255] for every texture coordinate, different left and right."""
+    u, v = uv_2[..., 0], uv_2[..., 1]
+    wave = np.sin(2 * np.pi * 7 * u + 1) * np.cos(2 * np.pi * 6 * v) + 0.5 * np.sin(2 * np.pi * 23 * (u + v))
+    return np.stack((196 + 9 * wave + 10 * (u - 0.5), 150 + 7 * wave, 128 + 6 * wave), -1)
+
+
+def turn(verts_V3: np.ndarray, yaw: float) -> np.ndarray:
+    """The head turned to its left by `yaw` degrees."""
+    c, s = np.cos(np.radians(yaw)), np.sin(np.radians(yaw))
+    return verts_V3 @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
+
+
+TO_PHOTO = np.array([[3200.0, 0, 0, PHOTO / 2], [0, -3200.0, 0, PHOTO / 2]])
+
+
+def look(head: HeadModel, verts_V3: np.ndarray) -> Fragments:
+    """What every pixel of the photo sees."""
+    xy = (verts_V3 @ TO_PHOTO[:, :3].T + TO_PHOTO[:, 3]) / (PHOTO / 2) - 1
+    picture = np.column_stack((xy, -verts_V3[:, 2])).astype(np.float32)
+    return rasterize(torch.from_numpy(picture)[None], torch.from_numpy(head.faces_F3), PHOTO, PHOTO)
+
+
+def render_known(head: HeadModel, verts_V3: np.ndarray) -> np.ndarray:
+    """A photo of the head wearing `known_skin`, before a magenta background."""
+    fragments = look(head, verts_V3)
+    corners = torch.from_numpy(head.uv_faces_F3)
+    uv = interpolate(torch.from_numpy(head.uv_T2)[None], corners, fragments)[0].numpy()
+    photo = known_skin(uv)
+    photo[fragments.face_BHW[0].numpy() < 0] = MAGENTA
+    return np.clip(np.round(photo), 0, 255).astype(np.uint8)
+
+
+def magenta_share(picture: np.ndarray) -> float:
+    """Share of the pixels leaning to magenta: red and blue both far above green."""
+    red, green, blue = picture.astype(int).transpose(2, 0, 1)
+    return float(((blue - green > 25) & (red - green > 60)).mean())
+
+
+def texture_coordinates(size: int) -> np.ndarray:
+    axis = (np.arange(size) + 0.5) / size
+    return np.stack(np.meshgrid(axis, 1 - axis), -1)
+
+
+# --- Closed loop ---
+
+
+@pytest.mark.parametrize("yaw", [0, 25, -30])
+def test_visible_texels_return_the_known_texture(head, yaw):
+    verts = turn(head.template_V3.astype(float), yaw)
+    size = 1024
+    texture = unwrap_photo(render_known(head, verts), verts, TO_PHOTO, head, size)
+
+    view = view_surface(texels_of(head, size), verts, TO_PHOTO)
+    mask = cv2.resize(head.masks["face"], (size, size)) > 250
+    inner = shrink_mask(mask & view.visible_HW & (view.facing_HW > 0.5), 24) > 0.999
+    assert inner.sum() > 50_000
+    error = np.abs(texture.astype(float) - known_skin(texture_coordinates(size)))[inner]
+    assert error.mean() < 2
+    assert np.percentile(error, 99) < 6
+
+
+@pytest.mark.parametrize("yaw", [0, 25, -30, 60])
+def test_background_never_reaches_the_texture(head, yaw):
+    verts = turn(head.template_V3.astype(float), yaw)
+    photo = render_known(head, verts)
+    assert magenta_share(photo) > 0.2
+    assert magenta_share(unwrap_photo(photo, verts, TO_PHOTO, head, 512)) == 0
+
+
+def test_background_does_not_leak_when_the_fit_is_too_wide(head):
+    photo = render_known(head, head.template_V3.astype(float))
+    too_wide = head.template_V3 * np.array((1.12, 1.05, 1.0))
+    assert magenta_share(unwrap_photo(photo, too_wide, TO_PHOTO, head, 512)) == 0
+
+
+def test_visibility_agrees_with_what_every_pixel_sees(head):
+    """Brute force: a texel is visible if the triangle at its photo pixel is its own or a neighbour of it."""
+    verts = turn(head.template_V3.astype(float), 30)
+    texels = texels_of(head, 512)
+    view = view_surface(texels, verts, TO_PHOTO)
+    seen = look(head, verts).face_BHW[0].numpy()
+    pixel = np.floor(view.pixels_HW2).astype(int)
+    rows, columns = np.nonzero(texels.covered_HW & (np.abs(view.facing_HW) > 0.3) & (pixel >= 0).all(-1) & (pixel < PHOTO).all(-1))
+    at = pixel[rows, columns]
+    seen_corners = head.faces_F3[seen[at[:, 1], at[:, 0]]]
+    own_corners = head.faces_F3[texels.face_HW[rows, columns]]
+    shares_corner = (seen_corners[:, :, None] == own_corners[:, None, :]).any((1, 2)) & (seen[at[:, 1], at[:, 0]] >= 0)
+    expected = shares_corner & (view.facing_HW[rows, columns] > 0)
+    assert (expected == view.visible_HW[rows, columns]).mean() > 0.995
+
+
+def test_unseen_half_is_mirrored_from_the_seen_one(head):
+    verts = turn(head.template_V3.astype(float), 50)
+    size = 512
+    texture = unwrap_photo(render_known(head, verts), verts, TO_PHOTO, head, size).astype(float)
+    texels = texels_of(head, size)
+    view = view_surface(texels, verts, TO_PHOTO)
+    mask = cv2.erode(head.masks["face"], None, iterations=12) > 250
+    unseen = mask & (view.facing_HW < 0) & (view.facing_HW[:, ::-1] > 0.6)
+    assert unseen.sum() > 1000
+    detail = texture - cv2.GaussianBlur(texture, (0, 0), 10)
+    own, other = detail[unseen].ravel(), detail[:, ::-1][unseen].ravel()
+    assert np.corrcoef(own, other)[0, 1] > 0.95
+
+
+def test_an_occluder_is_replaced_by_skin(head):
+    verts = head.template_V3.astype(float)
+    photo = render_known(head, verts)
+    clean = unwrap_photo(photo, verts, TO_PHOTO, head, 512).astype(float)
+    covered = photo.copy()
+    covered[250:330, 500:560] = (20, 60, 40)
+    texture = unwrap_photo(covered, verts, TO_PHOTO, head, 512).astype(float)
+    assert texture.min(axis=-1)[200:400, 150:350].min() > 60
+    assert np.abs(texture - clean)[200:400, 150:350].max() < 60
+
+
+def test_no_seam_between_photo_and_painted_skin(head):
+    """A photo darker and redder on the right: steps between neighbouring texels stay small everywhere on the skin."""
+    verts = head.template_V3.astype(float)
+    photo = render_known(head, verts).astype(float)
+    photo[..., :] *= np.linspace(0.75, 1.15, PHOTO)[None, :, None]
+    texture = unwrap_photo(np.clip(photo, 0, 255).astype(np.uint8), verts, TO_PHOTO, head, 512).astype(float)
+    on_skin = texels_of(head, 512).interpolate((head.parts_V == Part.SKIN).astype(np.float32)) > 0.99
+    step = np.abs(np.diff(texture, axis=1)).max(-1)
+    assert step[on_skin[:, 1:] & on_skin[:, :-1]].max() < 16
+    cut = texture[on_skin.any(1)][:, [21, -22]]  # first and last column of the skin's island
+    assert np.abs(cut[:, 0] - cut[:, 1]).mean() < 4
+
+
+def test_photo_that_misses_the_head_gives_plain_skin(head):
+    verts = head.template_V3.astype(float) + np.array((5.0, 0, 0))
+    texture = unwrap_photo(np.full((60, 80, 3), MAGENTA, np.uint8), verts, TO_PHOTO, head, 512)
+    assert magenta_share(texture) == 0
+    assert np.abs(texture[300, 256] / 255 - skin.DEFAULT_SKIN).max() < 0.08
+
+
+def test_same_input_gives_the_same_texture(head):
+    verts = head.template_V3.astype(float)
+    photo = render_known(head, verts)
+    first, second = (unwrap_photo(photo, verts, TO_PHOTO, head, 512) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_large_photos_do_not_alias(head):
+    """A photo with a one-pixel checker on it, four pixels to the texel: the texture shows its mean."""
+    verts = head.template_V3.astype(float)
+    checker = (np.indices((3600, 3600)).sum(0) % 2)[..., None]
+    photo = np.where(checker, (220, 170, 150), (180, 140, 120)).astype(np.uint8)
+    texture = unwrap_photo(photo, verts, TO_PHOTO * 4, head, 512).astype(float)
+    assert np.abs(texture[250:330, 220:290] - (200, 155, 135)).max() < 6
+
+
+@pytest.mark.parametrize(
+    "change", [dict(size=700), dict(photo_pixels=np.zeros((9, 9), np.uint8)), dict(to_photo=np.eye(3)), dict(verts_V3=np.zeros((4, 3)))]
+)
+def test_wrong_input_is_refused(head, change):
+    arguments = dict(
+        photo_pixels=np.zeros((9, 9, 3), np.uint8), verts_V3=head.template_V3, to_photo=TO_PHOTO, head=head, size=512
+    )
+    with pytest.raises(ValueError):
+        unwrap_photo(**(arguments | change))
+
+
+# --- Eyes ---
+
+
+def test_eyeballs_show_pupil_iris_and_sclera(head):
+    verts = head.template_V3.astype(float)
+    texture = unwrap_photo(render_known(head, verts), verts, TO_PHOTO, head, 512).astype(int)
+    for side in (-1, 1):
+        row, column = round((1 - 0.91) * 512), round((0.5 + 0.35 * side) * 512)
+        assert texture[row, column].max() < 40
+        iris = texture[row, column + round(0.35 * 0.4 * 0.08 * 512)]
+        sclera = texture[row, column + round(0.8 * 0.4 * 0.08 * 512)]
+        assert 40 < iris.max() < 140
+        assert sclera.min() > 150
+
+
+@pytest.mark.parametrize("colour", [(70, 45, 25), (95, 130, 160), (100, 120, 70)])
+def test_iris_colour_is_read_from_the_photo(colour):
+    photo = np.full((400, 600, 3), (200, 160, 140), np.uint8)
+    landmarks = np.zeros((478, 2))
+    for (centre_x, first), lids in zip(((180, 468), (420, 473)), (range(16), range(16)), strict=True):
+        centre = np.array((centre_x, 200.0))
+        cv2.ellipse(photo, (centre_x, 200), (60, 30), 0, 0, 360, (235, 230, 228), -1)
+        cv2.circle(photo, (centre_x, 200), 22, colour, -1)
+        cv2.circle(photo, (centre_x, 200), 8, (8, 8, 8), -1)
+        cv2.circle(photo, (centre_x + 8, 192), 4, (255, 255, 255), -1)
+        landmarks[first] = centre
+        landmarks[first + 1 : first + 5] = centre + 22 * np.array(((1, 0), (0, -1), (-1, 0), (0, 1)))
+        from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE
+
+        contour = RIGHT_EYE if first == 468 else LEFT_EYE
+        angle = np.pi - 2 * np.pi * np.array(list(lids)) / 16
+        landmarks[list(contour)] = centre + np.stack((60 * np.cos(angle), 30 * np.sin(angle)), -1)
+    assert np.abs(iris_colour(photo, landmarks) * 255 - colour).max() < 12
+
+
+# --- Pieces ---
+
+
+def test_push_pull_keeps_known_values_and_extends_them_smoothly():
+    x = np.linspace(0, 1, 64, dtype=np.float32)
+    ramp = np.broadcast_to(x, (64, 64))[..., None].copy()
+    weight = np.ones((64, 64), np.float32)
+    weight[20:44, 20:44] = 0
+    filled = push_pull(ramp, weight)[..., 0]
+    assert np.abs(filled - ramp[..., 0])[weight > 0].max() < 1e-6
+    assert np.abs(filled - ramp[..., 0])[weight == 0].max() < 0.15
+
+
+def test_hair_is_told_from_a_bare_scalp():
+    random = np.random.default_rng(0)
+    tone = skin.ColourModel.of((np.array((0.78, 0.6, 0.5)) + random.normal(0, 0.03, (900, 3))).astype(np.float32))
+    bare = (np.array((0.76, 0.58, 0.49)) + random.normal(0, 0.03, (900, 3))).astype(np.float32)
+    brown = (np.array((0.25, 0.17, 0.11)) + random.normal(0, 0.03, (900, 3))).clip(0, 1).astype(np.float32)
+    assert skin.hair_colour(bare, tone) is None
+    assert np.abs(skin.hair_colour(brown, tone) - (0.25, 0.17, 0.11)).max() < 0.04
+    assert skin.hair_colour(brown[:20], tone) is None
+
+
+def test_mirrored_texels_lie_across_the_texture(head):
+    """The stand-in's skin is mirror-symmetric in u, so the mirrored texel is the one across the middle column."""
+    size = 512
+    texels = texels_of(head, size)
+    on_skin = texels.interpolate((head.parts_V == Part.SKIN).astype(np.float32)) > 0.99
+    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
+    expected = np.stack((size - 1 - columns, rows), -1)
+    assert np.abs(texels.mirrored_HW2 - expected)[on_skin].max() < 0.02
+
+
+def test_a_head_without_mirror_map_or_masks_is_unwrapped_too(head):
+    bare = replace(head, hash="bare", mirror_V=None, masks={})
+    verts = head.template_V3.astype(float)
+    texture = unwrap_photo(render_known(bare, verts), verts, TO_PHOTO, bare, 512)
+    assert magenta_share(texture) == 0
