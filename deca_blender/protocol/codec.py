@@ -78,7 +78,7 @@ def encode_frame(frame: Frame) -> list[bytes | memoryview]:
             raise ProtocolError(f"Array {name!r} has the dtype {array.dtype}; allowed are {', '.join(DTYPES)}.")
         wire = np.asarray(array, DTYPES[array.dtype.name], order="C")
         table.append([name, array.dtype.name, list(array.shape)])
-        pieces.append(memoryview(wire.reshape(-1).view(np.uint8)))
+        pieces.append(wire.reshape(-1).view(np.uint8).data)
     try:
         header = json.dumps(
             {"id": frame.id, "method": frame.method, "params": frame.params, "arrays": table},
@@ -117,28 +117,28 @@ def read_frame(stream: ByteReader) -> Frame | None:
         OSError: The stream broke.
     """
     prefix = bytearray(PREFIX.size)
-    if not _fill(stream, prefix, may_end=True):
+    if not _fill(stream, memoryview(prefix), may_end=True):
         return None
     magic, header_size, payload_size = PREFIX.unpack(prefix)
     if magic != MAGIC:
         raise ProtocolError(f"A frame starts with {MAGIC!r}, but {bytes(prefix)!r} came.")
     _check_sizes(header_size, payload_size)
     header = bytearray(header_size)
-    _fill(stream, header)
+    _fill(stream, memoryview(header))
     frame, table = _parse_header(header, payload_size)
     for name, dtype, shape in table:
         try:
             buffer = np.empty(_nbytes(dtype, shape), np.uint8)
         except MemoryError as error:
             raise ProtocolError(f"There is no memory for array {name!r} {dtype} {shape}.") from error
-        _fill(stream, buffer)
+        _fill(stream, buffer.data)
         frame.arrays[name] = buffer.view(DTYPES[dtype]).reshape(shape)
     return frame
 
 
-def _fill(stream: ByteReader, buffer: bytearray | NDArray[np.uint8], may_end: bool = False) -> bool:
+def _fill(stream: ByteReader, buffer: memoryview, may_end: bool = False) -> bool:
     """Reads until `buffer` is full; False when the stream ends before its first byte and may do so."""
-    rest, size = memoryview(buffer), len(buffer)
+    rest, size = buffer, len(buffer)
     while rest:
         count = stream.readinto(rest) or 0
         if count == 0:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deca import __version__
+from deca.errors import NoFaceError
 from deca.service.device import Device
 from deca.service.server import Handler, ProgressCall
 from deca_blender.protocol.messages import (
@@ -27,13 +28,11 @@ if TYPE_CHECKING:
 
 def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
     """The handlers of the product; `device` is resolved by the first that computes."""
-
-    def reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall) -> ReconstructReply:
-        progress(0.0, "Starting")
-        device.resolve()
-        return _reconstruct_photo(request, progress)
-
-    return {Echo: _echo, DescribeHead: _describe_head, ReconstructPhoto: reconstruct_photo}
+    return {
+        Echo: _echo,
+        DescribeHead: _describe_head,
+        ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
+    }
 
 
 def _echo(request: Echo, progress: ProgressCall) -> EchoReply:
@@ -67,17 +66,25 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
     )
 
 
-def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall) -> ReconstructReply:
+def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device: Device) -> ReconstructReply:
+    progress(0.0, "Starting")
     from deca.reconstruct.pipeline import reconstruct_photo
 
     faces = reconstruct_photo(
         request.path,
         head=request.head,
         texture_size=request.texture_size,
-        max_faces=request.max_faces,
-        face=request.face,
+        max_faces=request.max_faces if request.face is None else request.face + 1,
+        device=device.resolve(),
         progress=progress,
     )
+    if request.face is not None:
+        if not 0 <= request.face < len(faces):
+            raise NoFaceError(
+                f"Face {request.face} was asked for, but {request.path} has {len(faces)}.",
+                "Faces are counted from 0, the most prominent first.",
+            )
+        faces = [faces[request.face]]
     return ReconstructReply(tuple(_face_reply(face, request) for face in faces))
 
 

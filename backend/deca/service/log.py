@@ -1,9 +1,10 @@
-"""The backend's log: warnings to stderr, everything to a file of its own in the log folder."""
+"""The backend's log: a file of its own in the log folder, or warnings to stderr without one."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -22,22 +23,22 @@ def start_log(folder: Path | None) -> Path | None:
     """
     root = logging.getLogger()
     root.setLevel(logging.INFO)
+    if folder is not None:
+        path = folder / f"backend-{os.getpid()}.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _remove_old(folder)
+            handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")
+        except OSError as error:
+            print(f"No log file: {error}", file=sys.stderr)
+        else:
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+            root.addHandler(handler)
+            return path
     stderr = logging.StreamHandler()
     stderr.setLevel(logging.WARNING)
     root.addHandler(stderr)
-    if folder is None:
-        return None
-    path = folder / f"backend-{os.getpid()}.log"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove_old(folder)
-        handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")
-    except OSError as error:
-        logging.warning("No log file: %s", error)
-        return None
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.addHandler(handler)
-    return path
+    return None
 
 
 def _remove_old(folder: Path) -> None:

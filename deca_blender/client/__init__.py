@@ -1,0 +1,39 @@
+"""The add-on's side of the line: finds an interpreter, starts and supervises the backend, sends requests. No bpy.
+
+session = Session(LaunchSettings(user_folder=..., log_folder=...))
+reply = session.request(ReconstructPhoto("photo.jpg"), on_progress=print)     # or submit(...) and poll the job
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    BackendDied,
+    ClientError,
+    InstallError,
+    InterpreterError,
+    RequestCancelled,
+    RequestFailed,
+    RequestTimeout,
+)
+from .interpreter import Interpreter, ManagedEnvironment, find_interpreter, probe
+from .launch import Launch, LaunchSettings
+from .session import Job, Session, State
+
+__all__ = [
+    "BackendDied",
+    "ClientError",
+    "InstallError",
+    "Interpreter",
+    "InterpreterError",
+    "Job",
+    "Launch",
+    "LaunchSettings",
+    "ManagedEnvironment",
+    "RequestCancelled",
+    "RequestFailed",
+    "RequestTimeout",
+    "Session",
+    "State",
+    "find_interpreter",
+    "probe",
+]
