@@ -1,8 +1,8 @@
 """OpenHead's own UV atlas: mirror-symmetric, most of the map for the face.
 
 Only the charts of the head's left half (x > 0) are flattened; the right half is their mirror image u -> 1 - u, so the
-symmetry is exact. The skin is cut along the back midline up to the crown and fills an octagon; the eyeballs lie in the top
-corners, the inner mouth, teeth, tongue and eye sockets (each cut in half at x = 0) in the bottom corners.
+symmetry is exact. The skin is cut along the back midline up to the crown and fills an octagon; the eyeballs lie in the
+top corners; inner mouth, teeth, tongue (cut in half at x = 0) and eye sockets lie in the bottom corners.
 
 Shape suffixes: `V` vertices, `F` triangles, `T` texture vertices, `2` UV, `3` space coordinates or triangle corners.
 """
@@ -12,8 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from .flatten import boundary_loop, boundary_loops, flatten_disc, rest_triangles
 
@@ -23,28 +21,35 @@ if TYPE_CHECKING:
 PIXEL = 1 / 256
 """The margins are set for maps of 256 x 256, the smallest in use."""
 BORDER = 2 * PIXEL
-TOP_LEG = 0.27
+TOP_LEG = 0.26
 """Leg of the corner triangles that the octagon leaves to the eyeballs."""
-BOTTOM_LEG = 0.30
+BOTTOM_LEG = 0.31
 """Leg of the corner triangles that the octagon leaves to mouth, teeth, tongue and sockets."""
 
 HEAD, INNER_MOUTH, LEFT_SOCKET, _, NECK, UPPER_TEETH, LOWER_TEETH, TONGUE, LEFT_EYE, _ = range(10)
 """Values of `Topology.island` on the head's left half; head and neck make one chart, the skin."""
 
-FACE_DENSITY = 1 / 0.256
-"""Wished UV per metre on the face: one pixel of a 256 map per millimetre."""
-HEAD_MIDDLE = np.array([0.0, 0.0, -0.01])
-FACE_AXIS = np.array([0.0, -0.10, 1.0]) / np.hypot(0.10, 1.0)
-FACE_CONE = (np.cos(np.radians(70.0)), np.cos(np.radians(120.0)))
-"""The face lies within a cone about an axis through the head: its importance falls from full to none between two angles."""
-MOUTH_GAP = 1.5e-3
-"""Metres that the inner edges of the lips stay apart in the map."""
-PLOT_SHRINK, BULGE = 0.88, 0.04
-"""Plots of the bottom corners: shrunk about their centroid for the margin, sides bulged by this share of their length."""
-FACE_WEIGHT = 8.0
+NECK_CORNER, CUT_CORNERS = 0.15, (0.50, 0.85)
+"""Which vertices sit on the octagon's corners: shares of the neck ring's and the back cut's length."""
+
+FACE_MIDDLE = np.array([0.0, 0.0, -0.01])
+"""Where the directions that delimit the face start from, in the template's frame."""
+FACE_DEGREES = (-43.0, 38.0, 64.0)
+"""The face from below the chin to the hairline, and to each side up to the ears."""
+FACE_FADE = (0.6, 1.8)
+"""The face's importance fades out between these multiples of its angular radius."""
+BACK_DENSITY = 0.12
+"""Wished density (UV per metre) of the back of the head and the neck as a share of the face's."""
+FACE_WEIGHT = 12.0
 """Importance of stretch on the face, where the back of the head counts 1."""
 FILL_WEIGHT = 0.3
 """Importance of the triangles that close the eye openings and the mouth."""
+EYE_DEGREES, EYE_RADII = (0.0, 40.0, 90.0, 180.0), (0.0, 0.60, 0.85, 1.0)
+"""Angle from an eyeball's front pole -> share of its disc's radius: most of the disc for iris and visible white."""
+MOUTH_GAP = 1.5e-3
+"""Metres that the inner edges of the lips stay apart in the map."""
+BULGE = 0.02
+"""How far the sides of the bottom corners' plots arch outwards, as a share of their length."""
 
 
 def build_atlas(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +94,7 @@ def build_atlas(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mirror_faces(faces_F3: np.ndarray, mirror_V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for every triangle its mirror image (F,) and, per corner, the corner of that image which it maps to (F, 3).
+    """Return each triangle's mirror image (F,) and, per corner, the corner of that image which it maps to (F, 3).
 
     Raises:
         ValueError: a triangle has no mirror image.
@@ -106,9 +111,12 @@ def mirror_faces(faces_F3: np.ndarray, mirror_V: np.ndarray) -> tuple[np.ndarray
 
 def face_closeness(points: np.ndarray) -> np.ndarray:
     """Return 1 on the face, 0 on the back of the head, with a smooth slope between, for points of the template."""
-    ray = points - HEAD_MIDDLE
-    ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-    t = np.clip((ray @ FACE_AXIS - FACE_CONE[1]) / (FACE_CONE[0] - FACE_CONE[1]), 0, 1)
+    x, y, z = (points - FACE_MIDDLE).T
+    low, high, side = FACE_DEGREES
+    azimuth = np.degrees(np.arctan2(x, z)) / side
+    elevation = (np.degrees(np.arctan2(y, np.hypot(x, z))) - 0.5 * (low + high)) / (0.5 * (high - low))
+    radius = (azimuth**4 + elevation**4) ** 0.25
+    t = np.clip((FACE_FADE[1] - radius) / (FACE_FADE[1] - FACE_FADE[0]), 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -133,7 +141,6 @@ def _skin(points: np.ndarray, faces: np.ndarray, middle: np.ndarray) -> np.ndarr
             (0.5, high),
         ]
     )
-    sides = np.linalg.norm(np.diff(outline, axis=0), axis=1)
 
     def share(begin: int, end: int, fraction: float) -> int:
         travelled = np.append(0, np.cumsum(np.linalg.norm(np.diff(points[loop[begin : end + 1]], axis=0), axis=1)))
@@ -141,10 +148,10 @@ def _skin(points: np.ndarray, faces: np.ndarray, middle: np.ndarray) -> np.ndarr
 
     stops = [
         0,
-        share(0, back, sides[0] / sides[:2].sum()),
+        share(0, back, NECK_CORNER),
         back,
-        share(back, crown, sides[2] / sides[2:].sum()),
-        share(back, crown, sides[2:4].sum() / sides[2:].sum()),
+        share(back, crown, CUT_CORNERS[0]),
+        share(back, crown, CUT_CORNERS[1]),
         crown,
     ]
     corners = [(int(loop[stop]), (float(u), float(v))) for stop, (u, v) in zip(stops, outline, strict=True)]
@@ -191,30 +198,21 @@ def _close_openings(
     slit = np.array([triangle for triangle in slit if len(set(triangle)) == 3])
     closed = points.copy()
     centre_line = 0.5 * (points[upper] + points[lower])
-    closed[upper] = centre_line + [0, 0.5 * MOUTH_GAP, 0]
-    closed[lower] = centre_line - [0, 0.5 * MOUTH_GAP, 0]
+    half_gap = np.array([0, 0.5 * MOUTH_GAP, 0])
+    closed[upper], closed[lower] = centre_line + half_gap, centre_line - half_gap
     rest.append(rest_triangles(closed, slit))
     rest_F22 = np.concatenate(rest)
     filled = np.arange(len(rest_F22)) >= len(faces)
     return points, np.concatenate([faces, *fans, slit]), rest_F22, filled
 
 
-def _wishes(
-    centres: np.ndarray, rest: np.ndarray, filled: np.ndarray, area: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the wished density (UV per metre) and the importance of each skin triangle.
-
-    The face is what lies within a cone about the line from the head's middle forward; towards the back of the head the
-    density falls until the octagon's area is used up.
-    """
+def _wishes(centres: np.ndarray, rest: np.ndarray, filled: np.ndarray, area: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the wished density (UV per metre) and the importance of each skin triangle; together they fill `area`."""
     face = face_closeness(centres)
-    sizes = 0.5 * np.linalg.det(rest)
-    low, high = 0.05, 1.0
-    for _ in range(60):  # bisection for the density of the back that fills the octagon
-        back = 0.5 * (low + high)
-        density = FACE_DENSITY * (face + (1 - face) * back)
-        low, high = (low, back) if np.sum(sizes * density**2) > area else (back, high)
-    weight = 1 + (FACE_WEIGHT - 1) * face
+    share = BACK_DENSITY + (1 - BACK_DENSITY) * face
+    density = share * np.sqrt(area / np.sum(0.5 * np.linalg.det(rest) * share**2))
+    # The energy counts stretch per rest area in the map; dividing by the density makes it count per area of skin.
+    weight = (1 + (FACE_WEIGHT - 1) * face) / share**2
     return density, np.where(filled, FILL_WEIGHT, weight)
 
 
@@ -226,8 +224,7 @@ def _polygon_area(outline: np.ndarray) -> float:
 
 def _small_chart(points: np.ndarray, faces: np.ndarray, chart: int) -> np.ndarray:
     """Flatten an island of the bottom corner onto its plot, a triangle or square with slightly rounded sides."""
-    plot = _plots()[chart]
-    plot = plot.mean(0) + PLOT_SHRINK * (plot - plot.mean(0))
+    plot = _inset(_plots()[chart], PIXEL)
     loop = boundary_loop(faces)
     loop = np.roll(loop, -int(np.argmax(points[loop] @ [0.1, 1.0, 0.3])))
     closed = points[np.append(loop, loop[0])]
@@ -266,11 +263,18 @@ def _plots() -> dict[int, np.ndarray]:
     }
 
 
-def _eyeball(verts_V3: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Lay the left eyeball out as a disc about its front pole, (F, 3, 2); the back pole is opened to the rim.
+def _inset(polygon: np.ndarray, distance: float) -> np.ndarray:
+    """Move the sides of a convex counter-clockwise polygon inwards by a distance and by the height of their arch."""
+    side = np.roll(polygon, -1, 0) - polygon
+    length = np.linalg.norm(side, axis=1)
+    normal = np.stack([-side[:, 1], side[:, 0]], -1) / length[:, None]
+    offset = np.einsum("sc,sc->s", normal, polygon) + distance + BULGE * length
+    # A corner is where its side meets the side before it.
+    return np.linalg.solve(np.stack([np.roll(normal, 1, 0), normal], 1), np.stack([np.roll(offset, 1), offset], 1))
 
-    The radius follows the angle from the pole, with the hidden back squeezed into the outer quarter.
-    """
+
+def _eyeball(verts_V3: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Lay the left eyeball out as a disc about its front pole, (F, 3, 2); the back pole is opened to the rim."""
     used = np.unique(faces)
     centre = 0.5 * (verts_V3[used].min(0) + verts_V3[used].max(0))
     ray = verts_V3[faces] - centre
@@ -281,8 +285,8 @@ def _eyeball(verts_V3: np.ndarray, faces: np.ndarray) -> np.ndarray:
     # A pole has no direction of its own: its corner takes the mean direction of the triangle's other two.
     others = np.where(pole[..., None], 0, np.stack([np.cos(around), np.sin(around)], -1)).sum(1)
     around = np.where(pole, np.arctan2(others[:, 1], others[:, 0])[:, None], around)
-    leg = TOP_LEG - 2 * PIXEL
+    leg = TOP_LEG - 3 * PIXEL
     size = leg * (1 - np.sqrt(0.5))
-    radius = size * np.interp(angle, [0, np.pi / 2, np.pi], [0, 0.75, 1])
+    radius = size * np.interp(np.degrees(angle), EYE_DEGREES, EYE_RADII)
     middle = 1 - BORDER - size
     return middle + radius[..., None] * np.stack([np.cos(around), np.sin(around)], -1)

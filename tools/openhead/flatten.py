@@ -1,13 +1,15 @@
 """Flatten a mesh that is a topological disc onto a convex polygon, without flips and with little stretch.
 
 A Tutte embedding gives a valid start; projected Newton steps on the symmetric Dirichlet energy then spread the stretch
-evenly. A step never passes the point where a triangle would turn over, and the boundary only slides along straight polygon
-sides, so the map stays one to one.
+evenly. A step never passes the point where a triangle would turn over, and the boundary only slides along straight
+polygon sides, so the map stays one to one.
 
 Shape suffixes: `V` vertices, `F` triangles, `2` plane coordinates, `3` space coordinates or triangle corners.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,7 +20,7 @@ Corner = tuple[int, tuple[float, float]]
 
 
 def boundary_loops(faces_F3: np.ndarray) -> list[np.ndarray]:
-    """Return the boundary loops, each in the direction of its triangles (interior on the left), ordered by smallest vertex.
+    """Return the boundary loops by smallest vertex, each in the direction of its triangles (interior on the left).
 
     Raises:
         ValueError: a boundary touches itself.
@@ -51,7 +53,7 @@ def boundary_loop(faces_F3: np.ndarray) -> np.ndarray:
 
 
 def rest_triangles(verts_V3: np.ndarray, faces_F3: np.ndarray) -> np.ndarray:
-    """Return each triangle laid flat without stretch: edge matrices (F, 2, 2) whose columns are corners 1 and 2 minus corner 0."""
+    """Return each triangle laid flat: (F, 2, 2) edge matrices whose columns are corners 1 and 2 minus corner 0."""
     origin, first, second = (verts_V3[faces_F3[:, k]] for k in range(3))
     along, other = first - origin, second - origin
     length = np.linalg.norm(along, axis=1)
@@ -82,8 +84,8 @@ def flatten_disc(
         verts_V3: positions; they give the first spacing of the boundary and, without `rest_F22`, the rest shapes.
         faces_F3: triangles of one disc; every vertex is used.
         corners: polygon corners in the direction of `boundary_loop`, counter-clockwise in the plane.
-        rest_F22: edge matrices (see `rest_triangles`) of the wished plane triangles, in UV units; by default the triangles
-            of the mesh, scaled to the polygon's area.
+        rest_F22: edge matrices (see `rest_triangles`) of the wished plane triangles, in UV units; by default those of
+            the mesh, scaled to the polygon's area.
         weight_F: importance of each triangle's stretch, per unit of rest area.
         iterations: upper limit of Newton steps.
 
@@ -128,7 +130,7 @@ def _boundary_frame(
         values += [1.0, 1.0]
     used = len(columns)
     closed = np.append(loop, loop[0])
-    for side, (begin, end) in enumerate(zip(stops[:-1], stops[1:], strict=True)):
+    for side, (begin, end) in enumerate(pairwise(stops)):
         a, b = np.array(corners[side][1]), np.array(corners[(side + 1) % len(corners)][1])
         chain = closed[begin : end + 1]
         travelled = np.append(0.0, np.cumsum(np.linalg.norm(np.diff(verts_V3[chain], axis=0), axis=1)))
@@ -165,7 +167,7 @@ def _minimise_stretch(
     basis: sp.csr_matrix,
     iterations: int,
 ) -> np.ndarray:
-    """Projected Newton on the symmetric Dirichlet energy (Smith and Schaefer 2015), flips forbidden by the step length."""
+    """Projected Newton on the symmetric Dirichlet energy (Smith and Schaefer 2015); the step length forbids flips."""
     count = len(uv_V2)
     inverse_F22 = np.linalg.inv(rest_F22)
     scale_F = weight_F * 0.5 * np.linalg.det(rest_F22)
@@ -213,7 +215,7 @@ def _minimise_stretch(
 
 
 def _symmetric_dirichlet(jacobian_F4: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the slope (F, 4) and the positive definite curvature (F, 4, 4) of |J|^2 + |J^-1|^2 = |J|^2 (1 + det^-2)."""
+    """Return the slope (F, 4) and the clamped curvature (F, 4, 4) of |J|^2 + |J^-1|^2 = |J|^2 (1 + det^-2)."""
     j = jacobian_F4
     det = (j[:, 0] * j[:, 3] - j[:, 1] * j[:, 2])[:, None]
     square = (j * j).sum(1)[:, None]
