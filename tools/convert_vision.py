@@ -1,12 +1,13 @@
-"""Builds `assets/vision/` from the networks inside the MediaPipe 0.10.21 wheel (Apache-2.0), and the test's reference landmarks.
+"""Builds `assets/vision/` from the networks in the MediaPipe 0.10.21 wheel (Apache-2.0), and the tests' reference.
 
-    python tools/convert_vision.py                         # pip downloads the pinned wheel, writes assets/vision/*.safetensors
+    python tools/convert_vision.py                         # downloads the pinned wheel with pip
     python tools/convert_vision.py --wheel mediapipe.whl   # the same from a wheel that is already here
     python tools/convert_vision.py --reference             # writes tests/data/vision/mediapipe_reference.npz, run by an
                                                            # interpreter that has mediapipe==0.10.21 and scikit-image
 
-Each TensorFlow Lite network becomes one safetensors file: its weights as they are stored in the source (float16), and in the
-header's metadata the operations as the JSON list that `deca.vision.graph.TensorGraph` runs. Needs `tflite` and `flatbuffers`.
+Each TensorFlow Lite network becomes one safetensors file: its weights as they are stored in the source (float16), and
+in the header's metadata the operations as the JSON list that `deca.vision.graph.TensorGraph` runs. Needs `tflite` and
+`flatbuffers`.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def fetch_wheel(folder: Path) -> Path:
 class TfliteReader:
     """One TensorFlow Lite graph, turned into constants and a list of plain operations.
 
-    The file keeps tensors as (batch, row, column, channel); convolution weights leave here in torch's order. Dequantise and
-    densify operations of constants are carried out, zero padding joins the convolution that follows it.
+    The file keeps tensors as (batch, row, column, channel); convolution weights leave here in torch's order. Dequantise
+    and densify operations of constants are carried out, zero padding joins the convolution that follows it.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -70,7 +71,12 @@ class TfliteReader:
         """The graph as JSON data: input size, nodes in order, outputs by name."""
         tensor = self.graph.Tensors(self.graph.Inputs(0))
         outputs = {self.graph.Tensors(i).Name().decode(): int(i) for i in self.graph.OutputsAsNumpy()}
-        return {"input": int(self.graph.Inputs(0)), "size": int(tensor.Shape(1)), "outputs": outputs, "nodes": self.nodes}
+        return {
+            "input": int(self.graph.Inputs(0)),
+            "size": int(tensor.Shape(1)),
+            "outputs": outputs,
+            "nodes": self.nodes,
+        }
 
     def _shape(self, index: int) -> list[int]:
         tensor = self.graph.Tensors(index)
@@ -87,7 +93,9 @@ class TfliteReader:
         values = buffer.DataAsNumpy().view(dtype)
         return values if tensor.Sparsity() else values.reshape(self._shape(index))
 
-    def _emit(self, op: str, inputs: list[int], output: int, /, weights: dict[str, np.ndarray] | None = None, **attrs: Any) -> None:
+    def _emit(
+        self, op: str, inputs: list[int], output: int, /, weights: dict[str, np.ndarray] | None = None, **attrs: Any
+    ) -> None:
         node: dict[str, Any] = {"op": op, "in": [int(i) for i in inputs], "out": int(output), **attrs}
         for role, values in (weights or {}).items():
             node[role] = f"{len(self.nodes):03d}.{role}"
@@ -158,7 +166,7 @@ class TfliteReader:
     # --- convolutions and pooling
 
     def _window(self, source: int, kernel: tuple[int, int], stride: int, padding: int) -> tuple[int, list[int]]:
-        """The tensor that a window operation reads and its padding (left, right, top, bottom), TensorFlow's SAME rule."""
+        """The tensor that a window operation reads and its padding: left, right, top, bottom."""
         if source in self.pads:
             return self.pads[source]
         if padding == self.lib.Padding.VALID:
@@ -319,7 +327,7 @@ def convert(wheel: Path) -> None:
             save_file(reader.weights, str(path), metadata)
             path.chmod(0o644)
             count = sum(w.size for w in reader.weights.values())
-            print(f"{path.relative_to(ROOT)}: {len(reader.nodes)} operations, {count} weights, {path.stat().st_size} bytes")
+            print(f"{path.name}: {len(reader.nodes)} operations, {count} weights, {path.stat().st_size} bytes")
 
 
 def main() -> None:

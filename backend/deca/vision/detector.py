@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deca.assets import asset
-from deca.vision.geometry import Pyramid, Region
+from deca.vision.geometry import Region, sample
 from deca.vision.graph import TensorGraph
 
 MIN_SCORE = 0.5
@@ -21,24 +21,16 @@ MAX_OVERLAP = 0.3
 
 @dataclass(frozen=True)
 class Detection:
-    """A face as the detector sees it, in pixels of the picture.
+    """A face as the detector sees it.
 
     Attributes:
-        box: left, top, right, bottom of the face from the brows to the chin.
-        keypoints: (6, 2): eye left and right on the picture, nose tip, mouth, ear left and right on the picture.
+        region: The square that the landmark network reads: 1.5 times the detector's box (brows to chin), upright with
+            respect to the eyes.
         score: 0..1.
     """
 
-    box: npt.NDArray[np.float64]
-    keypoints: npt.NDArray[np.float64]
+    region: Region
     score: float
-
-    def region(self) -> Region:
-        """The square that the landmark network reads: 1.5 times the box, upright with respect to the eyes."""
-        left, top, right, bottom = self.box
-        dx, dy = self.keypoints[1] - self.keypoints[0]
-        side = 1.5 * max(right - left, bottom - top)
-        return Region(((left + right) / 2, (top + bottom) / 2), float(side), float(np.arctan2(dy, dx)))
 
 
 class FaceDetector(nn.Module):
@@ -64,31 +56,31 @@ class FaceDetector(nn.Module):
             image_B3HW: float32 in -1..1, `graph.size` a side.
 
         Returns:
-            Points (B, A, 8, 2) in 0..1 of the picture: box centre, box width and height, six key points; scores (B, A).
+            Points (B, A, 8, 2) in 0..1 of the picture: box centre, box width and height, then the key points (eye left
+            and right on the picture, nose tip, mouth, ear left and right); scores (B, A) in 0..1.
         """
         out = self.graph(image_B3HW)
         points_BA82 = out[self._names[0]].unflatten(-1, (8, 2)) / self.graph.size
-        offset = self.anchors_A2[:, None].expand(-1, 8, -1).clone()
-        offset[:, 1] = 0
-        return points_BA82 + offset, torch.sigmoid(out[self._names[1]][..., 0])
+        offset_A82 = self.anchors_A2[:, None].repeat(1, 8, 1)
+        offset_A82[:, 1] = 0
+        return points_BA82 + offset_A82, torch.sigmoid(out[self._names[1]][..., 0])
 
-    def detect(self, picture: Pyramid, region: Region | None = None) -> list[Detection]:
-        """Finds faces.
+    def detect(self, pixels: npt.NDArray[np.uint8], region: Region) -> list[Detection]:
+        """Finds the faces in a square of a picture.
 
         Args:
-            picture: The photo.
-            region: Part of it to search; outside of the picture it is black. Default: the square around all of it.
+            pixels: (H, W, 3) sRGB.
+            region: The square to search, which may be turned; what lies outside of the picture is black.
 
         Returns:
             The faces, best score first, overlapping predictions merged.
         """
-        height, width = picture.pixels.shape[:2]
-        region = region or Region((width / 2, height / 2), max(width, height))
-        crop = picture.crop(region, self.graph.size, cv2.BORDER_CONSTANT)
+        crop = sample(pixels, region, self.graph.size, cv2.BORDER_CONSTANT)
         image = torch.from_numpy(crop).to(self.anchors_A2.device).permute(2, 0, 1)[None].float() / 127.5 - 1
         points, scores = self(image)
         keep = scores[0] > MIN_SCORE
-        return _merge(points[0, keep].cpu().numpy().astype(float), scores[0, keep].cpu().numpy(), region)
+        merged = _merge(points[0, keep].cpu().numpy().astype(float), scores[0, keep].cpu().numpy())
+        return [Detection(region.within(_face_region(points_82)), score) for points_82, score in merged]
 
 
 def _cell_centres(count: int) -> Tensor:
@@ -97,29 +89,26 @@ def _cell_centres(count: int) -> Tensor:
     return torch.stack([centre.repeat(count), centre.repeat_interleave(count)], -1)
 
 
-def _merge(points_N82: npt.NDArray[np.float64], scores_N: npt.NDArray[np.float32], region: Region) -> list[Detection]:
-    """Weighted non-maximum suppression: predictions that overlap the best one are averaged into it by score."""
-    matrix = region.to_picture()
+def _merge(
+    points_N82: npt.NDArray[np.float64], scores_N: npt.NDArray[np.float32]
+) -> list[tuple[npt.NDArray[np.float64], float]]:
+    """Weighted non-maximum suppression: predictions that overlap the best one are averaged with it by score."""
     centre_N2, half_N2 = points_N82[:, 0], points_N82[:, 1] / 2
     boxes_N4 = np.concatenate([centre_N2 - half_N2, centre_N2 + half_N2], 1)
     order = np.argsort(-scores_N, kind="stable")
-    found = []
+    merged = []
     while len(order):
-        overlap = box_overlap(boxes_N4[order[0]], boxes_N4[order])
-        group = order[overlap > MAX_OVERLAP] if overlap[0] > MAX_OVERLAP else order[:1]
-        weight = scores_N[group] / scores_N[group].sum()
-        box = np.tensordot(weight, boxes_N4[group], 1)
-        keypoints = np.tensordot(weight, points_N82[group, 2:], 1)
-        found.append((box, keypoints, float(scores_N[order[0]])))
-        order = order[~np.isin(order, group)]
-    return [_on_picture(matrix, *face) for face in found]
+        same = box_overlap(boxes_N4[order[0]], boxes_N4[order]) > MAX_OVERLAP
+        same[0] = True
+        group, order = order[same], order[~same]
+        merged.append((np.average(points_N82[group], axis=0, weights=scores_N[group]), float(scores_N[group[0]])))
+    return merged
 
 
-def _on_picture(
-    matrix: npt.NDArray[np.float64], box: npt.NDArray[np.float64], keypoints: npt.NDArray[np.float64], score: float
-) -> Detection:
-    scale, offset = np.diag(matrix)[:2], matrix[:2, 2]  # detection regions are not turned
-    return Detection(box * np.tile(scale, 2) + np.tile(offset, 2), keypoints * scale + offset, score)
+def _face_region(points_82: npt.NDArray[np.float64]) -> Region:
+    (x, y), size, eye_left, eye_right = points_82[:4]
+    dx, dy = eye_right - eye_left
+    return Region((float(x), float(y)), float(1.5 * size.max()), float(np.arctan2(dy, dx)))
 
 
 def box_overlap(box_4: npt.NDArray[np.floating], boxes_N4: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

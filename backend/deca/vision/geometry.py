@@ -29,6 +29,11 @@ class Region:
         x, y = self.centre
         return np.array([[cos, -sin, x - (cos - sin) / 2], [sin, cos, y - (sin + cos) / 2], [0, 0, 1]])
 
+    def within(self, part: Region) -> Region:
+        """`part` on the picture, when it counts in sides of this square from its top left corner."""
+        x, y = apply(self.to_picture(), np.array([part.centre]))[0]
+        return Region((float(x), float(y)), self.side * part.side, self.angle + part.angle)
+
 
 def apply(matrix_33: npt.NDArray[np.floating], points_N2: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Affine 3x3 matrix times (N, 2) points."""
@@ -51,28 +56,26 @@ def warp(
     return cv2.warpAffine(pixels, matrix[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
-class Pyramid:
-    """A picture and its halves, so that a crop never skips pixels: bilinear sampling reads each level at most 2 px apart."""
+def sample(pixels: npt.NDArray[np.uint8], region: Region, size: int, border: int) -> npt.NDArray[np.uint8]:
+    """(size, size, 3) pixels of a region. A large region is averaged down first, so that no photo pixel is skipped.
 
-    def __init__(self, pixels: npt.NDArray[np.uint8]) -> None:
-        self._levels = [pixels]
-
-    @property
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """The picture itself."""
-        return self._levels[0]
-
-    def crop(self, region: Region, size: int, border: int) -> npt.NDArray[np.uint8]:
-        """(size, size, 3) pixels of a region."""
-        level = max(0, int(np.floor(np.log2(max(region.side / size, 1.0)))))
-        while len(self._levels) <= level:
-            self._levels.append(_half(self._levels[-1]))
-        pixels = self._levels[level]
-        shrink = np.diag([pixels.shape[1] / self.pixels.shape[1], pixels.shape[0] / self.pixels.shape[0], 1.0])
-        to_crop = np.diag([size, size, 1.0]) @ np.linalg.inv(shrink @ region.to_picture())
-        return warp(pixels, to_crop, size, size, border)
-
-
-def _half(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    height, width = pixels.shape[:2]
-    return cv2.resize(pixels, (max(width // 2, 1), max(height // 2, 1)), interpolation=cv2.INTER_AREA)
+    Args:
+        pixels: (H, W, 3).
+        region: The square to read.
+        size: Side of the result, pixels.
+        border: OpenCV's border mode for what lies outside of the picture.
+    """
+    to_picture = region.to_picture()
+    from_picture = np.eye(3)
+    shrink = int(region.side / size)
+    if shrink >= 2:
+        corners = apply(to_picture, np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))
+        limit = np.array(pixels.shape[1::-1])
+        low = np.clip(np.floor(corners.min(0)) - shrink, 0, limit - 1).astype(int)
+        high = np.clip(np.ceil(corners.max(0)) + shrink, low + 1, limit).astype(int)
+        width, height = np.maximum((high - low) // shrink, 1).tolist()
+        pixels = cv2.resize(pixels[low[1] : high[1], low[0] : high[0]], (width, height), interpolation=cv2.INTER_AREA)
+        scale = np.array([width, height]) / (high - low)
+        from_picture = np.array([[scale[0], 0, -low[0] * scale[0]], [0, scale[1], -low[1] * scale[1]], [0, 0, 1]])
+    to_crop = np.diag([size, size, 1.0]) @ np.linalg.inv(from_picture @ to_picture)
+    return warp(pixels, to_crop, size, size, border)

@@ -37,7 +37,7 @@ class TensorGraph(nn.Module):
         try:
             with safe_open(str(path), "pt") as file:
                 metadata = file.metadata() or {}
-                weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+                weights = {name: file.get_tensor(name).float() for name in file.keys()}
         except (OSError, SafetensorError) as error:
             raise AssetError(f"The network file {path} cannot be read: {error}.", "Reinstall the add-on.") from error
         if metadata.get("format") != FORMAT:
@@ -68,7 +68,6 @@ class TensorGraph(nn.Module):
             result = _OPERATIONS[node["op"]](node, weights, *[values[i] for i in node["in"]])
             values[node["out"]] = _ACTIVATIONS[node.get("activation")](result)
         return {name: values[index] for name, index in self._outputs.items()}
-
 
     def attribute(self, op: str, name: str) -> list[Any]:
         """One attribute of all operations of a kind, in the order they run."""
@@ -124,8 +123,8 @@ def _mul(node: dict[str, Any], w: dict[str, Any], x: Tensor, y: Tensor | None = 
 def _landmarks_to_matrix(node: dict[str, Any], w: dict[str, Any], points_BL3: Tensor) -> Tensor:
     """The (B, 4, 4) matrix from a region's own grid (`size` cells a side) to the grid the points are given in.
 
-    The region is the box around the subset of points, upright with respect to the line from the left to the right point,
-    enlarged by `scale`.
+    The region is the box around the subset of points, upright with respect to the line from the left to the right
+    point, enlarged by `scale`.
     """
     left, right = points_BL3[:, node["left"], :2], points_BL3[:, node["right"], :2]
     angle_B = torch.atan2(right[:, 1] - left[:, 1], right[:, 0] - left[:, 0])
@@ -143,7 +142,7 @@ def _landmarks_to_matrix(node: dict[str, Any], w: dict[str, Any], points_BL3: Te
 
 
 def _transform_bilinear(node: dict[str, Any], w: dict[str, Any], x: Tensor, matrix_B44: Tensor) -> Tensor:
-    """Samples a (B, C, size, size) region of `x`; cell centres are at +0.5, outside counts as the border's value."""
+    """Samples a (B, C, size, size) region of `x`; cell centres are at +0.5, outside counts as 0."""
     size = node["size"]
     cell = torch.arange(size, device=x.device, dtype=x.dtype) + 0.5
     column, row = cell.repeat(size), cell.repeat_interleave(size)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deca.assets import asset
-from deca.vision.geometry import Pyramid, Region, apply
+from deca.vision.geometry import Region, apply, sample
 from deca.vision.graph import TensorGraph
 
 NUM_LANDMARKS = 478
@@ -57,17 +57,19 @@ class LandmarkNet(nn.Module):
             points_BL3[:, first : first + 5, 2] = mesh_BL3[:, ring, 2].mean(1, keepdim=True)
         return points_BL3 / self.graph.size, torch.sigmoid(out["conv_faceflag"].flatten())
 
-    def locate(self, picture: Pyramid, regions: list[Region]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def locate(
+        self, pixels: npt.NDArray[np.uint8], regions: list[Region]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Landmarks in pixels of the picture.
 
         Args:
-            picture: The photo.
+            pixels: (H, W, 3) sRGB.
             regions: One square per face.
 
         Returns:
             Points (B, 478, 3): x, y in pixels, z in the same scale; the probability (B,) of a face.
         """
-        crops = np.stack([picture.crop(region, self.graph.size, cv2.BORDER_REPLICATE) for region in regions])
+        crops = np.stack([sample(pixels, region, self.graph.size, cv2.BORDER_REPLICATE) for region in regions])
         device = next(self.graph.buffers()).device
         points, presence = self(torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255)
         points_BL3 = points.cpu().numpy()

@@ -1,0 +1,181 @@
+"""Finds the faces on a photo: detector, landmark network, and the order in which they are tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deca.vision.detector import Detection, FaceDetector, box_overlap
+from deca.vision.geometry import Region
+from deca.vision.landmarks import CHIN, FOREHEAD, LandmarkNet, eye_line_angle, region_of
+from deca.vision.photo import Photo
+
+MIN_PRESENCE = 0.5
+# The short-range detector gives upright faces 0.85 and more. It also fires, with less, on faces that lie on their side
+# or stand on their head, and then takes the chin for the forehead: below this score it looks at the other orientations.
+SURE_SCORE = 0.85
+PADDING = 1.5  # a face that fills the whole photo is found once there is some room around it
+# Landmarks are refined until the region they ask for is the one they were made from.
+MAX_PASSES = 3
+SETTLED = 0.02  # of the region's side
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedFace:
+    """One face; all lengths in pixels of the upright photo.
+
+    Attributes:
+        landmarks_L3: (478, 3) float32, MediaPipe's points: x, y, and the depth z in the same scale (smaller is nearer,
+            0 near the head's centre of rotation).
+        box: (4,) float32: left, top, right, bottom of the landmarks.
+        score: The detector's confidence, 0..1.
+        presence: The landmark network's confidence that these are landmarks of a face, 0..1.
+        roll: In-plane rotation of the eye line, radians, positive clockwise on the screen, -pi..pi.
+    """
+
+    landmarks_L3: npt.NDArray[np.float32]
+    box: npt.NDArray[np.float32]
+    score: float
+    presence: float
+    roll: float
+
+
+@cache
+def face_detector(model: str = "short", device: str = "cpu") -> FaceDetector:
+    """The detector, loaded once per device.
+
+    Raises:
+        AssetError: Its weights are missing or damaged.
+    """
+    return FaceDetector(model).to(device).eval()
+
+
+@cache
+def landmark_net(device: str = "cpu") -> LandmarkNet:
+    """The landmark network, loaded once per device.
+
+    Raises:
+        AssetError: Its weights are missing or damaged.
+    """
+    return LandmarkNet().to(device).eval()
+
+
+def find_faces(photo: Photo, max_faces: int = 8, device: str | torch.device = "cpu") -> list[DetectedFace]:
+    """Finds the faces on a photo, turned ones included.
+
+    The detector looks at the photo as it is, then with room around it; where it is not sure, also turned by 90, 180 and
+    270 degrees.
+
+    Args:
+        photo: The photo.
+        max_faces: Return at most this many. With 1 the detector for small faces runs only when the other finds none.
+        device: torch device.
+
+    Returns:
+        The faces, largest and most central first. Empty when there is none.
+
+    Raises:
+        AssetError: The networks' weights are missing or damaged.
+    """
+    device = str(device)
+    scale = photo.width / photo.overview.shape[1]
+    for padding in (1.0, PADDING):
+        detections = _detect(photo, padding, max_faces > 1, device)
+        detections = [Detection(_scaled(d.region, scale), d.score) for d in detections]
+        detections.sort(key=lambda d: -_prominence(photo, d.region.centre, d.region.side))
+        faces = _landmarks(photo, detections[: 2 * max_faces], device)
+        if faces:
+            return faces[:max_faces]
+    return []
+
+
+def _detect(photo: Photo, padding: float, small_faces: bool, device: str) -> list[Detection]:
+    """Detections on the overview, each face once, in the orientation where it scores best."""
+    height, width = photo.overview.shape[:2]
+    centre, side = (width / 2, height / 2), padding * max(width, height)
+
+    def look(angle: float) -> list[Detection]:
+        square = Region(centre, side, angle)
+        found = face_detector("short", device).detect(photo.overview, square)
+        if small_faces or not found:
+            found = found + face_detector("full", device).detect(photo.overview, square)
+        return found
+
+    found = look(0)
+    if not found or min(d.score for d in found) < SURE_SCORE:
+        for angle in (np.pi / 2, np.pi, -np.pi / 2):
+            found = found + look(angle)
+    found.sort(key=lambda d: -d.score)
+    return [found[i] for i in _distinct([_square_box(d.region) for d in found])]
+
+
+def _landmarks(photo: Photo, detections: list[Detection], device: str) -> list[DetectedFace]:
+    """Runs the landmark network on each detection until its region settles, and drops what is no face."""
+    if not detections:
+        return []
+    net = landmark_net(device)
+    regions = [d.region for d in detections]
+    points_BL3, presence_B = net.locate(photo.pixels, regions)
+    moving = list(range(len(regions)))
+    for _ in range(MAX_PASSES - 1):
+        wanted = {i: region_of(points_BL3[i]) for i in moving}
+        moving = [i for i in moving if presence_B[i] > MIN_PRESENCE and _moved(regions[i], wanted[i]) > SETTLED]
+        if not moving:
+            break
+        for i in moving:
+            regions[i] = wanted[i]
+        points_BL3[moving], presence_B[moving] = net.locate(photo.pixels, [regions[i] for i in moving])
+
+    faces = []
+    for points_L3, presence, detection in zip(points_BL3, presence_B, detections, strict=True):
+        if presence > MIN_PRESENCE and _is_upright(points_L3, detection.region):
+            box = np.concatenate([points_L3[:, :2].min(0), points_L3[:, :2].max(0)])
+            roll = eye_line_angle(points_L3)
+            faces.append(DetectedFace(points_L3, box, detection.score, float(presence), roll))
+    faces.sort(key=lambda face: -face.score)
+    faces = [faces[i] for i in _distinct([face.box for face in faces])]
+    return sorted(faces, key=lambda f: -_prominence(photo, (f.box[:2] + f.box[2:]) / 2, max(f.box[2:] - f.box[:2])))
+
+
+def _moved(old: Region, new: Region) -> float:
+    """How far the corners of a region moved at most, in sides."""
+    (x0, y0), (x1, y1) = old.centre, new.centre
+    turn = np.angle(np.exp(1j * (new.angle - old.angle)))
+    return max(np.hypot(x1 - x0, y1 - y0), abs(new.side - old.side) / 2, abs(turn) * old.side / 2) / old.side
+
+
+def _is_upright(points_L3: npt.NDArray[np.float32], region: Region) -> bool:
+    """Whether the chin lies below the forehead as the detector saw the face, give or take 60 degrees."""
+    down = points_L3[CHIN, :2] - points_L3[FOREHEAD, :2]
+    below = -np.sin(region.angle) * down[0] + np.cos(region.angle) * down[1]
+    return bool(below > np.linalg.norm(down) * np.cos(np.radians(60)))
+
+
+def _scaled(region: Region, scale: float) -> Region:
+    x, y = region.centre
+    return Region((x * scale, y * scale), region.side * scale, region.angle)
+
+
+def _square_box(region: Region) -> npt.NDArray[np.float64]:
+    x, y = region.centre
+    half = region.side / 3  # the face itself, without the margin of 1.5
+    return np.array([x - half, y - half, x + half, y + half])
+
+
+def _prominence(photo: Photo, centre: tuple[float, float] | npt.NDArray[np.floating], side: float) -> float:
+    """Size of a face, up to halved towards the photo's corners."""
+    x, y = centre[0] / photo.width - 0.5, centre[1] / photo.height - 0.5
+    return float(side * (1 - 0.5 * min(np.hypot(x, y) / np.hypot(0.5, 0.5), 1)))
+
+
+def _distinct(boxes: list[npt.NDArray[np.floating]]) -> list[int]:
+    """Indices of the boxes that do not overlap an earlier one of them."""
+    kept: list[int] = []
+    for i, box in enumerate(boxes):
+        if not kept or box_overlap(box, np.stack([boxes[k] for k in kept])).max() < 0.3:
+            kept.append(i)
+    return kept
