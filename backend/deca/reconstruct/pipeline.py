@@ -36,7 +36,7 @@ def reconstruct_photo(
     Args:
         path: The photo.
         head: `openhead`, or the path of a head model file.
-        texture_size: Side of the unwrapped texture in pixels; None leaves it out.
+        texture_size: Side of the unwrapped texture in pixels; None or 0 leaves it out.
         max_faces: Stop after this many faces.
         device: Torch device of the vision networks.
         progress: Called with a fraction in [0, 1] and what is being done; may raise to cancel.
@@ -96,7 +96,7 @@ def reconstruct(
             landmarks_L2=landmarks_BL2[index].astype(np.float32),
             landmark_error=float(fit.error_B[index]),
         )
-        if texture_size is not None:
+        if texture_size:
             texture = unwrap_photo(
                 photo.pixels, face.vertices(), face.to_photo(), head, size=texture_size, landmarks_L2=face.landmarks_L2
             )

@@ -1,0 +1,109 @@
+"""Renders an imported head from several sides: run by a Python that has bpy, on a .blend made by the add-on.
+
+    python tools/render_views.py HEAD.blend --out DIR [--size 512] [--samples 16]
+
+Writes `photo_view.png` (what the photo's camera sees, transparent background), `front.png`, `left.png`, `right.png` and
+`open.png` (jawOpen and a smile).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+
+import addon_utils
+import bpy
+from mathutils import Matrix, Vector
+
+YAW = {"front": 0, "left": 30, "right": -30, "open": 12}
+OPEN_MOUTH = {"jawOpen": 0.7, "mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("blend", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--samples", type=int, default=16)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    addon_utils.enable("cycles")
+    bpy.ops.wm.open_mainfile(filepath=str(options.blend.resolve()))
+    scene = bpy.context.scene
+    head, rig = find_head()
+    set_up_renderer(scene, options.samples)
+
+    scene.render.film_transparent = True
+    render(scene, options.out / "photo_view.png", max_size=options.size)
+
+    scene.render.film_transparent = False
+    scene.render.resolution_x = scene.render.resolution_y = options.size
+    rig.pose.bones["root"].rotation_axis_angle = (0, 1, 0, 0)
+    neutral = {key.name: key.value for key in head.data.shape_keys.key_blocks}
+    for name, yaw in YAW.items():
+        for key, value in (OPEN_MOUTH if name == "open" else neutral).items():
+            head.data.shape_keys.key_blocks[key].value = value
+        look_from(scene, rig, head, math.radians(yaw))
+        render(scene, options.out / f"{name}.png")
+
+
+def find_head() -> tuple[bpy.types.Object, bpy.types.Object]:
+    """The first head of the file and its armature."""
+    for obj in bpy.data.objects:
+        if obj.type == "MESH" and obj.data.shape_keys and "exp_000" in obj.data.shape_keys.key_blocks:
+            return obj, obj.parent
+    sys.exit("The file holds no head made by deca-blender.")
+
+
+def set_up_renderer(scene: bpy.types.Scene, samples: int) -> None:
+    scene.render.engine = "CYCLES"
+    scene.cycles.samples = samples
+    scene.cycles.use_denoising = True
+    scene.cycles.denoising_quality = "FAST"
+    scene.cycles.denoising_input_passes = "RGB"
+    scene.cycles.denoising_prefilter = "NONE"
+    scene.render.image_settings.file_format = "PNG"
+    scene.view_settings.view_transform = "Standard"
+    scene.world = bpy.data.worlds.new("Studio")
+    scene.world.use_nodes = True
+    background = scene.world.node_tree.nodes["Background"]
+    background.inputs["Color"].default_value = (0.75, 0.75, 0.76, 1)
+    background.inputs["Strength"].default_value = 0.75
+    sun = bpy.data.objects.new("Key", bpy.data.lights.new("Key", "SUN"))
+    sun.data.energy, sun.data.angle = 1.2, 0.6
+    sun.rotation_euler = (math.radians(55), 0, math.radians(30))
+    scene.collection.objects.link(sun)
+
+
+def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Object, yaw: float) -> None:
+    """Puts a portrait camera (85 mm, 1.4 m away) at a yaw about the head, in the rig's own frame (y up, z forward)."""
+    camera = bpy.data.objects.get("Portrait")
+    if camera is None:
+        camera = bpy.data.objects.new("Portrait", bpy.data.cameras.new("Portrait"))
+        scene.collection.objects.link(camera)
+        camera.data.lens, camera.data.clip_start = 85, 0.01
+    eye_line = sum((rig.data.bones[name].head_local for name in ("eye_l", "eye_r")), Vector()) / 2
+    centre = eye_line + Vector((0, -0.03, -0.05))
+    around = Matrix.Rotation(yaw, 4, "Y")
+    camera.matrix_world = rig.matrix_world @ Matrix.Translation(centre) @ around @ Matrix.Translation((0, 0, 1.4))
+    scene.camera = camera
+
+
+def render(scene: bpy.types.Scene, path: Path, max_size: int | None = None) -> None:
+    if max_size is not None:
+        longest = max(scene.render.resolution_x, scene.render.resolution_y)
+        scene.render.resolution_percentage = max(1, round(100 * min(1.0, max_size / longest)))
+    else:
+        scene.render.resolution_percentage = 100
+    scene.render.filepath = str(path.resolve())
+    bpy.ops.render.render(write_still=True)
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # some bpy builds hang in their exit handlers once drivers were evaluated
