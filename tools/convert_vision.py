@@ -330,11 +330,65 @@ def convert(wheel: Path) -> None:
             print(f"{path.name}: {len(reader.nodes)} operations, {count} weights, {path.stat().st_size} bytes")
 
 
+def reference_pictures() -> dict[str, np.ndarray]:
+    """Variants of the public-domain portrait in scikit-image (NASA, astronaut Eileen Collins), (H, W, 3) uint8 each."""
+    import cv2
+    import skimage.data
+
+    portrait = skimage.data.astronaut()
+
+    def turned(degrees: float) -> np.ndarray:
+        matrix = cv2.getRotationMatrix2D((225, 125), degrees, 1)
+        return cv2.warpAffine(portrait, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+
+    return {
+        "original": portrait,
+        "double_size": cv2.resize(portrait, (1024, 1024), interpolation=cv2.INTER_CUBIC),
+        "half_size": cv2.resize(portrait, (256, 256), interpolation=cv2.INTER_AREA),
+        "turned_15": turned(15),
+        "turned_-30": turned(-30),
+        "padded": cv2.copyMakeBorder(portrait, 100, 200, 50, 250, cv2.BORDER_CONSTANT, value=(90, 110, 130)),
+        "dark": (portrait * 0.3).astype(np.uint8),
+        "mirrored": np.ascontiguousarray(portrait[:, ::-1]),
+        "blurred": cv2.GaussianBlur(portrait, (0, 0), 2.0),
+        "close": np.ascontiguousarray(portrait[10:240, 110:340]),
+        "stretched": cv2.resize(portrait, (512, 640), interpolation=cv2.INTER_LINEAR),
+    }
+
+
+def write_reference() -> None:
+    """Stores what MediaPipe itself says about the pictures.
+
+    `single` is its answer to a single image; `settled` its third answer when it sees the same image as a video, where
+    each frame's region comes from the landmarks before. (P, 478, 3) float32: x, y in pixels, z in the same scale.
+    """
+    import mediapipe
+
+    names, single, settled = [], [], []
+    for name, picture in reference_pictures().items():
+        height, width = picture.shape[:2]
+        options = {"max_num_faces": 1, "refine_landmarks": True}
+        with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=True, **options) as mesh:
+            single.append(mesh.process(picture))
+        with mediapipe.solutions.face_mesh.FaceMesh(static_image_mode=False, **options) as mesh:
+            settled.append([mesh.process(picture) for _ in range(3)][-1])
+        for answers in (single, settled):
+            points = answers[-1].multi_face_landmarks[0].landmark
+            answers[-1] = [[p.x * width, p.y * height, p.z * width] for p in points]
+        names.append(name)
+    REFERENCE.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(REFERENCE, names=names, single=np.float32(single), settled=np.float32(settled))
+    print(f"{REFERENCE.relative_to(ROOT)}: {len(names)} pictures, {REFERENCE.stat().st_size} bytes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wheel", type=Path, help="the mediapipe 0.10.21 wheel, if it is already here")
     parser.add_argument("--reference", action="store_true", help="write the reference landmarks instead")
     args = parser.parse_args()
+    if args.reference:
+        write_reference()
+        return
     with tempfile.TemporaryDirectory() as folder:
         convert(args.wheel or fetch_wheel(Path(folder)))
 
