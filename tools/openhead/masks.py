@@ -1,6 +1,6 @@
 """OpenHead's UV masks: MakeHuman's mask textures carried over to the atlas, and what geometry defines.
 
-The baking goes atlas pixel -> triangle -> source UV -> mask texture. On the skin, face, ears, scalp and neck sum to one.
+The baking goes atlas pixel -> triangle -> source UV -> mask texture. On skin, face, ears, scalp and neck add up to one.
 """
 
 from __future__ import annotations
