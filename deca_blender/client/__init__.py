@@ -15,6 +15,7 @@ from .errors import (
     RequestFailed,
     RequestTimeout,
 )
+from .installer import Installation, InstallState
 from .interpreter import Interpreter, ManagedEnvironment, find_interpreter, probe
 from .launch import Launch, LaunchSettings
 from .session import Job, Session, State
@@ -23,6 +24,8 @@ __all__ = [
     "BackendDied",
     "ClientError",
     "InstallError",
+    "InstallState",
+    "Installation",
     "Interpreter",
     "InterpreterError",
     "Job",

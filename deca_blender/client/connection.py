@@ -17,7 +17,7 @@ from .launch import Launch
 from .subprocesses import kill_tree, popen_options
 
 CLIENT_NAME = "deca_blender"
-_TAIL_LINES, _LINE_BYTES = 12, 1000
+_TAIL_LINES, _LINE_BYTES = 30, 1000
 _DRAIN_S, _GRACE_S = 1.0, 3.0
 
 

@@ -35,7 +35,7 @@ def serve(argv: Sequence[str] | None = None, handlers: Mapping[type[Request], Ha
     # Two threads that spin-wait for each other are ten times slower on a busy machine; torch reads this on import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     reader, writer = take_stdio()
-    faulthandler.enable()  # a crash in native code leaves its stack among the last words
+    faulthandler.enable(all_threads=False)  # a crash in native code leaves its stack among the last words
     log_path = start_log(options.log_dir)
     exit_with_parent()
     device = Device(options.device)
