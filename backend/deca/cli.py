@@ -90,7 +90,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
         line: dict[str, object] = {"photo": str(path)}
         try:
             photo = read_photo(path)
-            faces = reconstruct(photo, head=head, texture_size=options.texture_size, device=options.device)
+            faces = reconstruct(photo, path=path, head=head, texture_size=options.texture_size, device=options.device)
             write_faces(options.out / name, photo.pixels, faces)
             line |= {"ok": True, "out": str(options.out / name), "faces": len(faces)}
             line["landmark_error"] = [round(face.landmark_error, 5) for face in faces]

@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deca.appearance.texture import unwrap_photo
 from deca.errors import NoFaceError
 from deca.head import HeadModel, load_head
+from deca.head.layer import HeadLayer
 from deca.reconstruct.face import Face
-from deca.reconstruct.fit import fit_landmarks
+from deca.reconstruct.fit import FitResult, fit_landmarks
 from deca.render.camera import CROP_SIZE
-from deca.vision.crop import crop_transform
+from deca.vision.crop import crop_from_landmarks
 from deca.vision.faces import find_faces
 from deca.vision.photo import Photo, read_photo
 
@@ -27,7 +29,7 @@ def reconstruct_photo(
     *,
     head: str = "openhead",
     texture_size: int | None = 1024,
-    max_faces: int | None = None,
+    max_faces: int = 8,
     device: str = "cpu",
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
@@ -49,6 +51,7 @@ def reconstruct_photo(
     progress(0.0, "Reading the photo")
     return reconstruct(
         read_photo(path),
+        path=path,
         head=load_head(head),
         texture_size=texture_size,
         max_faces=max_faces,
@@ -60,9 +63,10 @@ def reconstruct_photo(
 def reconstruct(
     photo: Photo,
     *,
+    path: str | Path,
     head: HeadModel,
     texture_size: int | None = 1024,
-    max_faces: int | None = None,
+    max_faces: int = 8,
     device: str = "cpu",
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
@@ -71,19 +75,20 @@ def reconstruct(
     detected = find_faces(photo, max_faces=max_faces, device=device)
     if not detected:
         raise NoFaceError(
-            f"No face was found on {photo.path}.",
+            f"No face was found on {path}.",
             "Use a photo where the face is at least 60 pixels wide, uncovered and not turned past profile.",
         )
     progress(0.4, "Fitting the head")
     landmarks_BL2 = np.stack([face.landmarks_L3[:, :2] for face in detected])
     size = (photo.width, photo.height)
-    fit = fit_landmarks(landmarks_BL2, size, head, focal_px=photo.focal_px)
+    fit = fit_landmarks(landmarks_BL2, size, head, focal_px=focal_in_pixels(photo))
+    contours_BL2 = ibug_landmarks(head, fit)
     faces: list[Face] = []
     for index, found in enumerate(detected):
         progress(0.5 + 0.5 * index / len(detected), "Unwrapping the photo")
-        crop_33 = crop_transform(found.box)
+        crop_33 = crop_from_landmarks(contours_BL2[index])
         face = Face(
-            photo=Path(photo.path),
+            photo=Path(path),
             index=index,
             head=head,
             shape_S=fit.shape_BS[index],
@@ -92,7 +97,7 @@ def reconstruct(
             camera_3=camera_on_crop(fit.scale_B[index], fit.offset_B2[index], crop_33),
             crop_33=crop_33,
             image_size=size,
-            box=found.box,
+            box=tuple(found.box.tolist()),
             landmarks_L2=landmarks_BL2[index].astype(np.float32),
             landmark_error=float(fit.error_B[index]),
         )
@@ -104,6 +109,24 @@ def reconstruct(
         faces.append(face)
     progress(1.0, "Done")
     return faces
+
+
+def focal_in_pixels(photo: Photo) -> float | None:
+    """Focal length in pixels, from the 35 mm equivalent that the camera noted (its film's diagonal is 43.27 mm)."""
+    if not photo.focal_length_35mm:
+        return None
+    return photo.focal_length_35mm / 43.27 * float(np.hypot(photo.width, photo.height))
+
+
+def ibug_landmarks(head: HeadModel, fit: FitResult) -> NDArray[np.float64]:
+    """The fitted heads' 68 landmarks (B, 68, 2) in photo pixels: what DECA's crop is measured on."""
+    layer = HeadLayer(head, fit.shape_BS.shape[1], fit.expression_BE.shape[1])
+    shape, expression, pose = (
+        torch.from_numpy(np.asarray(code, np.float32)) for code in (fit.shape_BS, fit.expression_BE, fit.pose_B53)
+    )
+    with torch.inference_mode():
+        points_BL3 = layer.landmarks_68(layer(shape, expression, pose), pose).double().numpy()
+    return fit.scale_B[:, None, None] * points_BL3[..., :2] * (1, -1) + fit.offset_B2[:, None]
 
 
 def camera_on_crop(scale: float, offset_2: NDArray, crop_33: NDArray) -> NDArray[np.float32]:
