@@ -1,0 +1,30 @@
+"""The 52 ARKit shapes as an artist looks for them: by region of the face, with readable names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_GROUP_PREFIXES = {
+    "Brows": ("brow",),
+    "Eyes": ("eye",),
+    "Cheeks": ("cheek",),
+    "Nose": ("nose",),
+    "Jaw": ("jaw",),
+    "Mouth": ("mouth", "tongue"),
+}
+
+
+def slider_groups(names: Iterable[str]) -> dict[str, list[str]]:
+    """ARKit names by region, in the order of the panel; unknown names come under "Other"."""
+    groups: dict[str, list[str]] = {group: [] for group in _GROUP_PREFIXES}
+    for name in names:
+        matches = (group for group, prefixes in _GROUP_PREFIXES.items() if name.startswith(prefixes))
+        groups.setdefault(next(matches, "Other"), []).append(name)
+    return {group: members for group, members in groups.items() if members}
+
+
+def label(name: str) -> str:
+    """`mouthSmileLeft` -> `Mouth Smile Left`."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return words[:1].upper() + words[1:]

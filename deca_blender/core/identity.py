@@ -1,0 +1,31 @@
+"""The unposed head of one person: neutral vertices and joints from shape coefficients.
+
+Shape suffixes: V vertices, S shape coefficients, J joints.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..protocol.messages import HeadReply
+
+
+def neutral_verts(head: HeadReply, shape_S: NDArray) -> NDArray[np.float64]:
+    """Vertices (V, 3) of the person in neutral, metres, head space.
+
+    Raises:
+        ValueError: There are more coefficients than the head's arrays have directions for.
+    """
+    directions_V3S = head.shape_dirs
+    if len(shape_S) > directions_V3S.shape[2]:
+        raise ValueError(f"{len(shape_S)} shape coefficients, but {directions_V3S.shape[2]} shape directions.")
+    return head.verts + directions_V3S[:, :, : len(shape_S)] @ np.asarray(shape_S, np.float64)
+
+
+def joint_positions(head: HeadReply, neutral_V3: NDArray) -> NDArray[np.float64]:
+    """Joints (J, 3) of the person, metres, head space."""
+    return head.joint_regressor.astype(np.float64) @ neutral_V3

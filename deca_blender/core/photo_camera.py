@@ -1,0 +1,75 @@
+"""The orthographic camera that sees the head exactly where it lies on the photo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CROP_SIZE = 224
+DISTANCE = 1.0
+"""Metres from the head space origin to the camera along the view axis; no effect on an orthographic picture."""
+
+
+@dataclass(frozen=True)
+class PhotoCamera:
+    """An orthographic Blender camera in head space (it looks along its own -z, y up in the picture).
+
+    Attributes:
+        matrix: (4, 4) camera to head space, metres.
+        ortho_scale: Metres across the longer side of the photo (Blender's `sensor_fit = 'AUTO'`).
+        resolution: Photo width and height, pixels.
+    """
+
+    matrix: NDArray[np.float64]
+    ortho_scale: float
+    resolution: tuple[int, int]
+
+
+def photo_matrix(camera: NDArray, crop: NDArray) -> NDArray[np.float64]:
+    """The (2, 4) matrix that takes (x, y, z, 1) in head space, metres, to photo pixels (docs/architecture.md).
+
+    Args:
+        camera: DECA's `[s, tx, ty]`.
+        crop: (3, 3) photo pixels -> crop pixels.
+    """
+    scale, tx, ty = (float(value) for value in camera)
+    half = CROP_SIZE / 2
+    to_crop = np.array(
+        [
+            [half * scale, 0, 0, half * scale * tx + half],
+            [0, -half * scale, 0, -half * scale * ty + half],
+            [0, 0, 0, 1],
+        ]
+    )
+    return (np.linalg.inv(np.asarray(crop, np.float64)) @ to_crop)[:2]
+
+
+def photo_camera(camera: NDArray, crop: NDArray, resolution: tuple[int, int]) -> PhotoCamera:
+    """The Blender camera of a reconstructed face.
+
+    Args:
+        camera: DECA's `[s, tx, ty]`.
+        crop: (3, 3) photo pixels -> crop pixels, a similarity without reflection.
+        resolution: Photo width and height, pixels.
+
+    Raises:
+        ValueError: The crop is not such a similarity: no orthographic camera shows the head over the photo.
+    """
+    projection = photo_matrix(camera, crop)
+    linear = projection[:, :2]
+    pixels_per_metre = float(np.sqrt(abs(np.linalg.det(linear))))
+    # Photo y points down, so a picture without reflection or shear has (k cos, k sin; k sin, -k cos).
+    expected = np.array([[linear[0, 0], linear[0, 1]], [linear[0, 1], -linear[0, 0]]])
+    if pixels_per_metre == 0 or np.abs(linear - expected).max() > 1e-4 * pixels_per_metre:
+        raise ValueError("The crop transform is not a rotation, scaling and shift.")
+    width, height = resolution
+    to_head = np.linalg.inv(linear)
+    centre = to_head @ (np.array([width / 2, height / 2]) - projection[:, 3])
+    right = to_head[:, 0] * pixels_per_metre
+    up = -to_head[:, 1] * pixels_per_metre
+    matrix = np.eye(4)
+    matrix[:2, 0], matrix[:2, 1] = right, up
+    matrix[:3, 3] = (*centre, DISTANCE)
+    return PhotoCamera(matrix, max(width, height) / pixels_per_metre, (width, height))

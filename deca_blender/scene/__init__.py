@@ -1,0 +1,1 @@
+"""The only code of the add-on that writes Blender data."""

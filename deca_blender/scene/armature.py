@@ -1,0 +1,98 @@
+"""The armature of a head: FLAME's joints as bones, and the bones that the ARKit sliders turn."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import rig
+from ..protocol.messages import HeadReply
+from .shape_keys import add_driver
+
+_BONE_LENGTH = 0.04
+_DRIVER_BONES = "ARKit drivers"
+
+
+def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3: NDArray, head: HeadReply) -> None:
+    """Fills an armature object that is in the view layer.
+
+    Bones stand at the joints along +y with roll 0, so that their rest rotation is the identity and a bone's axis-angle
+    is the joint's axis-angle in head space. The turn from y up to Blender's z up is on the object.
+
+    Args:
+        context: Blender's context.
+        obj: Armature object with an empty armature.
+        joints_J3: Joint positions of the person, metres, head space.
+        head: The head model (parents, ARKit map).
+    """
+    armature = obj.data
+    context.view_layer.objects.active = obj
+    bpy.ops.object.mode_set(mode="EDIT")
+    hidden = armature.collections.new(_DRIVER_BONES)
+    shown = armature.collections.new("Joints")
+    for index, joint in enumerate(rig.JOINTS):
+        parent = armature.edit_bones.get(rig.JOINTS[head.parents[index]]) if head.parents[index] >= 0 else None
+        if head.arkit_map is not None and joint in rig.ARKIT_JOINTS:
+            parent = _add_bone(armature, rig.arkit_bone(joint), joints_J3[index], parent, hidden)
+            parent.use_deform = False
+        _add_bone(armature, joint, joints_J3[index], parent, shown)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    hidden.is_visible = False
+    armature.display_type = "STICK"
+    obj.show_in_front = True
+    obj.rotation_euler = (math.pi / 2, 0.0, 0.0)
+    for bone in obj.pose.bones:
+        bone.rotation_mode = "AXIS_ANGLE"
+        bone.lock_location = bone.lock_scale = (True, True, True)
+    set_pose(obj, dict.fromkeys(rig.JOINTS, np.zeros(3)))
+
+
+def _add_bone(
+    armature: bpy.types.Armature,
+    name: str,
+    position_3: NDArray,
+    parent: bpy.types.EditBone | None,
+    collection: bpy.types.BoneCollection,
+) -> bpy.types.EditBone:
+    bone = armature.edit_bones.new(name)
+    bone.head = position_3
+    bone.tail = position_3 + np.array([0.0, _BONE_LENGTH, 0.0])
+    bone.roll = 0.0
+    bone.parent = parent
+    collection.assign(bone)
+    return bone
+
+
+def set_pose(obj: bpy.types.Object, pose: Mapping[str, NDArray]) -> None:
+    """Rotates the joints' own bones.
+
+    Args:
+        obj: Armature object of a head.
+        pose: Axis-angle in radians by joint name; joints that are not named stay.
+    """
+    for joint, axis_angle in pose.items():
+        angle, axis = rig.axis_angle_parts(axis_angle)
+        obj.pose.bones[joint].rotation_axis_angle = (angle, *axis)
+
+
+def drive_arkit_bones(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadReply) -> None:
+    """Lets jawOpen and the eyeLook shapes turn their bones; works with scripts disabled."""
+    if head.arkit_map is None:
+        return
+    for joint in rig.ARKIT_JOINTS:
+        bone = obj.pose.bones[rig.arkit_bone(joint)]
+        for index, spec in enumerate(rig.arkit_rotation_drivers(head.arkit_map, head.arkit_names, joint)):
+            add_driver(bone, "rotation_axis_angle", index, spec, keys)
+
+
+def skin_to(mesh_object: bpy.types.Object, rig_object: bpy.types.Object) -> None:
+    """Parents the mesh to the armature and deforms it by plain linear blend skinning."""
+    mesh_object.parent = rig_object
+    modifier = mesh_object.modifiers.new("Armature", "ARMATURE")
+    modifier.object = rig_object
+    modifier.use_deform_preserve_volume = False
+    modifier.use_bone_envelopes = False

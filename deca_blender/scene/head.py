@@ -1,0 +1,84 @@
+"""A head in the scene: its mesh object, its armature object, its coefficients."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import rig
+from ..properties.head import EXPRESSION, SHAPE
+from ..protocol.messages import PROTOCOL_VERSION, FaceReply
+from . import armature, shape_keys
+
+
+def find_head(obj: bpy.types.Object | None) -> bpy.types.Object | None:
+    """The head's mesh object that an object is or belongs to (armature, camera), or None."""
+    if obj is None:
+        return None
+    for candidate in (obj, *obj.children, *(obj.parent.children if obj.parent else ())):
+        if candidate.deca.is_head:
+            return candidate
+    return None
+
+
+def rig_of(head_object: bpy.types.Object) -> bpy.types.Object | None:
+    """The armature object of a head, or None when it was deleted."""
+    parent = head_object.parent
+    return parent if parent is not None and parent.type == "ARMATURE" else None
+
+
+def arkit_names(head_object: bpy.types.Object) -> tuple[str, ...]:
+    """Names of the head's ARKit keys, in the head model's order."""
+    keys = head_object.data.shape_keys
+    if keys is None:
+        return ()
+    return tuple(key.name for key in keys.key_blocks[1:] if not key.name.startswith(("exp_", "corr_")))
+
+
+def remember(head_object: bpy.types.Object, face: FaceReply) -> None:
+    """Stores on the head how it was made."""
+    deca = head_object.deca
+    deca.is_head = True
+    deca.model, deca.model_hash = face.head, face.head_hash
+    deca.backend_version, deca.protocol_version = face.backend_version, PROTOCOL_VERSION
+    deca.photo = face.photo
+    deca.pose = face.pose.ravel()
+    deca.camera = face.camera
+    deca.crop = face.crop.ravel()
+    deca.image_size = face.image_size
+    deca.box = face.box
+    deca.landmark_error = face.landmark_error
+    head_object[SHAPE] = face.shape.tolist()
+    head_object[EXPRESSION] = face.expression.tolist()
+
+
+def stored_expression(head_object: bpy.types.Object) -> NDArray[np.float64]:
+    """Expression coefficients of the photo."""
+    return np.asarray(head_object.get(EXPRESSION, ()), np.float64)
+
+
+def show_neutral(head_object: bpy.types.Object) -> None:
+    """Puts all sliders to zero, and neck, jaw and eyes to rest; the head keeps facing where it faces."""
+    _set_sliders(head_object, np.zeros(rig.NUM_EXPRESSION_KEYS))
+    _set_pose(head_object, np.zeros((len(rig.JOINTS), 3)), with_root=False)
+
+
+def show_photo(head_object: bpy.types.Object) -> None:
+    """Puts sliders and bones to what the photo shows."""
+    _set_sliders(head_object, stored_expression(head_object))
+    _set_pose(head_object, np.array(head_object.deca.pose).reshape(-1, 3), with_root=True)
+
+
+def _set_sliders(head_object: bpy.types.Object, expression_E: NDArray) -> None:
+    keys = head_object.data.shape_keys
+    if keys is not None:
+        shape_keys.set_expression(keys, expression_E)
+        shape_keys.clear_arkit(keys, arkit_names(head_object))
+
+
+def _set_pose(head_object: bpy.types.Object, pose_J3: NDArray, with_root: bool) -> None:
+    rig_object = rig_of(head_object)
+    if rig_object is not None:
+        joints = rig.JOINTS if with_root else rig.JOINTS[1:]
+        armature.set_pose(rig_object, dict(zip(joints, pose_J3[-len(joints) :], strict=True)))

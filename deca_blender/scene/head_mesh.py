@@ -1,0 +1,51 @@
+"""The head as a Blender mesh: the person's neutral geometry, texture coordinates, material slots, skinning weights."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.rig import JOINTS
+from ..protocol.messages import HeadReply
+
+UV_MAP = "UVMap"
+MATERIAL_SLOT_OF_PART = (0, 1, 1, 2, 2, 2, 2)
+"""Slot (skin, eyes, mouth) of each value of `HeadReply.part`."""
+
+
+def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.types.Mesh:
+    """A mesh whose vertices and triangles are the head model's, in its order.
+
+    Args:
+        name: Name of the mesh.
+        head: The head model.
+        neutral_V3: Vertices in metres, head space (y up).
+    """
+    mesh = bpy.data.meshes.new(name)
+    num_faces = len(head.faces)
+    mesh.vertices.add(len(neutral_V3))
+    mesh.loops.add(3 * num_faces)
+    mesh.polygons.add(num_faces)
+    mesh.vertices.foreach_set("co", neutral_V3.astype(np.float32).ravel())
+    mesh.loops.foreach_set("vertex_index", head.faces.astype(np.int32).ravel())
+    mesh.polygons.foreach_set("loop_start", np.arange(0, 3 * num_faces, 3, dtype=np.int32))
+    mesh.polygons.foreach_set("use_smooth", np.ones(num_faces, bool))
+    slots = np.array(MATERIAL_SLOT_OF_PART, np.int32)[head.part[head.faces[:, 0]]]
+    mesh.update(calc_edges=True)
+    mesh.polygons.foreach_set("material_index", slots)
+    uv_layer = mesh.uv_layers.new(name=UV_MAP)
+    uv_layer.uv.foreach_set("vector", head.uv[head.uv_faces.ravel()].ravel())
+    return mesh
+
+
+def add_skin_weights(obj: bpy.types.Object, skin_weights_VJ: NDArray) -> None:
+    """Gives the object one vertex group per joint."""
+    for joint, weights_V in zip(JOINTS, skin_weights_VJ.T, strict=True):
+        group = obj.vertex_groups.new(name=joint)
+        values, which = np.unique(weights_V, return_inverse=True)
+        order = np.argsort(which, kind="stable")
+        bounds = np.searchsorted(which[order], np.arange(len(values) + 1))
+        for k, value in enumerate(values):
+            if value > 0:
+                group.add(order[bounds[k] : bounds[k + 1]].tolist(), float(value), "REPLACE")

@@ -1,0 +1,111 @@
+"""From a backend's answer to a rigged head in the scene."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+
+from ..core.identity import joint_positions, neutral_verts
+from ..core.photo_camera import photo_camera
+from ..protocol.messages import FaceReply, HeadReply
+from . import armature, camera, head_mesh, images, material, shape_keys
+from .head import remember, show_photo
+from .transaction import all_or_nothing
+
+SPACING = 0.4
+"""Metres between heads imported one after another."""
+
+
+class ImportFaceError(Exception):
+    """An answer of the backend cannot become a head."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """What to build beside the rigged head.
+
+    Attributes:
+        use_camera: Add the photo's camera, make it the scene's, and set the render resolution to the photo's.
+    """
+
+    use_camera: bool = True
+
+
+def import_face(
+    context: bpy.types.Context, head: HeadReply, face: FaceReply, options: ImportOptions = ImportOptions()
+) -> bpy.types.Object:
+    """Builds the rigged, textured head of one face in a collection of its own, posed as on the photo.
+
+    On any failure Blender's data is as before.
+
+    Args:
+        context: Blender's context.
+        head: The head model that `face` belongs to.
+        face: The reconstructed face.
+        options: What else to build.
+
+    Returns:
+        The head's mesh object, active and selected.
+
+    Raises:
+        ImportFaceError: The coefficients belong to another head model, or the arrays do not fit together.
+    """
+    if (face.head, face.head_hash) != (head.name, head.hash):
+        raise ImportFaceError(
+            f"The coefficients belong to the head model {face.head} ({face.head_hash}), not to {head.name}"
+            f" ({head.hash}). Restart the backend and import the photo again."
+        )
+    if context.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    with all_or_nothing(context):
+        try:
+            return _build(context, head, face, options)
+        except ValueError as error:
+            raise ImportFaceError(f"The backend's answer does not make a head: {error}") from error
+
+
+def _build(
+    context: bpy.types.Context, head: HeadReply, face: FaceReply, options: ImportOptions
+) -> bpy.types.Object:
+    neutral_V3 = neutral_verts(head, face.shape)
+    heads_before = sum(obj.deca.is_head for obj in context.scene.objects)
+    collection = bpy.data.collections.new(face.name)
+    context.scene.collection.children.link(collection)
+
+    rig_object = bpy.data.objects.new(f"{face.name} Rig", bpy.data.armatures.new(f"{face.name} Rig"))
+    collection.objects.link(rig_object)
+    rig_object.location.x = SPACING * heads_before
+    armature.build_armature(context, rig_object, joint_positions(head, neutral_V3), head)
+
+    mesh = head_mesh.build_head_mesh(face.name, head, neutral_V3)
+    head_object = bpy.data.objects.new(face.name, mesh)
+    collection.objects.link(head_object)
+    head_mesh.add_skin_weights(head_object, head.skin_weights)
+    keys = shape_keys.add_shape_keys(head_object, head, neutral_V3)
+    shape_keys.drive_correctives(keys, rig_object, has_arkit_bones=head.arkit_map is not None)
+    armature.drive_arkit_bones(rig_object, keys, head)
+    armature.skin_to(head_object, rig_object)
+
+    texture = images.texture_image(f"{face.name} Texture", face.texture) if face.texture is not None else None
+    material.add_materials(mesh, face.name, texture)
+    remember(head_object, face)
+    show_photo(head_object)
+    if options.use_camera:
+        _add_camera(context, collection, rig_object, face)
+
+    for obj in context.selected_objects:
+        obj.select_set(False)
+    head_object.select_set(True)
+    context.view_layer.objects.active = head_object
+    return head_object
+
+
+def _add_camera(
+    context: bpy.types.Context, collection: bpy.types.Collection, rig_object: bpy.types.Object, face: FaceReply
+) -> None:
+    spec = photo_camera(face.camera, face.crop, face.image_size)
+    photo = images.photo_image(face.photo, f"{face.name} Photo")
+    camera_object = camera.build_camera(f"{face.name} Camera", spec, photo, rig_object)
+    collection.objects.link(camera_object)
+    camera.use_for_scene(context.scene, camera_object, spec)

@@ -1,0 +1,60 @@
+"""Materials of a head: skin, eyes and mouth, all reading one texture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+
+from .head_mesh import UV_MAP
+
+
+@dataclass(frozen=True)
+class Surface:
+    """How one material slot looks: `color` (linear RGB) stands in where there is no texture."""
+
+    name: str
+    color: tuple[float, float, float]
+    roughness: float
+    specular: float
+
+
+SURFACES = (
+    Surface("Skin", (0.55, 0.33, 0.25), 0.55, 0.25),
+    Surface("Eyes", (0.75, 0.72, 0.70), 0.08, 0.5),
+    Surface("Mouth", (0.30, 0.08, 0.07), 0.30, 0.4),
+)
+"""One per material slot of the head mesh (head_mesh.MATERIAL_SLOT_OF_PART)."""
+
+
+def add_materials(mesh: bpy.types.Mesh, name: str, texture: bpy.types.Image | None) -> None:
+    """Fills the mesh's material slots."""
+    for surface in SURFACES:
+        mesh.materials.append(_build(f"{name} {surface.name}", surface, texture))
+
+
+def _build(name: str, surface: Surface, texture: bpy.types.Image | None) -> bpy.types.Material:
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    material.diffuse_color = (*surface.color, 1.0)
+    nodes, links = material.node_tree.nodes, material.node_tree.links
+    nodes.clear()
+    output = nodes.new("ShaderNodeOutputMaterial")
+    shader = nodes.new("ShaderNodeBsdfPrincipled")
+    output.location, shader.location = (300, 0), (0, 0)
+    shader.inputs["Base Color"].default_value = (*surface.color, 1.0)
+    shader.inputs["Roughness"].default_value = surface.roughness
+    shader.inputs["Specular IOR Level"].default_value = surface.specular
+    links.new(shader.outputs["BSDF"], output.inputs["Surface"])
+    if texture is not None:
+        picture = nodes.new("ShaderNodeTexImage")
+        picture.image = texture
+        picture.extension = "EXTEND"
+        picture.location = (-320, 0)
+        coordinates = nodes.new("ShaderNodeUVMap")
+        coordinates.uv_map = UV_MAP
+        coordinates.location = (-520, -100)
+        links.new(coordinates.outputs["UV"], picture.inputs["Vector"])
+        links.new(picture.outputs["Color"], shader.inputs["Base Color"])
+        nodes.active = picture
+    return material

@@ -1,0 +1,83 @@
+"""Shape keys of a head: expression, ARKit shapes, pose correctives (core/rig.py says how they add up)."""
+
+from __future__ import annotations
+
+import math
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import rig
+from ..protocol.messages import HeadReply
+
+_EXPRESSION_SLIDER = 4.0
+
+
+def add_shape_keys(obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray) -> bpy.types.Key:
+    """Adds all shape keys, at rest, to an object whose mesh is `neutral_V3`."""
+    obj.shape_key_add(name="Basis", from_mix=False)
+    for index in range(min(rig.NUM_EXPRESSION_KEYS, head.expression_dirs.shape[2])):
+        positions_V3 = neutral_V3 + head.expression_dirs[:, :, index]
+        _add_key(obj, rig.expression_key(index), positions_V3, -_EXPRESSION_SLIDER, _EXPRESSION_SLIDER)
+    if head.arkit_map is not None:
+        directions_AV3 = rig.arkit_directions(head.expression_dirs, head.arkit_map)
+        for name, direction_V3 in zip(head.arkit_names, directions_AV3, strict=True):
+            _add_key(obj, name, neutral_V3 + direction_V3, 0.0, 1.0)
+    for joint_index, joint in enumerate(rig.CORRECTED_JOINTS):
+        for entry in range(9):
+            positions_V3 = neutral_V3 + head.pose_dirs[:, :, 9 * joint_index + entry]
+            name = rig.corrective_key(joint, *divmod(entry, 3))
+            _add_key(obj, name, positions_V3, -rig.CORRECTIVE_RANGE, rig.CORRECTIVE_RANGE)
+    return obj.data.shape_keys
+
+
+def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float, high: float) -> None:
+    key = obj.shape_key_add(name=name, from_mix=False)
+    key.points.foreach_set("co", positions_V3.astype(np.float32).ravel())
+    key.slider_min, key.slider_max = low, high
+    key.value = 0.0
+
+
+def set_expression(keys: bpy.types.Key, expression_E: NDArray) -> None:
+    """Sets the expression keys; sliders that are too short for a value are lengthened (Blender's limit is 10).
+
+    Coefficients without a key (tongue, and beyond) are ignored: no photo sets them.
+    """
+    for index, value in enumerate(np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()):
+        key = keys.key_blocks[rig.expression_key(index)]
+        reach = min(math.ceil(abs(value)), rig.EXPRESSION_RANGE)
+        if reach > key.slider_max:
+            key.slider_min, key.slider_max = -reach, reach
+        key.value = value
+
+
+def clear_arkit(keys: bpy.types.Key, names: tuple[str, ...]) -> None:
+    """Puts the ARKit sliders to rest."""
+    for name in names:
+        keys.key_blocks[name].value = 0.0
+
+
+def drive_correctives(keys: bpy.types.Key, rig_object: bpy.types.Object, has_arkit_bones: bool) -> None:
+    """Drives the pose correctives from the bones; works with scripts disabled."""
+    for joint in rig.CORRECTED_JOINTS:
+        for entry in range(9):
+            row, column = divmod(entry, 3)
+            spec = rig.corrective_driver(joint, row, column, has_arkit_bones and joint in rig.ARKIT_JOINTS)
+            block = keys.key_blocks[rig.corrective_key(joint, row, column)]
+            add_driver(block, "value", -1, spec, rig_object)
+
+
+def add_driver(owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID) -> None:
+    """Adds a driver to one property; `spec`'s variables are read from `target`."""
+    driver = owner.driver_add(path, index).driver
+    driver.type = "SCRIPTED"
+    for term in spec.terms:
+        variable = driver.variables.new()
+        variable.name = term.name
+        variable.type = "SINGLE_PROP"
+        if isinstance(target, bpy.types.Key):
+            variable.targets[0].id_type = "KEY"
+        variable.targets[0].id = target
+        variable.targets[0].data_path = term.path
+    driver.expression = spec.expression

@@ -1,0 +1,40 @@
+"""All or nothing: when building fails half-way, Blender's data is as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import bpy
+
+
+@contextmanager
+def all_or_nothing(context: bpy.types.Context) -> Iterator[None]:
+    """Removes every datablock made inside the block, and restores selection and camera, when the block raises."""
+    before = set(_datablocks())
+    scene, view_layer = context.scene, context.view_layer
+    active, selected = view_layer.objects.active, list(context.selected_objects)
+    camera = scene.camera
+    render = scene.render
+    resolution = (render.resolution_x, render.resolution_y, render.resolution_percentage)
+    try:
+        yield
+    except BaseException:
+        if context.mode != "OBJECT":
+            bpy.ops.object.mode_set(mode="OBJECT")
+        bpy.data.batch_remove([block for block in _datablocks() if block not in before])
+        scene.camera = camera
+        render.resolution_x, render.resolution_y, render.resolution_percentage = resolution
+        for obj in view_layer.objects:
+            obj.select_set(obj in selected)
+        view_layer.objects.active = active
+        raise
+
+
+def _datablocks() -> Iterator[bpy.types.ID]:
+    data = bpy.data
+    for blocks in (
+        *(data.objects, data.collections, data.meshes, data.armatures, data.cameras),
+        *(data.materials, data.node_groups, data.images, data.textures, data.actions),
+    ):
+        yield from blocks
