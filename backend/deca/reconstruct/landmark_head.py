@@ -1,0 +1,193 @@
+"""The head model reduced to its landmarks: positions and analytic derivatives without passing through the mesh.
+
+A landmark is a weighted sum of three vertices, and linear blend skinning with an unmoved neck gives, before the root
+turns,
+
+    y_l = sum_c b_c v_c + sum_j (R_j - I) e_lj,   e_lj = sum_c b_c w_cj (v_c - J_j),   j = jaw, left eye, right eye,
+
+where v (with pose correctives) and J are linear in the codes. So y is exact with a few small precomputed bases.
+
+Shape suffixes: B batch, L landmarks, M landmarks that a joint moves, K codes (shape then expression), F 27 pose features.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deca.head.model import HeadModel, SurfacePoints
+
+Array = NDArray[np.float64]
+
+_JAW, _EYE_L, _EYE_R = 2, 3, 4
+_FIRST_FEATURE = 9  # the neck's nine pose features stay zero
+
+NUM_POSE = 7
+"""Pose parameters: jaw axis-angle (3), then x and y rotation of the left and the right eye."""
+
+
+def skew(vector_B3: Array) -> Array:
+    """Cross product matrices (B, 3, 3): skew(a) @ b = a x b."""
+    out = np.zeros((len(vector_B3), 3, 3))
+    x, y, z = vector_B3.T
+    out[:, 0, 1], out[:, 0, 2], out[:, 1, 2] = -z, y, -x
+    return out - out.transpose(0, 2, 1)
+
+
+def rotation(axis_angle_B3: Array) -> Array:
+    """Rotation matrices (B, 3, 3) of axis-angle vectors, radians."""
+    angle_B = np.linalg.norm(axis_angle_B3, axis=1)
+    skew_B33 = skew(axis_angle_B3)
+    sinc, cosc = np.sinc(angle_B / np.pi), 0.5 * np.sinc(angle_B / (2 * np.pi)) ** 2
+    return np.eye(3) + sinc[:, None, None] * skew_B33 + cosc[:, None, None] * (skew_B33 @ skew_B33)
+
+
+def rotation_derivatives(axis_angle_B3: Array, rot_B33: Array) -> Array:
+    """Derivatives (B, 3, 3, 3) of `rotation`, index 1 the parameter (Gallego and Yezzi 2015, Eq. 9)."""
+    basis = np.eye(3)
+    out = np.empty((len(axis_angle_B3), 3, 3, 3))
+    squared_B = (axis_angle_B3**2).sum(1)
+    small_B = squared_B < 1e-12
+    safe_B1 = np.where(small_B, 1.0, squared_B)[:, None]
+    for i in range(3):
+        turned_B3 = np.cross(axis_angle_B3, (np.eye(3) - rot_B33)[:, :, i])
+        generator_B3 = (axis_angle_B3[:, i : i + 1] * axis_angle_B3 + turned_B3) / safe_B1
+        generator_B3 = np.where(small_B[:, None], basis[i], generator_B3)
+        out[:, i] = skew(generator_B3) @ rot_B33
+    return out
+
+
+def axis_angle(rot_B33: Array) -> Array:
+    """Axis-angle vectors (B, 3) of rotation matrices, angle in [0, pi]."""
+    import cv2
+
+    return np.stack([cv2.Rodrigues(rot)[0][:, 0] for rot in rot_B33])
+
+
+class _Basis:
+    """Points linear in codes and pose features: constant + codes @ dirs + features @ correctives."""
+
+    def __init__(self, constant_L3: Array, dirs_LK3: Array, correctives_LF3: Array) -> None:
+        self.constant_L3 = constant_L3
+        self.dirs_L3K = np.ascontiguousarray(dirs_LK3.transpose(0, 2, 1))
+        stacked = np.concatenate((dirs_LK3, correctives_LF3), axis=1).transpose(1, 0, 2)
+        self._flat_QX = np.ascontiguousarray(stacked.reshape(stacked.shape[0], -1))
+        self._num_codes = dirs_LK3.shape[1]
+
+    def points(self, codes_BK: Array, features_BF: Array) -> Array:
+        """Positions (B, L, 3)."""
+        moved_BX = np.hstack((codes_BK, features_BF)) @ self._flat_QX
+        return self.constant_L3 + moved_BX.reshape(len(codes_BK), -1, 3)
+
+    def corrections(self, features_BPF: Array) -> Array:
+        """Displacements (B, L, 3, P) of P sets of pose features each."""
+        moved_BPX = features_BPF @ self._flat_QX[self._num_codes :]
+        return moved_BPX.reshape(*features_BPF.shape[:2], -1, 3).transpose(0, 2, 3, 1)
+
+
+class LandmarkHead:
+    """Landmark positions of a head model, relative to the root joint and before the root's rotation.
+
+    Args:
+        head: The head model.
+        points: Its landmarks (L,).
+        num_shape: Leading shape coefficients used.
+        num_expression: Leading expression coefficients used.
+    """
+
+    def __init__(self, head: HeadModel, points: SurfacePoints, num_shape: int = 100, num_expression: int = 50) -> None:
+        dirs = np.concatenate(
+            (head.shape_dirs_V3S[:, :, :num_shape], head.expression_dirs_V3E[:, :, :num_expression]), axis=2
+        )
+        self.num_shape = min(num_shape, head.shape_dirs_V3S.shape[2])
+        self.num_expression = dirs.shape[2] - self.num_shape
+        self.num_codes = dirs.shape[2]
+        self.num_points = len(points.faces)
+        regressor_JV = head.joint_regressor_JV.astype(np.float64)
+        joints_J3 = regressor_JV @ head.template_V3
+        joint_dirs_JK3 = np.stack([(regressor_JV @ dirs[:, axis]) for axis in range(3)], axis=2)
+        joint_dirs_JK3[:, self.num_shape :] = 0.0  # joints follow identity, not expression
+
+        corners_LC = head.faces_F3[points.faces]
+        bary_LC = points.bary.astype(np.float64)
+        template_LC3 = head.template_V3[corners_LC].astype(np.float64)
+        dirs_LCK3 = dirs[corners_LC].astype(np.float64).transpose(0, 1, 3, 2)
+        correctives_LCF3 = head.pose_dirs_V3P[corners_LC][..., _FIRST_FEATURE:].astype(np.float64).transpose(0, 1, 3, 2)
+        weights_LCJ = head.skin_weights_VJ[corners_LC].astype(np.float64)
+
+        def basis(rows: Array, mix_LC: Array, joint: int) -> _Basis:
+            mix = mix_LC[rows]
+            return _Basis(
+                np.einsum("lc,lcx->lx", mix, template_LC3[rows] - joints_J3[joint]),
+                np.einsum("lc,lckx->lkx", mix, dirs_LCK3[rows] - joint_dirs_JK3[joint]),
+                np.einsum("lc,lcfx->lfx", mix, correctives_LCF3[rows]),
+            )
+
+        every = np.arange(self.num_points)
+        self._rest = basis(every, bary_LC, 0)
+        self._joints: list[tuple[NDArray[np.int64], _Basis]] = []
+        for joint in (_JAW, _EYE_L, _EYE_R):
+            mix_LC = bary_LC * weights_LCJ[:, :, joint]
+            rows = np.flatnonzero(mix_LC.max(1) > 1e-6)
+            self._joints.append((rows, basis(rows, mix_LC, joint)))
+        self.root_3 = joints_J3[0]
+        self.root_dirs_S3 = joint_dirs_JK3[0, : self.num_shape]
+
+    def positions(self, codes_BK: Array, pose_B7: Array) -> Array:
+        """Landmarks (B, L, 3), metres, relative to the root joint.
+
+        Args:
+            codes_BK: Shape, then expression coefficients.
+            pose_B7: Jaw axis-angle; x and y rotation of the left eye, of the right eye; radians.
+        """
+        rots = [rotation(axis) for axis in _axes(pose_B7)]
+        features_BF = _features(rots)
+        out_BL3 = self._rest.points(codes_BK, features_BF)
+        for rot_B33, (rows, basis) in zip(rots, self._joints, strict=True):
+            moved_BM3 = basis.points(codes_BK, features_BF)
+            out_BL3[:, rows] += moved_BM3 @ (rot_B33 - np.eye(3)).transpose(0, 2, 1)
+        return out_BL3
+
+    def jacobian(self, codes_BK: Array, pose_B7: Array, view_BL23: Array) -> Array:
+        """Derivatives (B, L, 2, K + 7) of `view @ positions` with respect to codes and pose.
+
+        Args:
+            codes_BK: Shape, then expression coefficients.
+            pose_B7: As in `positions`.
+            view_BL23: Linear map of each landmark to the picture plane, e.g. the camera's derivative times the root.
+        """
+        batch = len(codes_BK)
+        axes = _axes(pose_B7)
+        rots = [rotation(axis) for axis in axes]
+        features_BF = _features(rots)
+        # d features / d pose and d rotation / d pose, each pose parameter belonging to one joint
+        columns = ((0, 1, 2), (0, 1), (0, 1))
+        out = np.empty((batch, self.num_points, 2, self.num_codes + NUM_POSE))
+        codes, pose = out[..., : self.num_codes], out[..., self.num_codes :]
+        np.matmul(view_BL23, self._rest.dirs_L3K, out=codes)
+        spins, feature_columns_B7F = [], np.zeros((batch, NUM_POSE, features_BF.shape[1]))
+        first = 0
+        for joint, (axis_B3, rot_B33, kept) in enumerate(zip(axes, rots, columns, strict=True)):
+            spin = rotation_derivatives(axis_B3, rot_B33)[:, list(kept)]
+            spins.append((first, spin))
+            feature_columns_B7F[:, first : first + len(kept), 9 * joint : 9 * joint + 9] = spin.reshape(batch, -1, 9)
+            first += len(kept)
+        np.matmul(view_BL23, self._rest.corrections(feature_columns_B7F), out=pose)
+        for (rows, basis), rot_B33, (start, spin) in zip(self._joints, rots, spins, strict=True):
+            turned_BM23 = view_BL23[:, rows] @ (rot_B33 - np.eye(3))[:, None]
+            codes[:, rows] += turned_BM23 @ basis.dirs_L3K
+            pose[:, rows] += turned_BM23 @ basis.corrections(feature_columns_B7F)
+            moved_BM3 = basis.points(codes_BK, features_BF)
+            pose[:, rows, :, start : start + spin.shape[1]] += np.einsum(
+                "blix,bpxy,bly->blip", view_BL23[:, rows], spin, moved_BM3, optimize=True
+            )
+        return out
+
+
+def _axes(pose_B7: Array) -> list[Array]:
+    zero = np.zeros((len(pose_B7), 1))
+    return [pose_B7[:, :3], np.hstack((pose_B7[:, 3:5], zero)), np.hstack((pose_B7[:, 5:7], zero))]
+
+
+def _features(rots: list[Array]) -> Array:
+    return np.concatenate([(rot - np.eye(3)).reshape(len(rot), 9) for rot in rots], axis=1)

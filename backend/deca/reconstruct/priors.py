@@ -1,0 +1,87 @@
+"""Gaussian priors of the fit's parameters: identity, expression, jaw, gaze.
+
+Shape suffixes: S shape and E expression coefficients, K = S + E codes, P = K + 7 with the pose of jaw and eyes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deca.head.model import HeadModel
+from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
+
+Array = NDArray[np.float64]
+
+JAW_SIGMA = (0.20, 0.03, 0.02)
+"""Standard deviations of the jaw's axis-angle, radians: opening, sideways, roll."""
+
+JAW_RANGE = (0.0, 0.55)
+"""Soft limits of the jaw's opening, radians."""
+
+_LIMIT_SIGMA = 0.02
+_GAZE_SIGMA = 0.25
+_VERGENCE_SIGMA = 0.04
+_JAW_BY_EXPRESSION_SIGMA = 0.04
+_ARKIT_SECOND_MOMENT = 0.08
+_SIDES_CORRELATION = 0.8
+_FREE_EXPRESSION = 0.05
+
+
+def expression_covariance(head: HeadModel, num_expression: int) -> Array:
+    """Covariance (E, E) of expression coefficients.
+
+    Of faces whose ARKit weights are a few random shapes, left and right mostly together; the identity when the head
+    model has no ARKit map.
+    """
+    if head.arkit_map_K52 is None:
+        return np.eye(num_expression)
+    rows_E52 = head.arkit_map_K52[:num_expression].astype(np.float64)
+    names = list(head.arkit_names)
+    moment = np.eye(len(names))
+    for i, name in enumerate(names):
+        if name.endswith("Left") and name[:-4] + "Right" in names:
+            j = names.index(name[:-4] + "Right")
+            moment[i, j] = moment[j, i] = _SIDES_CORRELATION
+    spread = _ARKIT_SECOND_MOMENT * rows_E52 @ moment @ rows_E52.T
+    return spread + _FREE_EXPRESSION * np.eye(num_expression)
+
+
+def precision(head: HeadModel, reduced: LandmarkHead) -> Array:
+    """Prior precision (P, P) of codes, jaw and gaze around zero."""
+    num_shape, num_codes = reduced.num_shape, reduced.num_codes
+    out = np.zeros((num_codes + NUM_POSE, num_codes + NUM_POSE))
+    out[:num_shape, :num_shape] = np.eye(num_shape)
+    expression = slice(num_shape, num_codes)
+    opening_E = jaw_opening_by_expression(reduced)
+    out[expression, expression] = np.linalg.inv(expression_covariance(head, reduced.num_expression))
+    out[expression, expression] += np.outer(opening_E, opening_E) / _JAW_BY_EXPRESSION_SIGMA**2
+    jaw = np.arange(num_codes, num_codes + 3)
+    out[jaw, jaw] = 1 / np.square(JAW_SIGMA)
+    for axis in range(2):
+        left, right = num_codes + 3 + axis, num_codes + 5 + axis
+        out[[left, right], [left, right]] = 0.5 / _GAZE_SIGMA**2 + 1 / _VERGENCE_SIGMA**2
+        out[[left, right], [right, left]] = -1 / _VERGENCE_SIGMA**2
+    return out
+
+
+def jaw_opening_by_expression(reduced: LandmarkHead) -> Array:
+    """Radians of jaw opening that each expression coefficient (E,) imitates on the landmarks.
+
+    The projection of the coefficient's displacements on those of the jaw joint. What it measures belongs to the joint.
+    """
+    codes, pose = np.zeros((1, reduced.num_codes)), np.zeros((1, NUM_POSE))
+    jacobian = []
+    for plane in ([[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 0, 0]]):
+        view = np.broadcast_to(np.array(plane, np.float64), (1, reduced.num_points, 2, 3))
+        jacobian.append(reduced.jacobian(codes, pose, view)[0])
+    jacobian_XP = np.stack(jacobian).reshape(-1, reduced.num_codes + NUM_POSE)
+    jaw_X = jacobian_XP[:, reduced.num_codes]
+    return jacobian_XP[:, reduced.num_shape : reduced.num_codes].T @ jaw_X / max(float(jaw_X @ jaw_X), 1e-12)
+
+
+def jaw_limit(opening_B: Array) -> tuple[Array, Array]:
+    """Excess (B,) of the jaw's opening over its soft limits in standard deviations, and its derivative."""
+    low, high = JAW_RANGE
+    excess_B = np.minimum(opening_B - low, 0) + np.maximum(opening_B - high, 0)
+    return excess_B / _LIMIT_SIGMA, np.where(excess_B != 0, 1 / _LIMIT_SIGMA, 0.0)
