@@ -11,7 +11,7 @@ import torch
 
 from deca.appearance import skin, unwrap_photo
 from deca.appearance.blend import push_pull, shrink_mask
-from deca.appearance.eyes import iris_colour
+from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE, iris_colour
 from deca.appearance.sampling import view_surface
 from deca.head.model import HeadModel, Part
 from deca.render.rasterizer import Fragments, interpolate, rasterize
@@ -34,7 +34,9 @@ def _grid_head() -> HeadModel:
     y = 0.11 * np.sin(po)
     z = 0.095 * np.cos(az) * np.cos(po) + nose
     grid_T3 = np.stack((x, y, z), -1).reshape(-1, 3)
-    uv_T2 = np.stack((0.04 + 0.92 * (az + np.pi) / (2 * np.pi), 0.02 + 0.8 * (po + np.pi / 2) / np.pi), -1).reshape(-1, 2)
+    uv_T2 = np.stack((0.04 + 0.92 * (az + np.pi) / (2 * np.pi), 0.02 + 0.8 * (po + np.pi / 2) / np.pi), -1).reshape(
+        -1, 2
+    )
 
     def at(row, column):
         return row * (columns + 1) + column
@@ -70,7 +72,7 @@ def _grid_head() -> HeadModel:
         local, local_faces = eye
         local = local * (side, 1, 1)
         local_faces = local_faces if side > 0 else local_faces[:, ::-1]
-        verts = np.concatenate((verts, local + (0.028 * side, 0.03, 0.05)))
+        verts = np.concatenate((verts, local + np.array((0.028 * side, 0.03, 0.05))))
         flat = local[:, :2] / 0.012 * 0.4 * np.where(local[:, 2:] >= 0, 1, 1.8)
         uv = np.concatenate((uv, np.array((0.5 + 0.35 * side, 0.91)) + 0.08 * flat))
         faces = np.concatenate((faces, local_faces + first))
@@ -214,7 +216,9 @@ def test_visibility_agrees_with_what_every_pixel_sees(head):
     view = view_surface(texels, verts, TO_PHOTO)
     seen = look(head, verts).face_BHW[0].numpy()
     pixel = np.floor(view.pixels_HW2).astype(int)
-    rows, columns = np.nonzero(texels.covered_HW & (np.abs(view.facing_HW) > 0.3) & (pixel >= 0).all(-1) & (pixel < PHOTO).all(-1))
+    rows, columns = np.nonzero(
+        texels.covered_HW & (np.abs(view.facing_HW) > 0.3) & (pixel >= 0).all(-1) & (pixel < PHOTO).all(-1)
+    )
     at = pixel[rows, columns]
     seen_corners = head.faces_F3[seen[at[:, 1], at[:, 0]]]
     own_corners = head.faces_F3[texels.face_HW[rows, columns]]
@@ -285,7 +289,13 @@ def test_large_photos_do_not_alias(head):
 
 
 @pytest.mark.parametrize(
-    "change", [dict(size=700), dict(photo_pixels=np.zeros((9, 9), np.uint8)), dict(to_photo=np.eye(3)), dict(verts_V3=np.zeros((4, 3)))]
+    "change",
+    [
+        dict(size=700),
+        dict(photo_pixels=np.zeros((9, 9), np.uint8)),
+        dict(to_photo=np.eye(3)),
+        dict(verts_V3=np.zeros((4, 3))),
+    ],
 )
 def test_wrong_input_is_refused(head, change):
     arguments = dict(
@@ -322,8 +332,6 @@ def test_iris_colour_is_read_from_the_photo(colour):
         cv2.circle(photo, (centre_x + 8, 192), 4, (255, 255, 255), -1)
         landmarks[first] = centre
         landmarks[first + 1 : first + 5] = centre + 22 * np.array(((1, 0), (0, -1), (-1, 0), (0, 1)))
-        from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE
-
         contour = RIGHT_EYE if first == 468 else LEFT_EYE
         angle = np.pi - 2 * np.pi * np.array(list(lids)) / 16
         landmarks[list(contour)] = centre + np.stack((60 * np.cos(angle), 30 * np.sin(angle)), -1)
@@ -345,12 +353,30 @@ def test_push_pull_keeps_known_values_and_extends_them_smoothly():
 
 def test_hair_is_told_from_a_bare_scalp():
     random = np.random.default_rng(0)
-    tone = skin.ColourModel.of((np.array((0.78, 0.6, 0.5)) + random.normal(0, 0.03, (900, 3))).astype(np.float32))
+    normals = np.broadcast_to(np.array((0, 0, 1), np.float32), (900, 3))
+    tones = (np.array((0.78, 0.6, 0.5)) + random.normal(0, 0.03, (900, 3))).astype(np.float32)
+    tone = skin.ColourModel.of(tones, normals)
     bare = (np.array((0.76, 0.58, 0.49)) + random.normal(0, 0.03, (900, 3))).astype(np.float32)
     brown = (np.array((0.25, 0.17, 0.11)) + random.normal(0, 0.03, (900, 3))).clip(0, 1).astype(np.float32)
-    assert skin.hair_colour(bare, tone) is None
-    assert np.abs(skin.hair_colour(brown, tone) - (0.25, 0.17, 0.11)).max() < 0.04
-    assert skin.hair_colour(brown[:20], tone) is None
+    assert skin.hair_colour(bare, normals, tone) is None
+    assert np.abs(skin.hair_colour(brown, normals, tone) - (0.25, 0.17, 0.11)).max() < 0.04
+    assert skin.hair_colour(brown[:20], normals[:20], tone) is None
+
+
+def test_light_is_told_from_colour():
+    """Skin lit from the left: the model recovers the change of lightness, and outliers do not pull it."""
+    random = np.random.default_rng(1)
+    normals = random.normal(size=(5000, 3)) * (0.5, 0.4, 0.2) + (0, 0, 1)
+    normals = (normals / np.linalg.norm(normals, axis=1, keepdims=True)).astype(np.float32)
+    lab = np.array((62, 14, 18)) + np.outer(normals[:, 0], (12, 0, 0)) + random.normal(0, 1.5, (5000, 3))
+    lab[:800] = (20, 3, 5)
+    model = skin.ColourModel.of(skin.to_srgb(lab.astype(np.float32)), normals)
+    assert abs(model.light_43[1, 0] - 12) < 1.5
+    assert np.abs(model.light_43[2:, 0]).max() < 2
+    assert np.abs(model.light_43[0] + model.light_43[3] - (62, 14, 18)).max() < 2
+    distance = model.distance(skin.to_srgb(lab.astype(np.float32)), normals)
+    assert distance[:800].min() > 5
+    assert np.median(distance[800:]) < 1
 
 
 def test_mirrored_texels_lie_across_the_texture(head):

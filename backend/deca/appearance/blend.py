@@ -28,8 +28,9 @@ def shrink_mask(mask_HW: NDArray[np.bool_], width: float) -> NDArray[np.float32]
 def push_pull(values_HWC: NDArray[np.float32], weight_HW: NDArray[np.float32]) -> NDArray[np.float32]:
     """Extends values known where weight > 0 smoothly over the whole picture.
 
-    Push-pull (Gortler et al. 1996, "The Lumigraph", Section 3.4): average known values into ever coarser levels, then come back up and take
-    the coarser level wherever a level knows too little. Where the weight reaches 1 the values return nearly unchanged.
+    Push-pull (Gortler et al. 1996, "The Lumigraph", Section 3.4): average known values into ever coarser levels, then
+    come back up and take the coarser level wherever a level knows too little. Where the weight reaches 1 the values
+    return unchanged.
     """
     levels = [(values_HWC * weight_HW[..., None], weight_HW)]
     while min(levels[-1][1].shape) > 1:

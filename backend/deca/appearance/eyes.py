@@ -5,6 +5,8 @@ Shape suffixes: V vertices, N texels, H W texture rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,14 @@ DEFAULT_IRIS = np.array((0.33, 0.22, 0.14), np.float32)
 """sRGB brown, the most common iris."""
 _SCLERA = np.array((0.86, 0.83, 0.81), np.float32)
 _TEETH = np.array((0.84, 0.80, 0.72), np.float32)
-_GUMS = np.array((0.66, 0.36, 0.34), np.float32)
-_TONGUE = np.array((0.68, 0.38, 0.36), np.float32)
-_MOUTH_FRONT = np.array((0.52, 0.25, 0.24), np.float32)
 _MOUTH_BACK = np.array((0.16, 0.05, 0.05), np.float32)
+_COLOURS: dict[Part, tuple[NDArray[np.float32], NDArray[np.float32]]] = {
+    Part.INNER_MOUTH: (np.array((0.52, 0.25, 0.24), np.float32), _MOUTH_BACK),
+    Part.TONGUE: (np.array((0.68, 0.38, 0.36), np.float32), _MOUTH_BACK),
+    Part.TEETH_UPPER: (_TEETH, 0.6 * _TEETH),
+    Part.TEETH_LOWER: (_TEETH, 0.6 * _TEETH),
+}
+"""sRGB at the front and at the back of each part."""
 _IRIS_RADIUS = 0.49
 """Sine of the angle between the iris' rim and the pole: an iris of 11.8 mm on an eyeball of 24 mm."""
 _PUPIL_RADIUS = 0.17
@@ -113,10 +119,13 @@ def _eye_colours(direction_N3: NDArray, iris: NDArray, brightness: float) -> NDA
     )
     across_N = np.clip((radius_N - _PUPIL_RADIUS) / (_IRIS_RADIUS - _PUPIL_RADIUS), 0, 1)
     # A little lighter than measured near the pupil, darker at the rim, as irises are.
-    shade_N = (1.12 - 0.25 * across_N**2) * (1 + 0.10 * fibres_N)
-    iris_N3 = np.clip(iris * 1.1 * shade_N[:, None], 0, 1)
+    falloff_N = (1.12 - 0.25 * across_N**2) * (1 + 0.10 * fibres_N)
+    iris_N3 = np.clip(iris * 1.1 * falloff_N[:, None], 0, 1)
     redness_N = smoothstep(radius_N, 0.65, 1.3)[:, None]
     sclera_N3 = _SCLERA * brightness * (1 - redness_N * np.array((0.05, 0.22, 0.22)))
+    # The lids' shade: strongest below the upper one.
+    shade_N = 0.30 * smoothstep(y, 0.15, 0.65) + 0.15 * smoothstep(np.hypot(x, y), 0.5, 0.95)
+    sclera_N3 *= 1 - shade_N[:, None]
     rim_N = smoothstep(radius_N, _IRIS_RADIUS - 0.035, _IRIS_RADIUS + 0.03)[:, None]
     dark_rim_N = np.exp(-(((radius_N - _IRIS_RADIUS + 0.02) / 0.045) ** 2))[:, None]
     pupil_N = smoothstep(radius_N, _PUPIL_RADIUS - 0.025, _PUPIL_RADIUS + 0.02)[:, None]
@@ -127,27 +136,21 @@ def _eye_colours(direction_N3: NDArray, iris: NDArray, brightness: float) -> NDA
 def paint_mouth(image_HW3: NDArray[np.float32], texels: Texels, brightness: float) -> None:
     """Paints teeth, tongue and the inside of the mouth, in place; the lips pass into the inside without an edge."""
     head: HeadModel = texels.head
-    inside_V = np.isin(head.parts_V, (Part.INNER_MOUTH, Part.TONGUE, Part.TEETH_UPPER, Part.TEETH_LOWER))
-    if not inside_V.any():
-        return
-    depth_V = head.template_V3[inside_V, 2].max() - head.template_V3[:, 2]
+    inside_HW = _part_share(texels, _COLOURS) > 0
     template_HW3 = texels.interpolate(head.template_V3)
-    depth_HW1 = texels.interpolate(depth_V)[..., None]
-    back_HW1 = smoothstep(depth_HW1, 0.008, 0.045)
-    grain_HW1 = np.zeros((*texels.covered_HW.shape, 1), np.float32)
-    grain_HW1[texels.covered_HW, 0] = surface_noise(template_HW3[texels.covered_HW], 0.006, 8)
-    for part, front in (
-        (Part.INNER_MOUTH, _MOUTH_FRONT),
-        (Part.TONGUE, _TONGUE),
-        (Part.TEETH_UPPER, _TEETH),
-        (Part.TEETH_LOWER, _TEETH),
-    ):
-        share_HW1 = _part_share(texels, (part,))[..., None]
-        back = _MOUTH_BACK if part in (Part.INNER_MOUTH, Part.TONGUE) else front * 0.6
-        colour_HW3 = (front * (1 - back_HW1) + back * back_HW1) * brightness * (1 + 0.02 * grain_HW1)
-        image_HW3 += share_HW1 * (np.clip(colour_HW3, 0, 1) - image_HW3)
+    points_N3, colours_N3 = template_HW3[inside_HW], image_HW3[inside_HW]
+    grain_N1 = surface_noise(points_N3, 0.006, 8)[:, None]
+    for part, (front, back) in _COLOURS.items():
+        of_part_V = head.parts_V == part
+        if not of_part_V.any():
+            continue
+        share_N1 = _part_share(texels, (part,))[inside_HW][:, None]
+        depth_N1 = smoothstep(head.template_V3[of_part_V, 2].max() - points_N3[:, 2:], 0.005, 0.045)
+        painted_N3 = (front + (back - front) * depth_N1) * brightness * (1 + 0.02 * grain_N1)
+        colours_N3 += share_N1 * (np.clip(painted_N3, 0, 1) - colours_N3)
+    image_HW3[inside_HW] = colours_N3
 
 
-def _part_share(texels: Texels, parts: tuple[Part, ...]) -> NDArray[np.float32]:
+def _part_share(texels: Texels, parts: Iterable[Part]) -> NDArray[np.float32]:
     """Share (H, W) of every texel that belongs to the parts, 0 to 1: barycentric weight of their corners."""
-    return texels.interpolate(np.isin(texels.head.parts_V, parts).astype(np.float32))
+    return texels.interpolate(np.isin(texels.head.parts_V, list(parts)).astype(np.float32))

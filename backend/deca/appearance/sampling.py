@@ -29,11 +29,13 @@ class SurfaceView:
 
     Attributes:
         pixels_HW2: Photo pixel (x, y) of the texel, pixel centres at +0.5; far outside the photo where no surface is.
+        normals_HW3: Unit-length surface normal in head space (shorter where interpolated), zero where no surface is.
         facing_HW: Cosine of the angle between the surface normal and the direction to the camera.
         visible_HW: True where nothing lies between the surface and the camera.
     """
 
     pixels_HW2: NDArray[np.float32]
+    normals_HW3: NDArray[np.float32]
     facing_HW: NDArray[np.float32]
     visible_HW: NDArray[np.bool_]
 
@@ -52,9 +54,10 @@ def view_surface(texels: Texels, verts_V3: NDArray, to_photo: NDArray) -> Surfac
     into = np.cross(to_photo[0, :3], to_photo[1, :3])
     into /= np.linalg.norm(into)
     depth_V = verts_V3 @ into
-    facing_V = -vertex_normals(verts_V3, texels.head.faces_F3) @ into
-    at_HW4 = texels.interpolate(np.column_stack((pixels_V2, depth_V, facing_V)), fill=-1e6)
-    pixels_HW2, depth_HW, facing_HW = at_HW4[..., :2], at_HW4[..., 2], np.clip(at_HW4[..., 3], -1, 1)
+    at_HW3 = texels.interpolate(np.column_stack((pixels_V2, depth_V)), fill=-1e6)
+    pixels_HW2, depth_HW = np.ascontiguousarray(at_HW3[..., :2]), at_HW3[..., 2]
+    normals_HW3 = texels.interpolate(vertex_normals(verts_V3, texels.head.faces_F3))
+    facing_HW = np.clip(-normals_HW3 @ into.astype(np.float32), -1, 1)
 
     low, high = pixels_V2.min(0), pixels_V2.max(0)
     centre, half = (low + high) / 2, (high - low).max() / 2 * 1.02
@@ -70,7 +73,7 @@ def view_surface(texels: Texels, verts_V3: NDArray, to_photo: NDArray) -> Surfac
     cell_metres = 2 * half / _DEPTH_SIZE * metres_per_pixel
     steepness_HW = np.sqrt(1 - facing_HW**2) / np.maximum(facing_HW, 0.1)
     visible_HW = (facing_HW > 0) & (depth_HW <= nearest_HW + _DEPTH_TOLERANCE + cell_metres * steepness_HW)
-    return SurfaceView(pixels_HW2, facing_HW, visible_HW & texels.covered_HW)
+    return SurfaceView(pixels_HW2, normals_HW3, facing_HW, visible_HW & texels.covered_HW)
 
 
 def vertex_normals(verts_V3: NDArray, faces_F3: NDArray) -> NDArray[np.float64]:

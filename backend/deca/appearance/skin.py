@@ -15,12 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance.blend import smoothstep
+from deca.head.model import Part
+from deca.render.uv import Texels
 
+_MAX_SAMPLES = 20_000
+_UNLIGHT = 0.5
+"""Share of the light's lightness changes that `ColourModel.unlit` takes out."""
+_LIGHTNESS_PER_STOP = 45.0
+"""Change of L that doubling an sRGB value makes for skin (L 40 to 80)."""
 DEFAULT_SKIN = np.array((0.78, 0.60, 0.51), np.float32)
 """sRGB, for a photo that shows no usable skin."""
 _MIN_SAMPLES = 200
-_LEAST_SPREAD = np.array((9.0, 3.0, 4.0), np.float32)
-"""Least standard deviation of L, a and b: faces are shaded, and eight samples of one cheek are not a distribution."""
+_CROWN = np.array((0.0, 0.85, -0.5))
+"""Direction from the middle of the head to the whorl of the hair."""
+_TUFTS = 6.0
+"""Changes of the hair's pattern per radian from the crown downward."""
+_LEAST_SPREAD = np.array((5.0, 2.5, 3.0), np.float32)
+"""Least standard deviation of L, a and b around the lit skin."""
+_LIGHT_PRIOR = (20.0, 4.0, 4.0)
+"""Standard deviation of the change of L, a and b per unit of the normal."""
 
 
 def to_lab(colours: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -37,34 +50,67 @@ def to_srgb(lab: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class ColourModel:
-    """A colour with its spread in CIE Lab: median and a robust standard deviation of each channel."""
+    """Skin under one light: CIE Lab as a linear function of the surface normal, and the spread around it.
 
-    median: NDArray[np.float32]
-    spread: NDArray[np.float32]
+    First-order spherical harmonics are what a matte surface shows of distant light, up to a tenth of its energy
+    (Ramamoorthi and Hanrahan 2001); they tell shaded skin from hair.
+
+    Attributes:
+        light_43: Lab at a zero normal, then its change along x, y and z of the normal.
+        spread_3: Robust standard deviation of L, a and b.
+    """
+
+    light_43: NDArray[np.float32]
+    spread_3: NDArray[np.float32]
 
     @classmethod
-    def of(cls, colours_N3: NDArray[np.float32]) -> ColourModel | None:
-        """The model of sRGB samples; None if they are too few to tell."""
+    def of(cls, colours_N3: NDArray[np.float32], normals_N3: NDArray[np.float32]) -> ColourModel | None:
+        """The model of sRGB samples, fitted by reweighted least squares; None if they are too few to tell."""
         if len(colours_N3) < _MIN_SAMPLES:
             return None
-        lab_N3 = to_lab(colours_N3)
-        median = np.median(lab_N3, axis=0)
-        deviation = 1.4826 * np.median(np.abs(lab_N3 - median), axis=0)
-        return cls(median, np.maximum(deviation, _LEAST_SPREAD))
+        every = max(len(colours_N3) // _MAX_SAMPLES, 1)
+        lab_N3 = to_lab(colours_N3[::every]).astype(np.float64)
+        normals_N3 = normals_N3[::every].astype(np.float64)
+        middle = normals_N3.mean(0)
+        basis_N4 = np.column_stack((np.ones(len(lab_N3)), normals_N3 - middle))
+        light_43 = np.zeros((4, 3))
+        light_43[0] = np.median(lab_N3, axis=0)
+        for _ in range(6):
+            residual_N3 = lab_N3 - basis_N4 @ light_43
+            spread_3 = np.maximum(1.4826 * np.median(np.abs(residual_N3), axis=0), _LEAST_SPREAD)
+            weight_N1 = 1 / (1 + ((residual_N3 / spread_3) ** 2).sum(1, keepdims=True) / 4) ** 2
+            gram_44 = (basis_N4 * weight_N1).T @ basis_N4
+            moment_43 = (basis_N4 * weight_N1).T @ lab_N3
+            for channel in range(3):
+                # A Gaussian prior keeps the light plausible where the samples' normals say little about it.
+                prior_4 = np.array((0, *[1 / _LIGHT_PRIOR[channel] ** 2] * 3)) * spread_3[channel] ** 2 * 30
+                light_43[:, channel] = np.linalg.solve(gram_44 + np.diag(prior_4), moment_43[:, channel])
+        light_43[0] -= middle @ light_43[1:]
+        return cls(light_43.astype(np.float32), spread_3.astype(np.float32))
 
     @classmethod
     def flat(cls, colour: NDArray[np.float32]) -> ColourModel:
-        """A model of one given sRGB colour."""
-        return cls(to_lab(colour), _LEAST_SPREAD)
+        """A model of one given sRGB colour, whatever the normal."""
+        light_43 = np.zeros((4, 3), np.float32)
+        light_43[0] = to_lab(colour)
+        return cls(light_43, _LEAST_SPREAD)
 
-    def distance(self, colours: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mahalanobis distance (...) of sRGB colours (..., 3)."""
-        return np.sqrt((((to_lab(colours) - self.median) / self.spread) ** 2).sum(-1))
+    def unlit(self, colours_HW3: NDArray[np.float32], normals_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The colours with part of the light's direction taken out: lightness only, a third of a stop at most.
 
-    @property
-    def colour(self) -> NDArray[np.float32]:
-        """The median as sRGB."""
-        return to_srgb(self.median)
+        Renderers light the head again, and a shadow on one cheek does not fit the other, mirrored one.
+        """
+        ahead_3 = np.array((0, 0, 1), np.float32)
+        excess_HW = (normals_HW3 - ahead_3) @ self.light_43[1:, 0]
+        excess_HW = cv2.GaussianBlur(excess_HW, (0, 0), 0.008 * len(excess_HW))
+        gain_HW = np.exp2(np.clip(-_UNLIGHT * excess_HW / _LIGHTNESS_PER_STOP, -1 / 3, 1 / 3))
+        return colours_HW3 * gain_HW[..., None]
+
+    def distance(self, colours: NDArray[np.float32], normals: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mahalanobis distance (...) of sRGB colours (..., 3) at surface normals (..., 3)."""
+        residual = to_lab(colours) - normals @ self.light_43[1:] - self.light_43[0]
+        residual /= self.spread_3
+        return np.sqrt(np.einsum("...c,...c->...", residual, residual))
 
 
 def surface_noise(points_V3: NDArray, wavelength: float, seed: int) -> NDArray[np.float32]:
@@ -78,40 +124,31 @@ def surface_noise(points_V3: NDArray, wavelength: float, seed: int) -> NDArray[n
     return (np.cos(points_V3 @ waves + phase).sum(1) / np.sqrt(12)).astype(np.float32)
 
 
-def base_skin(tone: NDArray[np.float32], template_HW3: NDArray[np.float32], covered_HW: NDArray) -> NDArray[np.float32]:
-    """Skin (H, W, 3) of one tone with gentle variation: blotches of centimetres in redness, of millimetres in lightness.
-
-    Args:
-        tone: sRGB.
-        template_HW3: Position on the template, metres, of every texel.
-        covered_HW: True inside the UV islands.
-    """
-    points_N3 = template_HW3[covered_HW]
-    broad, redness, fine = (
-        surface_noise(points_N3, wavelength, seed) for wavelength, seed in ((0.08, 1), (0.03, 2), (0.003, 3))
-    )
-    lab_N3 = np.broadcast_to(to_lab(tone), (len(points_N3), 3)).copy()
-    lab_N3[:, 0] += 1.2 * broad + 0.5 * redness + 0.4 * fine
-    lab_N3[:, 1] += 0.8 * redness
-    lab_N3[:, 2] += 0.6 * broad
-    image = np.broadcast_to(tone, (*covered_HW.shape, 3)).astype(np.float32)
-    image[covered_HW] = to_srgb(lab_N3)
-    return image
+def base_skin(tone: NDArray[np.float32], texels: Texels) -> NDArray[np.float32]:
+    """Skin (H, W, 3) of one sRGB tone with gentle variation: blotches of centimetres, grain of a texel."""
+    template_V3 = texels.head.template_V3
+    broad_V, redness_V = surface_noise(template_V3, 0.08, 1), surface_noise(template_V3, 0.03, 2)
+    lab_V3 = np.column_stack((1.2 * broad_V + 0.5 * redness_V, 0.8 * redness_V, 0.6 * broad_V)) + to_lab(tone)
+    image_HW3 = texels.interpolate(to_srgb(lab_V3.astype(np.float32)))
+    grain_HW = np.random.default_rng(3).standard_normal(texels.covered_HW.shape, np.float32)
+    grain_HW = cv2.GaussianBlur(grain_HW, (0, 0), 1.2)
+    return image_HW3 * (1 + 0.025 * grain_HW[..., None])
 
 
 def hair_colour(
-    colours_N3: NDArray[np.float32], skin: ColourModel, least_share: float = 0.6
+    colours_N3: NDArray[np.float32], normals_N3: NDArray[np.float32], skin: ColourModel, least_share: float = 0.6
 ) -> NDArray[np.float32] | None:
     """Hair colour from what the photo shows at the front of the scalp; None for a bare scalp or too little evidence.
 
     Args:
         colours_N3: sRGB samples of the scalp's visible part.
+        normals_N3: Surface normals there.
         skin: The face's skin.
         least_share: Share of the samples that must be unlike skin.
     """
     if len(colours_N3) < _MIN_SAMPLES:
         return None
-    unlike_skin = skin.distance(colours_N3) > 2.5
+    unlike_skin = skin.distance(colours_N3, normals_N3) > 3
     if unlike_skin.mean() < least_share:
         return None
     lab = np.median(to_lab(colours_N3[unlike_skin]), axis=0)
@@ -121,44 +158,53 @@ def hair_colour(
     return to_srgb(lab.astype(np.float32))
 
 
-def cropped_hair(
-    colour: NDArray[np.float32], template_HW3: NDArray[np.float32], covered_HW: NDArray, crown: NDArray
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Short hair (H, W, 3) combed away from the crown, and its streaks (H, W), zero mean, to roughen a hairline.
-
-    Args:
-        colour: sRGB.
-        template_HW3: Position on the template, metres, of every texel.
-        covered_HW: True inside the UV islands.
-        crown: Direction (3,) from the middle of the skull to the whorl.
-    """
-    points_N3 = template_HW3[covered_HW]
-    centre = (points_N3.min(0) + points_N3.max(0)) / 2
-    radial_N3 = points_N3 - centre
-    radial_N3 /= np.maximum(np.linalg.norm(radial_N3, axis=1, keepdims=True), 1e-9)
-    crown = np.asarray(crown, np.float32) / np.linalg.norm(crown)
-    polar_N1 = radial_N3 @ crown[:, None]
-    around_N3 = radial_N3 - polar_N1 * crown
-    around_N3 /= np.maximum(np.linalg.norm(around_N3, axis=1, keepdims=True), 1e-9)
-    # Directions around the crown vary fast, the way down from it slowly: strands.
-    strand_N3 = around_N3 + 0.12 * polar_N1 * crown
-    streaks_N = 0.6 * surface_noise(strand_N3, 0.03, 5) + 0.4 * surface_noise(strand_N3, 0.12, 6)
-    lab_N3 = np.broadcast_to(to_lab(colour), (len(points_N3), 3)).copy()
-    lab_N3[:, 0] += streaks_N * (2 + 0.06 * lab_N3[:, 0]) + surface_noise(points_N3, 0.07, 7)
-    image = np.broadcast_to(colour, (*covered_HW.shape, 3)).astype(np.float32)
-    image[covered_HW] = to_srgb(np.clip(lab_N3, (0, -80, -80), (100, 80, 80)).astype(np.float32))
-    streaks_HW = np.zeros(covered_HW.shape, np.float32)
-    streaks_HW[covered_HW] = streaks_N
-    return image, streaks_HW
+def cropped_hair(colour: NDArray[np.float32], texels: Texels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Short hair (H, W, 3) of one sRGB colour, combed away from the crown, and its streaks (H, W) of zero mean."""
+    template_V3 = texels.head.template_V3
+    on_head_V = texels.head.parts_V == Part.SKIN
+    centre = (template_V3[on_head_V].min(0) + template_V3[on_head_V].max(0)) / 2
+    crown = _CROWN / np.linalg.norm(_CROWN)
+    aside = np.array((1.0, 0.0, 0.0))
+    ahead = np.cross(aside, crown)
+    directions_N3 = (texels.interpolate(template_V3) - centre.astype(np.float32))[texels.covered_HW]
+    along_N3 = directions_N3 @ np.stack((aside, ahead, crown), 1).astype(np.float32)
+    # Strands run along meridians from the crown: a random function of the azimuth, another one taking over downward.
+    azimuth_N = np.arctan2(along_N3[:, 0], along_N3[:, 1]) / (2 * np.pi) + 0.5
+    polar_N = np.arctan2(np.hypot(along_N3[:, 0], along_N3[:, 1]), along_N3[:, 2]) * _TUFTS
+    row_N = polar_N.astype(np.int32)
+    share_N = (polar_N - row_N).astype(np.float32)
+    tufts = _strands(row_N.max() + 2)
+    column_N = (azimuth_N * tufts.shape[1]).astype(np.int32) % tufts.shape[1]
+    streaks_N = tufts[row_N, column_N] * (1 - share_N) + tufts[row_N + 1, column_N] * share_N
+    streaks_HW = np.zeros(texels.covered_HW.shape, np.float32)
+    streaks_HW[texels.covered_HW] = streaks_N
+    lightness = float(to_lab(colour)[0])
+    broad_HW = texels.interpolate(surface_noise(template_V3, 0.07, 7))
+    gain_HW = 1 + (0.09 * streaks_HW + 0.03 * broad_HW) * (1 + 10 / (lightness + 5))
+    return np.clip(colour * gain_HW[..., None], 0, 1).astype(np.float32), streaks_HW
 
 
-def likeness(colours_HW3: NDArray[np.float32], model: ColourModel, blur: float) -> NDArray[np.float32]:
+def _strands(rows: int) -> NDArray[np.float32]:
+    """Random functions of the azimuth (rows, 4096), periodic, unit variance, with strands and tufts of strands."""
+    random = np.random.default_rng(5)
+    white = random.standard_normal((rows, 4096)).astype(np.float32)
+    spectrum = np.fft.rfft(white, axis=1)
+    frequency = np.arange(spectrum.shape[1])
+    spectrum *= np.exp(-((frequency / 500) ** 2)) + 2.5 * np.exp(-((frequency / 60) ** 2))
+    strands = np.fft.irfft(spectrum, axis=1)
+    return (strands / strands.std()).astype(np.float32)
+
+
+def likeness(
+    colours_HW3: NDArray[np.float32], normals_HW3: NDArray[np.float32], model: ColourModel, blur: float
+) -> NDArray[np.float32]:
     """How much every texel looks like the model, 0 to 1, judged with its surroundings.
 
     Args:
         colours_HW3: sRGB picture.
+        normals_HW3: Surface normals.
         model: Colours to compare with.
         blur: Standard deviation of the surroundings, texels.
     """
-    alike_HW = 1 - smoothstep(model.distance(colours_HW3), 2.8, 4.0)
+    alike_HW = 1 - smoothstep(model.distance(colours_HW3, normals_HW3), 3.0, 4.5)
     return smoothstep(cv2.GaussianBlur(alike_HW, (0, 0), blur), 0.45, 0.8)

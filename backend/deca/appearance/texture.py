@@ -28,12 +28,14 @@ _GRAZING, _FACING = 0.15, 0.45
 """Cosines between which the photo's weight rises from 0 to 1."""
 _FEATHER = 0.012
 """Width of the photo layer's soft border, as a fraction of the texture."""
+_OPENING_FEATHER = 0.004
+"""The same around the eye openings and the open mouth."""
 _HULL_MARGIN = 1.03
 """How far beyond the landmarks' hull, relative to its size, the photo is believed to show the face."""
 _FADE = 0.10
 """Distance from the photo, as a fraction of the texture, at which painted skin is back at its own tone (1/e)."""
+_INSIDE, _OPENING = 1, 2
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
-_CROWN = (0.0, 0.85, -0.5)
 
 
 @dataclass(frozen=True)
@@ -91,26 +93,32 @@ def unwrap_photo(
     if outline is None and head.landmarks_478 is not None:
         outline = head.landmarks_478.positions(verts_V3, head.faces_F3) @ to_photo[:, :3].T + to_photo[:, 3]
     seen_HW = wanted_HW & view.visible_HW & (view.facing_HW > _GRAZING) & (regions.face > 0.5)
+    opening_HW = np.zeros_like(seen_HW)
     if outline is not None:
-        seen_HW &= _on_face(view, outline, photo_pixels.shape[:2])
+        inside_HW, opening_HW = _outlines(view, outline)
+        seen_HW &= inside_HW
 
-    tone, weight_HW = _trusted(photo_HW3, seen_HW, view, regions, size)
+    light, believed_HW = _believed(photo_HW3, seen_HW & ~opening_HW, view, regions, size)
+    # The islands' own borders are no reason to fade: lips and lids reach up to them.
+    weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW, _FEATHER * size)
+    weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * size)) * believed_HW
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, _FACING)
+    scalp_seen_HW = wanted_HW & view.visible_HW & (view.facing_HW > 0.3) & (regions.scalp > 0.9)
+    hair = skin.hair_colour(photo_HW3[scalp_seen_HW], view.normals_HW3[scalp_seen_HW], light)
+    photo_HW3 = light.unlit(photo_HW3, view.normals_HW3)
 
-    template_HW3 = texels.interpolate(head.template_V3)
-    base_HW3 = skin.base_skin(tone.colour, template_HW3, texels.covered_HW)
+    tone = np.median(photo_HW3[weight_HW > 0.99], axis=0) if (weight_HW > 0.99).any() else skin.DEFAULT_SKIN
+    base_HW3 = skin.base_skin(tone, texels)
     both_HW3, both_HW = _with_mirrored(photo_HW3, weight_HW, texels)
     image_HW3 = _over_base(both_HW3, both_HW, base_HW3)
 
-    scalp_seen_HW = wanted_HW & view.visible_HW & (view.facing_HW > 0.3) & (regions.scalp > 0.9)
-    hair = skin.hair_colour(photo_HW3[scalp_seen_HW], tone)
     if hair is not None:
-        hair_HW3, streaks_HW = skin.cropped_hair(hair, template_HW3, texels.covered_HW, np.array(_CROWN))
-        soft_HW = cv2.GaussianBlur(regions.scalp, (0, 0), 0.012 * size)
+        hair_HW3, streaks_HW = skin.cropped_hair(hair, texels)
+        soft_HW = _soft(regions.scalp, texels, 0.012 * size)
         hair_HW1 = (smoothstep(soft_HW + 0.12 * streaks_HW, 0.3, 0.75) * (1 - both_HW))[..., None]
         image_HW3 += hair_HW1 * (hair_HW3 - image_HW3)
 
-    brightness = float(np.clip(tone.median[0] / 65, 0.55, 1.08))
+    brightness = float(np.clip(skin.to_lab(tone)[0] / 65, 0.55, 1.08))
     iris = DEFAULT_IRIS if landmarks_L2 is None else iris_colour(photo_pixels, landmarks_L2)
     paint_mouth(image_HW3, texels, brightness)
     paint_eyes(image_HW3, texels, iris, brightness)
@@ -155,8 +163,8 @@ def _regions(texels: Texels) -> _Regions:
     return _Regions(face, mask("scalp", 0), core, lower_core, lower, inner)
 
 
-def _on_face(view: SurfaceView, landmarks_L2: NDArray, photo_shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """True for the texels that lie inside the landmarks' hull on the photo, outside the eye openings and open mouth.
+def _outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which texels lie inside the landmarks' hull on the photo, and which in an eye opening or the open mouth.
 
     What lies in an eye opening on the photo is eyeball, even where the fitted lid covers it: taken for skin, it would
     show as a smear on closed lids.
@@ -165,53 +173,67 @@ def _on_face(view: SurfaceView, landmarks_L2: NDArray, photo_shape: tuple[int, i
     hull = cv2.convexHull(landmarks_L2[:468].astype(np.float32))[:, 0]
     low, high = hull.min(0), hull.max(0)
     # Drawn at a fixed size around the face: independent of the photo's resolution.
-    scale = 1024 / max((high - low).max() * 1.2, 1e-6)
-    origin = (low + high) / 2 - 512 / scale
-    drawing = np.zeros((1024, 1024), np.uint8)
+    cells = 1024
+    scale = cells / max((high - low).max() * 1.2, 1e-6)
+    origin = (low + high) / 2 - cells / 2 / scale
+    drawing = np.zeros((cells, cells), np.uint8)
 
-    def fill(polygon: NDArray, value: int) -> None:
-        cv2.fillPoly(drawing, [np.round((polygon - origin) * scale * 16).astype(np.int32)], value, shift=4)
-
-    def dilate(polygon: NDArray, width: float) -> None:
-        points = np.round((polygon - origin) * scale * 16).astype(np.int32)
-        cv2.fillPoly(drawing, [points], 0, shift=4)
-        cv2.polylines(drawing, [points], True, 0, max(round(2 * width * scale), 1), cv2.LINE_8, shift=4)
+    def draw(polygon: NDArray, value: int, rim: float = 0.0) -> None:
+        points = [np.round((polygon - origin) * scale * 16).astype(np.int32)]
+        cv2.fillPoly(drawing, points, value, shift=4)
+        if rim > 0:
+            cv2.polylines(drawing, points, True, value, max(round(2 * rim * scale), 1), shift=4)
 
     middle = hull.mean(0)
-    fill(middle + (hull - middle) * _HULL_MARGIN, 1)
+    draw(middle + (hull - middle) * _HULL_MARGIN, _INSIDE)
     for eye in (RIGHT_EYE, LEFT_EYE):
         lids = landmarks_L2[list(eye)]
-        dilate(lids, 0.04 * np.linalg.norm(lids[0] - lids[8]))
+        draw(lids, _OPENING, rim=0.03 * float(np.linalg.norm(lids[0] - lids[8])))
     lips = landmarks_L2[list(_INNER_LIPS)]
-    width = np.linalg.norm(lips[0] - lips[10])
-    if np.ptp(lips[:, 1]) > 0.12 * width:
-        dilate(lips, 0.02 * width)
-    cell_HW2 = ((view.pixels_HW2 - origin.astype(np.float32)) * scale).clip(-1, 1024).astype(np.int32)
-    inside_HW = ((cell_HW2 >= 0) & (cell_HW2 < 1024)).all(-1)
-    cell_HW2 = cell_HW2.clip(0, 1023)
-    return inside_HW & (drawing[cell_HW2[..., 1], cell_HW2[..., 0]] > 0)
+    width = float(np.linalg.norm(lips[0] - lips[10]))
+    if np.linalg.norm(lips[5] - lips[15]) > 0.08 * width:
+        draw(lips, _OPENING, rim=0.01 * width)
+    cell_HW2 = np.floor((view.pixels_HW2 - origin.astype(np.float32)) * scale).clip(-1, cells).astype(np.int32)
+    on_drawing_HW = ((cell_HW2 >= 0) & (cell_HW2 < cells)).all(-1)
+    cell_HW2 = cell_HW2.clip(0, cells - 1)
+    value_HW = drawing[cell_HW2[..., 1], cell_HW2[..., 0]] * on_drawing_HW
+    return value_HW > 0, (value_HW == _OPENING) & view.visible_HW
 
 
-def _trusted(
+def _believed(
     photo_HW3: NDArray[np.float32], seen_HW: NDArray[np.bool_], view: SurfaceView, regions: _Regions, size: int
-) -> tuple[skin.ColourModel, NDArray[np.float32]]:
-    """The skin's colours, and how far to believe each texel of the photo (H, W): occluders and background get 0."""
+) -> tuple[skin.ColourModel, NDArray[np.bool_]]:
+    """The skin under the photo's light, and the texels (H, W) whose colour fits it: no occluders, hair, background."""
     well_seen_HW = seen_HW & (view.facing_HW > _FACING)
-    tone = skin.ColourModel.of(photo_HW3[well_seen_HW & (regions.core > 0.5)])
-    if tone is None:
-        tone = skin.ColourModel.of(photo_HW3[seen_HW])
-    if tone is None:
-        return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros(seen_HW.shape, np.float32)
-    blur = 0.006 * size
-    alike_HW = skin.likeness(photo_HW3, tone, blur)
-    beard = skin.ColourModel.of(photo_HW3[well_seen_HW & (regions.lower_core > 0.5)])
+
+    def model_of(samples_HW: NDArray[np.bool_]) -> skin.ColourModel | None:
+        return skin.ColourModel.of(photo_HW3[samples_HW], view.normals_HW3[samples_HW])
+
+    def alike_of(model: skin.ColourModel) -> NDArray[np.float32]:
+        return skin.likeness(photo_HW3, view.normals_HW3, model, 0.006 * size)
+
+    light = model_of(well_seen_HW & (regions.core > 0.5)) or model_of(seen_HW)
+    if light is None:
+        return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
+    alike_HW = alike_of(light)
+    # Once more with all that passed: cheeks and nose alone say little about light from above and from the side.
+    light = model_of(seen_HW & (alike_HW > 0.9)) or light
+    alike_HW = alike_of(light)
+    beard = model_of(well_seen_HW & (regions.lower_core > 0.5))
     if beard is not None:
-        alike_HW = np.maximum(alike_HW, regions.lower * skin.likeness(photo_HW3, beard, blur))
+        alike_HW = np.maximum(alike_HW, regions.lower * alike_of(beard))
     believed_HW = seen_HW & ((alike_HW > 0.5) | ((regions.inner > 0.5) & (view.facing_HW > _FACING)))
     radius = max(round(0.004 * size), 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    believed_HW = cv2.morphologyEx(believed_HW.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
-    return tone, shrink_mask(believed_HW, _FEATHER * size)
+    closed_HW = believed_HW | ~seen_HW
+    return light, believed_HW & cv2.morphologyEx(closed_HW.astype(np.uint8), cv2.MORPH_OPEN, kernel).astype(bool)
+
+
+def _soft(mask_HW: NDArray[np.float32], texels: Texels, sigma: float) -> NDArray[np.float32]:
+    """A mask blurred within the islands: what lies outside of them does not count."""
+    covered_HW = texels.covered_HW.astype(np.float32)
+    blurred_HW = cv2.GaussianBlur(mask_HW * covered_HW, (0, 0), sigma)
+    return blurred_HW / np.maximum(cv2.GaussianBlur(covered_HW, (0, 0), sigma), 1e-3)
 
 
 def _with_mirrored(
@@ -239,6 +261,6 @@ def _over_base(
     """The photo layer over painted skin that takes on the photo's tone at their border and loses it further out."""
     size = len(weight_HW)
     tone_HW3 = tone_field(photo_HW3 - base_HW3, weight_HW, blur=0.012)
-    distance_HW = cv2.distanceTransform((weight_HW < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / size
+    distance_HW = np.minimum(cv2.distanceTransform((weight_HW < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / size, 1)
     fade_HW1 = np.exp(-((distance_HW / _FADE) ** 2))[..., None]
     return base_HW3 + tone_HW3 * fade_HW1 * (1 - weight_HW[..., None]) + (photo_HW3 - base_HW3) * weight_HW[..., None]
