@@ -30,9 +30,9 @@ DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhea
 def build(source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
     """All arrays of the head model file, and the ARKit names."""
     topology = build_topology(source)
-    shape = build_shape(source, topology)
+    shape, mouth = build_shape(source, topology)
     topology = dataclasses.replace(topology, template=shape.template)
-    units = face_units(source, topology)
+    units = face_units(source, topology, mouth)
     skinning = build_skinning(source, topology, shape.template, units["jawOpen"])
     expression = build_expression(source, topology, shape.template, units, skinning)
     parity = np.concatenate([shape.parity, expression.parity])

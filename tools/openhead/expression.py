@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .mouth import Mouth
 from .skinning import Skinning, fit_rotation
 from .source import Source
 from .topology import EYE_LEFT, EYE_RIGHT, INNER_MOUTH, SKIN, TONGUE, Topology
@@ -21,7 +22,14 @@ TONGUE_OUT = 50
 LID_WEIGHT = 8.0
 """Weight of the eyes' surroundings against the rest in the order of the components."""
 
-STANDARD_DEVIATION = {"eyeBlink": 0.42, "eyeLook": 0.35, "mouthSmile": 0.35, "brow": 0.30, "eyeSquint": 0.32}
+STANDARD_DEVIATION = {
+    "eyeBlink": 0.42,
+    "eyeLook": 0.35,
+    "mouthSmile": 0.35,
+    "brow": 0.30,
+    "eyeSquint": 0.32,
+    "mouthClose": 0.06,
+}
 """Assumed standard deviation of ARKit weights by the start of the name; others have :data:`DEFAULT_DEVIATION`."""
 DEFAULT_DEVIATION = 0.22
 SIDE_CORRELATION = 0.85
@@ -45,9 +53,16 @@ class Expression:
     arkit_map: np.ndarray
 
 
-def face_units(source: Source, topology: Topology) -> dict[str, np.ndarray]:
+OWN_MOUTH = ("jaw", "mouthClose", "tongueOut")
+"""Starts of the names of the units that move the jaw or tongue: the inside of the mouth keeps MakeHuman's motion."""
+
+
+def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np.ndarray]:
     """The 52 units on our mesh, (V, 3) float64, metres; left and right twins are exact mirror images."""
     units = {name: topology.gather(source.face_unit(name)) for name in source.face_unit_names}
+    for name, unit in units.items():
+        if not name.startswith(OWN_MOUTH):
+            mouth.follow(unit[None], mouth.bag)
     flip = np.array([-1, 1, 1])
     return {name: (unit + units[twin(name)][topology.mirror] * flip) / 2 for name, unit in units.items()}
 

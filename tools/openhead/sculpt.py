@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from .mouth import Mouth
 from .source import Source
-from .topology import EYE_RADIUS, HEAD_CENTRE, SKIN, Topology, eyeball
+from .topology import EYE_RADIUS, HEAD_CENTRE, NECK_RINGS, SKIN, Topology, eyeball
 
 EYE_SETBACK = 0.0008
 """Metres the eyeball's front pole lies behind the front of MakeHuman's eye (whose cornea bulges)."""
 LID_CLEARANCE = 0.0003
 """Metres kept between the eyeballs and the skin."""
+NECK_LENGTH = 0.045
+"""Metres from the edge of the head's UV island down to the cut of the neck."""
+NECK_FLARE = 0.35
+"""How much of the shoulders' widening the neck keeps."""
+NECK_SMOOTHING = 8
 
 
 class Sculptor:
@@ -26,7 +32,6 @@ class Sculptor:
         x, y, _ = topology.template[self._mesh].T
         self.rigid_region = np.flatnonzero((topology.part[self._mesh] == SKIN) & (y > -0.03) & (np.abs(x) < 0.07))
         """Positions in :attr:`source_index` of the upper face and skull, on which heads are aligned."""
-        self._mean_proxy = _proxy_size(base.verts[self._proxies[0]][None])
 
     def finish(self, verts_NX3: np.ndarray) -> np.ndarray:
         """Head space, own eyeballs, mended lids.
@@ -44,7 +49,7 @@ class Sculptor:
         sphere, _, mirror = eyeball()
         first = len(self._mesh)
         sizes = []
-        for side, proxy in enumerate(self._proxies):
+        for proxy in self._proxies:
             eye = verts_NX3[:, first : first + len(proxy)]
             first += len(proxy)
             sizes.append(_proxy_size(eye))
@@ -60,6 +65,12 @@ class Sculptor:
             verts = topology.vertices_of(side + 1)
             out[:, verts] = centre[:, None] + radius[:, None, None] * unit
             self._push_out(out, centre, radius)
+        _level_neck(out, topology)
+        self.mouth = Mouth(topology, _symmetric_mean(out, topology))
+        mean = self.mouth.rest_V3.astype(np.float32)
+        out -= mean
+        self.mouth.follow(out)
+        out += mean
         return out
 
     def _push_out(self, verts_NV3: np.ndarray, centre_N3: np.ndarray, radius_N: np.ndarray) -> None:
@@ -69,6 +80,29 @@ class Sculptor:
         distance = np.linalg.norm(offset, axis=-1, keepdims=True)
         wanted = np.maximum(distance, radius_N[:, None, None] + LID_CLEARANCE)
         verts_NV3[:, near] = centre_N3[:, None] + offset * (wanted / distance)
+
+
+def _level_neck(verts_NV3: np.ndarray, topology: Topology) -> None:
+    """Ends the neck in a level ring, in place; MakeHuman's rings run up and down over the shoulders."""
+    rings = topology.neck_rings
+    top = verts_NV3[:, rings[0]]
+    bottom_y = top[:, :, 1].mean(axis=1, keepdims=True) - NECK_LENGTH
+    for k, ring in enumerate(rings[1:], start=1):
+        place = top + (verts_NV3[:, ring] - top) * NECK_FLARE
+        place[:, :, 1] = top[:, :, 1] + (bottom_y - top[:, :, 1]) * k / NECK_RINGS
+        verts_NV3[:, ring] = place
+    for _ in range(NECK_SMOOTHING):
+        for above, ring, below in zip(rings[:-2], rings[1:-1], rings[2:], strict=True):
+            around = np.roll(ring, 1), np.roll(ring, -1), above, below
+            verts_NV3[:, ring] = 0.5 * verts_NV3[:, ring] + 0.125 * sum(verts_NV3[:, other] for other in around)
+        last = rings[-1]
+        around = verts_NV3[:, np.roll(last, 1)] + verts_NV3[:, np.roll(last, -1)]
+        verts_NV3[:, last] = 0.5 * verts_NV3[:, last] + 0.25 * around
+
+
+def _symmetric_mean(verts_NV3: np.ndarray, topology: Topology) -> np.ndarray:
+    mean = verts_NV3.mean(axis=0, dtype=np.float64)
+    return (mean + mean[topology.mirror] * (-1, 1, 1)) / 2
 
 
 def _proxy_size(eye_NP3: np.ndarray) -> np.ndarray:

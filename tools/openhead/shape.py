@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .mouth import Mouth
 from .sculpt import Sculptor
 from .source import LOCAL_FOLDERS, Source
 from .topology import EYE_LEFT, EYE_RIGHT, SKIN, Topology
@@ -37,7 +38,7 @@ OPPOSITES = {
 }
 """Last word of the target at the negative end of a slider -> at the positive end."""
 
-SPREAD = {"head": 0.09, "forehead": 0.10, "neck": 0.15, "asym": 0.16, "ears": 0.24}
+SPREAD = {"head": 0.09, "forehead": 0.10, "neck": 0.15, "asym": 0.12, "ears": 0.24}
 """Standard deviation of the sliders by folder (a slider runs from -1 to 1); others have :data:`DEFAULT_SPREAD`."""
 DEFAULT_SPREAD = 0.22
 SIDE_SPREAD = 0.25
@@ -63,15 +64,15 @@ class Shape:
     explained: np.ndarray
 
 
-def build_shape(source: Source, topology: Topology, seed: int = 2) -> Shape:
-    """Samples identities and reduces them to :data:`COMPONENTS` directions."""
+def build_shape(source: Source, topology: Topology, seed: int = 2) -> tuple[Shape, Mouth]:
+    """Samples identities and reduces them to :data:`COMPONENTS` directions; also the mouth they all share."""
     rng = np.random.default_rng(seed)
     names, weights_NT = sample_sliders(source, rng, SAMPLES)
     sculptor = Sculptor(source, topology)
     verts_NV3 = morph(source, sculptor.source_index, names, weights_NT)
     align(verts_NV3, sculptor.rigid_region, source.base.verts[sculptor.source_index])
     verts_NV3 = sculptor.finish(verts_NV3)
-    return principal_components(verts_NV3, topology)
+    return principal_components(verts_NV3, topology), sculptor.mouth
 
 
 def local_sliders(source: Source) -> list[tuple[str, str, str]]:

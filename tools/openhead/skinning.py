@@ -110,22 +110,16 @@ def _hinge(before: np.ndarray, after: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _joint_regressor(topology: Topology, template_V3: np.ndarray, hinge: np.ndarray) -> np.ndarray:
-    """Rows that give root and neck as means of whole neck sections, the jaw near the ears, the eyes at their centres."""
-    x, y, z = template_V3.T
-    skin = topology.part == SKIN
-    neck = skin & (y < y[topology.vertices_of(SKIN)].min() + 0.1)
-    rings = _neck_rings(topology)
+    """Root and neck: means of whole neck rings. Jaw: its hinge from the skin before the ears. Eyes: their centres."""
     regressor = np.zeros((5, len(template_V3)))
-    for joint, ring in ((ROOT, rings[0]), (NECK, rings[-1])):
+    for joint, ring in ((ROOT, topology.neck_rings[-1]), (NECK, topology.neck_rings[0])):
         regressor[joint, ring] = 1 / len(ring)
-    del neck
-    side = np.flatnonzero(skin & (np.linalg.norm(template_V3[:, 1:] - hinge[1:], axis=1) < 0.03) & (np.abs(x) > 0.045))
-    regressor[JAW] = _exact_mean(template_V3, side, hinge)
+    from_axis = np.linalg.norm(template_V3[:, 1:] - hinge[1:], axis=1)
+    side = (topology.part == SKIN) & (from_axis < 0.03) & (np.abs(template_V3[:, 0]) > 0.045)
+    regressor[JAW] = _exact_mean(template_V3, np.flatnonzero(side), hinge)
     for joint, part in ((EYE_L, EYE_LEFT), (EYE_R, EYE_RIGHT)):
         ball = topology.vertices_of(part)
-        centre = (template_V3[ball].min(0) + template_V3[ball].max(0)) / 2
-        regressor[joint] = _exact_mean(template_V3, ball, centre)
-    del z
+        regressor[joint, ball[[0, -1]]] = 0.5  # the poles
     return regressor
 
 
@@ -137,27 +131,6 @@ def _exact_mean(template_V3: np.ndarray, chosen: np.ndarray, point: np.ndarray) 
     row = np.zeros(len(template_V3))
     row[chosen] = mean + np.linalg.pinv(constraints) @ missing
     return row
-
-
-def _neck_rings(topology: Topology) -> list[np.ndarray]:
-    """Vertex rings of the neck from the bottom up."""
-    triangles = topology.triangles[topology.island == 4]
-    edges = np.sort(
-        np.concatenate([topology.triangles[:, [0, 1]], topology.triangles[:, [1, 2]], topology.triangles[:, [2, 0]]]),
-        axis=1,
-    )
-    unique, count = np.unique(edges, axis=0, return_counts=True)
-    border = np.unique(unique[count == 1])
-    border = border[topology.part[border] == SKIN]
-    rings = [border]
-    seen = set(border.tolist())
-    while True:
-        touching = triangles[np.isin(triangles, rings[-1]).any(axis=1)]
-        ring = np.array(sorted(set(touching.ravel().tolist()) - seen))
-        if not len(ring):
-            return rings
-        rings.append(ring)
-        seen.update(ring.tolist())
 
 
 def _weights(
@@ -187,7 +160,9 @@ def _weights(
     head = np.where(total > 0, head / np.maximum(total, 1e-9), 1.0)
     on_head = np.where(topology.origin >= 0, head[topology.origin], 1.0)
     on_head[topology.part != SKIN] = 1.0
-    on_head = smooth(topology, on_head, topology.part == SKIN, 4.0)
+    rings = topology.neck_rings
+    on_head[rings] = np.minimum(on_head[rings], np.linspace(0.75, 0.0, len(rings))[:, None])
+    on_head = smooth(topology, on_head, (topology.part == SKIN) & ~np.isin(np.arange(len(on_head)), rings[-1]), 6.0)
     jaw = np.minimum(jaw, on_head)
     weights[:, JAW] = jaw
     weights[:, NECK] = on_head - jaw

@@ -43,6 +43,8 @@ class Topology:
         island: (F,) int32, UV island of MakeHuman the triangle comes from (0 head, 1 inner mouth, 2 left eye socket,
             3 right eye socket, 4 neck, 5 upper teeth, 6 lower teeth, 7 tongue, 8 left eyeball, 9 right eyeball).
         origin: (V,) int32, index in MakeHuman's base mesh; -1 on the eyeballs.
+        neck_rings: (5, 48) int32, vertices around the neck from the edge of the head's island down to the cut;
+            columns run along the mesh's edges.
     """
 
     template: np.ndarray
@@ -52,6 +54,7 @@ class Topology:
     source_uv: np.ndarray
     island: np.ndarray
     origin: np.ndarray
+    neck_rings: np.ndarray
 
     def vertices_of(self, *parts: int) -> np.ndarray:
         """Ascending indices of the vertices of some parts."""
@@ -115,6 +118,7 @@ def build_topology(source: Source) -> Topology:
             [island[corner_quad][inner], np.repeat([8, 9], n_eye_faces), island[corner_quad][~inner]]
         ).astype(np.int32),
         origin=all_origin.astype(np.int32),
+        neck_rings=to_ours[_neck_rings(base.verts, quads[island == 0], quads[island == 4])].astype(np.int32),
     )
 
 
@@ -195,6 +199,48 @@ def _order_vertices(base: ObjMesh, quads: np.ndarray, island: np.ndarray) -> tup
     ordered = [np.flatnonzero(part == p) for p in (SKIN, INNER_MOUTH, TEETH_UPPER, TEETH_LOWER, TONGUE)]
     origin = np.concatenate(ordered)
     return origin, part[origin]
+
+
+def _neck_rings(verts: np.ndarray, head_quads: np.ndarray, neck_quads: np.ndarray) -> np.ndarray:
+    """Rings of base mesh vertices, (5, 48): the head's border and the border after every strip of quads around it.
+
+    Every ring starts at its front vertex and runs to the subject's left, so that columns go straight down.
+    """
+    inside = np.zeros(len(verts), dtype=bool)
+    inside[head_quads] = True
+    strip = np.full(len(neck_quads), -1)
+    was_inside = inside
+    rings = []
+    for k in range(NECK_RINGS + 1):
+        todo = neck_quads[strip < 0] if k == 0 else neck_quads[strip == k - 1]
+        edges = np.concatenate([todo[:, [i, (i + 1) % 4]] for i in range(4)])
+        if k == 0:  # edges of the neck that also belong to the head
+            is_border = inside[edges].all(axis=1)
+        else:
+            is_border = ~was_inside[edges].any(axis=1)
+        border = edges[is_border]
+        if k > 0:  # an edge between two quads of one strip occurs twice
+            _, index, count = np.unique(np.sort(border, axis=1), axis=0, return_index=True, return_counts=True)
+            border = border[index[count == 1]]
+        rings.append(_loop_from_front(verts, border))
+        reached = (strip < 0) & inside[neck_quads].any(axis=1)
+        strip[reached] = k
+        was_inside = inside.copy()
+        inside[neck_quads[reached]] = True
+    return np.array(rings)
+
+
+def _loop_from_front(verts: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    neighbours: dict[int, list[int]] = {}
+    for a, b in edges.tolist():
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
+    start = max(neighbours, key=lambda vertex: (abs(verts[vertex, 0]) < 1e-9, verts[vertex, 2]))
+    loop = [start, max(neighbours[start], key=lambda vertex: verts[vertex, 0])]
+    while len(loop) < len(neighbours):
+        a, b = neighbours[loop[-1]]
+        loop.append(b if a == loop[-2] else a)
+    return np.array(loop)
 
 
 def _triangulate(quads: np.ndarray, verts: np.ndarray, mirror: np.ndarray):

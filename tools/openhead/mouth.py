@@ -1,0 +1,97 @@
+"""Keeps the inside of the mouth inside: a bag with clearance under the skin that follows the skin around it.
+
+MakeHuman's mouth bag runs close under the cheeks and the nose, and its sliders move it apart from the skin, so that it
+pokes through in one head of six. Here it is drawn inwards once, in the mean head; after that every identity and
+expression moves its vertices by a weighted mean of the skin's motion nearby.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from .skinning import laplacian
+from .topology import INNER_MOUTH, SKIN, TEETH_LOWER, TEETH_UPPER, TONGUE, Topology
+
+CLEARANCE = 0.007
+"""Metres the bag keeps under the skin where it is far from the lips."""
+CLEARANCE_SLOPE = 0.5
+"""Clearance per metre of distance from the lip line, where the bag begins at the skin."""
+LIP_REACH = 0.008
+"""Metres from the lip line over which the bag's motion passes from that of the lips to that of the skin around."""
+TEETH_REACH = 0.016
+"""Metres: radius of the skin that teeth and tongue follow."""
+
+
+class Mouth:
+    """Inner mouth, teeth and tongue of one mean head."""
+
+    def __init__(self, topology: Topology, mean_V3: np.ndarray) -> None:
+        self.bag = topology.vertices_of(INNER_MOUTH)
+        self.inside = topology.vertices_of(INNER_MOUTH, TEETH_UPPER, TEETH_LOWER, TONGUE)
+        low = mean_V3[self.bag].min(axis=0) - np.array([0.025, 0.025, -0.015])
+        high = mean_V3[self.bag].max(axis=0) + np.array([0.025, 0.008, 0.05])
+        near = ((mean_V3 > low) & (mean_V3 < high)).all(axis=1)
+        self.anchors = np.flatnonzero((topology.part == SKIN) & near)
+        self.lip_line = lip_line(topology)
+        self.rest_V3 = mean_V3.copy()
+        self.rest_V3[self.bag] = self._draw_inwards(topology, mean_V3)
+        self.weights = self._follow_weights(topology)
+        from_lips = cKDTree(mean_V3[self.lip_line]).query(mean_V3[self.inside])[0]
+        self.near_lips = np.where(np.isin(self.inside, self.bag), np.exp(-((from_lips / LIP_REACH) ** 2)), 0.0)
+
+    def follow(self, motion_NV3: np.ndarray, parts: np.ndarray | None = None) -> None:
+        """Replaces the motion of the mouth's inside by that of the skin around it, in place.
+
+        Args:
+            motion_NV3: displacements from the mean head, or of an expression.
+            parts: vertices to replace, a subset of :attr:`inside`; by default all.
+        """
+        rows = slice(None) if parts is None else np.isin(self.inside, parts)
+        verts = self.inside[rows]
+        followed = self.weights[rows].astype(motion_NV3.dtype) @ motion_NV3[:, self.anchors]
+        own = self.near_lips[rows, None].astype(motion_NV3.dtype)
+        motion_NV3[:, verts] = own * motion_NV3[:, verts] + (1 - own) * followed
+
+    def _draw_inwards(self, topology: Topology, mean_V3: np.ndarray) -> np.ndarray:
+        skin = np.isin(topology.island, (0, 4))
+        triangles = topology.triangles[skin]
+        corners = mean_V3[triangles]
+        normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+        centres = corners.mean(axis=1)
+        tree = cKDTree(centres)
+        points = mean_V3.copy()
+        from_lips = cKDTree(mean_V3[self.lip_line]).query(mean_V3[self.bag])[0]
+        wanted = np.minimum(CLEARANCE, CLEARANCE_SLOPE * from_lips)
+        operator = laplacian(topology)[self.bag][:, self.bag]
+        move = np.zeros((len(self.bag), 3))
+        for _ in range(60):
+            here = mean_V3[self.bag] + move
+            _, nearest = tree.query(here, k=4)
+            depth = np.einsum("pkc,pkc->pk", centres[nearest] - here[:, None], normals[nearest])
+            missing = np.clip(wanted[:, None] - depth, 0, None).mean(axis=1)
+            move -= 0.5 * missing[:, None] * normals[nearest].mean(axis=1)
+            move -= 0.25 * (operator @ move)
+        points = mean_V3[self.bag] + move
+        mirror = np.searchsorted(self.bag, topology.mirror[self.bag])
+        return (points + points[mirror] * (-1, 1, 1)) / 2
+
+    def _follow_weights(self, topology: Topology) -> np.ndarray:
+        """Rows over the anchors, sum 1: a Gaussian over the skin around, as wide as the vertex is deep."""
+        offset = self.rest_V3[self.inside][:, None] - self.rest_V3[self.anchors]
+        squared = (offset**2).sum(axis=-1)
+        nearest = squared.min(axis=1)
+        reach = np.clip(0.7 * np.sqrt(nearest), 0.004, 0.012)
+        reach[np.isin(topology.part[self.inside], (TEETH_UPPER, TEETH_LOWER, TONGUE))] = TEETH_REACH
+        gauss = np.exp(-(squared - nearest[:, None]) / (2 * reach[:, None] ** 2))
+        gauss /= gauss.sum(axis=1, keepdims=True)
+
+        return gauss
+
+
+def lip_line(topology: Topology) -> np.ndarray:
+    """Skin vertices at which the mouth bag begins."""
+    in_bag = topology.triangles[topology.island == 1]
+    vertices = np.unique(in_bag)
+    return vertices[topology.part[vertices] == SKIN]
