@@ -19,6 +19,8 @@ from .subprocesses import clean_environment, kill_tree, popen_options
 
 _HINT = "The log has the details. Check the network and the free space on the disk, then install again."
 
+_IS_VENV = "import sys; sys.exit(f'{sys.executable} is no virtual environment' if sys.prefix == sys.base_prefix else 0)"
+
 
 class InstallState(Enum):
     """How far an installation is; the last three are final."""
@@ -110,11 +112,7 @@ class Installation:
                 shutil.rmtree(environment.venv)
             self._step(log, InstallState.CREATING, [str(self._base_python), "-I", "-m", "venv", str(environment.venv)])
             # Before pip runs: is this interpreter really the environment's, not the host's?
-            self._step(
-                log,
-                InstallState.INSTALLING,
-                [python, "-I", "-c", "import sys; sys.exit(sys.prefix == sys.base_prefix)"],
-            )
+            self._step(log, InstallState.CREATING, [python, "-I", "-c", _IS_VENV])
             pip = [python, "-I", "-m", "pip", "--no-input", "--disable-pip-version-check"]
             self._step(
                 log,

@@ -175,14 +175,14 @@ class Ping(Request[PingReply]):
 class EchoReply(Message):
     """The arrays of the `Echo`."""
 
-    arrays: dict[str, NDArray]
+    arrays: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Echo(Request[EchoReply]):
     """Sends arrays there and back: a check of the line and of its speed."""
 
-    arrays: dict[str, NDArray]
+    arrays: dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -59,15 +59,12 @@ def _unpack(hint: Any, value: Any, where: str, path: str, arrays: dict[str, NDAr
     `where` names the field in error messages.
     """
     origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        hint = args[0]
-        origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType) and NoneType in args:
         if value is None and path not in arrays:
             return None
         (hint,) = (arg for arg in args if arg is not NoneType)
         return _unpack(hint, value, where, path, arrays)
-    if origin is np.ndarray:
+    if origin is Annotated or hint is np.ndarray:  # only arrays are annotated (`messages.Array`)
         if value is not None or path not in arrays:
             raise MessageError(f"{where} lacks its array.")
         return arrays.pop(path)
