@@ -1,4 +1,4 @@
-"""Portraits of a head: renders with procedural skin, brows, eyes, hair and light that a landmark network takes for people.
+"""Portraits of a head: renders with procedural skin, brows, eyes, hair and light that a landmark network accepts.
 
 They serve to place landmarks on the head (`landmarks.py`) and to measure the landmark network's error against known
 geometry. They are not meant to be beautiful.
@@ -207,16 +207,15 @@ def eye_centre(head: HeadModel, part: Part, verts_V3: NDArray | None = None) -> 
 def _albedo(head: HeadModel, look: Look, face_N: NDArray, uv_N2: NDArray, rest_N3: NDArray) -> NDArray:
     """Colour of every seen point, from the UV masks on the skin and from the parts elsewhere."""
     part_N = head.parts_V[head.faces_F3[face_N]].min(1)
-    mask = {name: _sample(head.masks.get(name), uv_N2)[:, None] for name in ("lips", "brows", "eyelids")}
-    scalp_N1 = np.clip(_scalp(head)[head.faces_F3[face_N]].mean(1) * 4 - 1, 0, 1)[:, None]
+    mask = {name: sample_uv(head.masks.get(name), uv_N2)[:, None] for name in ("lips", "brows", "eyelids", "scalp")}
     noise = cv2.resize(
         np.random.default_rng(look.seed).normal(0, 1, (64, 64)), (512, 512), interpolation=cv2.INTER_CUBIC
     )
-    skin = np.array(look.skin) * (1 + look.mottle * _sample(noise, uv_N2)[:, None])
+    skin = np.array(look.skin) * (1 + look.mottle * sample_uv(noise, uv_N2)[:, None])
     colour = skin * (1 - 0.12 * mask["eyelids"])
     colour = colour + (np.array(look.lips) - colour) * 0.9 * mask["lips"]
     colour = colour + (np.array(look.hair) - colour) * 0.85 * mask["brows"]
-    colour = colour + (np.array(look.hair) - colour) * scalp_N1
+    colour = colour + (np.array(look.hair) - colour) * mask["scalp"]
     for part in (Part.EYE_L, Part.EYE_R):
         eye = part_N == part
         if eye.any():
@@ -263,7 +262,7 @@ def _lashes(head: HeadModel, face_HW: NDArray, pixel: float) -> NDArray:
     parts_F = head.parts_V[head.faces_F3].min(1)
     part_HW = np.where(face_HW >= 0, parts_F[face_HW], 255)
     eye_HW = ((part_HW == Part.EYE_L) | (part_HW == Part.EYE_R)).astype(np.uint8)
-    reach = max(int(round(1.2e-3 / pixel)), 1)
+    reach = max(round(1.2e-3 / pixel), 1)
     near = cv2.dilate(eye_HW, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
     return np.where((near > 0) & (part_HW == Part.SKIN), 0.45, 1.0)
 
@@ -272,10 +271,10 @@ def _scalp(head: HeadModel) -> NDArray:
     """How much each vertex wears hair, 0..1, from the scalp mask."""
     uv_V2 = np.zeros((head.num_verts, 2), np.float32)
     uv_V2[head.faces_F3] = head.uv_T2[head.uv_faces_F3]
-    return _sample(head.masks.get("scalp"), uv_V2) * (head.parts_V == Part.SKIN)
+    return sample_uv(head.masks.get("scalp"), uv_V2) * (head.parts_V == Part.SKIN)
 
 
-def _sample(mask: NDArray | None, uv_N2: NDArray) -> NDArray:
+def sample_uv(mask: NDArray | None, uv_N2: NDArray) -> NDArray:
     """A UV picture at texture coordinates, bilinear; uint8 becomes 0..1; zero where there is no mask."""
     if mask is None or len(uv_N2) == 0:
         return np.zeros(len(uv_N2), np.float32)
@@ -293,7 +292,7 @@ def _sample(mask: NDArray | None, uv_N2: NDArray) -> NDArray:
 
 
 def random_head(head: HeadModel, seed: int, *, yaw: float = 25.0, num_shape: int = 50) -> dict[str, NDArray | Look]:
-    """Coefficients, pose and look of a random person with a mild expression, ready for `render_portrait(head, **...)`."""
+    """Coefficients, pose and look of a random person with a mild expression, for `render_portrait(head, **...)`."""
     rng = np.random.default_rng(seed)
     pose = np.zeros((5, 3))
     pose[0] = np.radians([rng.uniform(-8, 8), rng.uniform(-yaw, yaw), 0])
