@@ -100,8 +100,9 @@ def flatten_disc(
     if signed_areas(uv_V2, faces_F3).min() <= 0:
         raise ValueError("the Tutte embedding has a degenerate triangle: three corners on one polygon side")
     if rest_F22 is None:
-        rest_F22 = rest_triangles(verts_V3, faces_F3)
-        rest_F22 = rest_F22 * np.sqrt(signed_areas(uv_V2, faces_F3).sum() / (0.5 * np.linalg.det(rest_F22).sum()))
+        natural_F22 = rest_triangles(verts_V3, faces_F3)
+        area_ratio = signed_areas(uv_V2, faces_F3).sum() / (0.5 * np.linalg.det(natural_F22).sum())
+        rest_F22 = natural_F22 * np.sqrt(area_ratio)
     weight_F = np.ones(len(faces_F3)) if weight_F is None else weight_F
     return _minimise_stretch(uv_V2, faces_F3, rest_F22, weight_F, basis, iterations)
 

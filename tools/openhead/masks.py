@@ -30,7 +30,7 @@ NECK_TOP_Y = (-0.075, -0.050, -0.045)
 NECK_SOFTNESS = 0.010
 
 BROW_X = (0.008, 0.020, 0.034, 0.046, 0.056)
-BROW_RISE = (0.0175, 0.0205, 0.0235, 0.0220, 0.0165)
+BROW_RISE = (0.0150, 0.0180, 0.0210, 0.0190, 0.0135)
 """Centre line of a brow: metres from the middle of the head, and above the eyeball's centre."""
 BROW_HALF_HEIGHT = (0.0040, 0.0045, 0.0040, 0.0032, 0.0015)
 BROW_SOFTNESS = 0.003
@@ -69,7 +69,7 @@ def build_masks(topology: Topology, vt_T2: np.ndarray, ft_F3: np.ndarray, source
     face_skin = baked("mpfb_face") * (1 - ears)
     below = np.interp(points[..., 2], NECK_TOP_Z, NECK_TOP_Y) - points[..., 1]
     neck = np.clip(0.5 + below / NECK_SOFTNESS, 0, 1)
-    rest = np.where(skin, 1 - face_skin - ears * (1 - face_skin), 0.0)
+    rest = np.where(skin, 1 - face_skin - ears, 0.0)
     eyes = (covered & np.isin(part, (EYE_LEFT, EYE_RIGHT))).astype(float)
     masks = {
         "face_no_eyes": face_skin,
@@ -83,7 +83,7 @@ def build_masks(topology: Topology, vt_T2: np.ndarray, ft_F3: np.ndarray, source
         "mouth": (covered & inner).astype(float),
     }
     masks = {name: _extend(mask, covered) for name, mask in masks.items()}
-    openings = ndimage.binary_fill_holes(skin) & ~skin
+    openings = np.asarray(ndimage.binary_fill_holes(skin)) & ~skin
     masks["face"] = np.maximum(np.maximum(masks["face_no_eyes"], masks["eyes"]), openings)
     return {name: _finish(mask) for name, mask in masks.items()}
 
@@ -115,7 +115,10 @@ def rasterise_uv(vt_T2: np.ndarray, ft_F3: np.ndarray, size: int) -> tuple[np.nd
 
 def _sample(jpeg: bytes, uv: np.ndarray) -> np.ndarray:
     """Look a grey texture up bilinearly; values in 0..1."""
-    texture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+    grey = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if grey is None:
+        raise ValueError("a mask texture of the source is not a readable picture")
+    texture = grey.astype(np.float32) / 255
     height, width = texture.shape
     x = (uv[..., 0] * width - 0.5).astype(np.float32)
     y = ((1 - uv[..., 1]) * height - 0.5).astype(np.float32)
@@ -137,8 +140,9 @@ def _brows(points: np.ndarray, topology: Topology) -> np.ndarray:
 
 def _extend(mask: np.ndarray, covered: np.ndarray) -> np.ndarray:
     """Carry a mask a few pixels into the empty map: the value of the nearest covered pixel."""
-    distance, (row, column) = ndimage.distance_transform_edt(~covered, return_indices=True)
-    return np.where(distance <= GUTTER, mask[row, column], 0.0)
+    nearest = np.asarray(ndimage.distance_transform_edt(~covered, return_distances=False, return_indices=True))
+    distance = np.linalg.norm(nearest - np.indices(mask.shape), axis=0)
+    return np.where(distance <= GUTTER, mask[nearest[0], nearest[1]], 0.0)
 
 
 def _finish(mask: np.ndarray) -> np.ndarray:
