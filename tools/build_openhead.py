@@ -11,13 +11,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "backend"))
 
+from deca.head import HeadModel
 from openhead.expression import build_expression, face_units
+from openhead.landmarks import build_landmarks
 from openhead.shape import build_shape
 from openhead.skinning import PARENTS, build_skinning
 from openhead.source import Source
@@ -80,11 +84,11 @@ def _interim_uv(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _landmark_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    try:
-        from openhead.landmarks import build_landmarks
-    except ModuleNotFoundError:
-        return {}
-    return build_landmarks(arrays)
+    """The landmarks, placed on the head as `deca` reads it from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "head.safetensors"
+        write_head(path, arrays, [])
+        return build_landmarks(HeadModel.load(path))
 
 
 def main() -> None:
