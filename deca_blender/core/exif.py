@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import NDArray
 
 _ORIENTATION_TAG = 0x0112

@@ -1,8 +1,9 @@
 """What the rig is made of: names of bones and shape keys, and the script-free driver expressions between them.
 
-The rig equals FLAME's forward model: shape keys add up to the unposed head, bones skin it. Two things turn a joint with
-an ARKit rotation (jaw, eyes): its driver bone, turned by the ARKit sliders, and below it the joint's own bone, turned by
-hand. The joint's rotation is the product, R = R_arkit @ R_hand; the pose correctives are driven by the entries of R - I.
+The rig equals FLAME's forward model: shape keys add up to the unposed head, bones skin it. Two things turn a joint
+with an ARKit rotation (jaw, eyes): its driver bone, turned by the ARKit sliders, and below it the joint's own bone,
+turned by hand. The joint's rotation is the product, R = R_arkit @ R_hand; the pose correctives are driven by the
+entries of R - I.
 
 Shape suffixes: V vertices, E expression coefficients, K = E + 9 rows of the ARKit map, A ARKit shapes (52).
 """

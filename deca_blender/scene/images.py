@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +21,14 @@ def texture_image(name: str, texture_NN3: NDArray[np.uint8]) -> bpy.types.Image:
 
 def photo_image(path: str, name: str) -> bpy.types.Image | None:
     """The upright photo as a packed image, or None where Blender cannot read the file."""
+    if not os.path.isfile(path):  # Blender's loader would complain on the console
+        return None
     try:
         image = bpy.data.images.load(path)
     except RuntimeError:
         return None
     image.name = name
-    if not image.has_data and not image.size[0]:
+    if not image.size[0]:
         bpy.data.images.remove(image)
         return None
     orientation = jpeg_orientation(path)

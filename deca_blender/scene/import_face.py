@@ -65,9 +65,7 @@ def import_face(
             raise ImportFaceError(f"The backend's answer does not make a head: {error}") from error
 
 
-def _build(
-    context: bpy.types.Context, head: HeadReply, face: FaceReply, options: ImportOptions
-) -> bpy.types.Object:
+def _build(context: bpy.types.Context, head: HeadReply, face: FaceReply, options: ImportOptions) -> bpy.types.Object:
     neutral_V3 = neutral_verts(head, face.shape)
     heads_before = sum(obj.deca.is_head for obj in context.scene.objects)
     collection = bpy.data.collections.new(face.name)

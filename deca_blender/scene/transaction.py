@@ -25,8 +25,8 @@ def all_or_nothing(context: bpy.types.Context) -> Iterator[None]:
         bpy.data.batch_remove([block for block in _datablocks() if block not in before])
         scene.camera = camera
         render.resolution_x, render.resolution_y, render.resolution_percentage = resolution
-        for obj in view_layer.objects:
-            obj.select_set(obj in selected)
+        for obj in selected:
+            obj.select_set(True)
         view_layer.objects.active = active
         raise
 

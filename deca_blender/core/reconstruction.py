@@ -1,0 +1,73 @@
+"""Photos to faces, one after another: the same steps for the button, the command line and the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..client import ClientError, Job, RequestCancelled, Session
+from ..protocol.messages import DescribeHead, FaceReply, HeadReply, ReconstructPhoto
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of one photo.
+
+    Attributes:
+        photo: Path of the photo.
+        head: The head model of the faces; None when there is an error.
+        faces: The faces found, largest first.
+        error: Why there are none.
+    """
+
+    photo: str
+    head: HeadReply | None = None
+    faces: tuple[FaceReply, ...] = ()
+    error: ClientError | None = None
+
+
+def reconstruct_photos(
+    session: Session, photos: Iterable[str], texture_size: int = 1024, max_faces: int = 1
+) -> Iterator[Job | Outcome]:
+    """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
+
+    Yields each `Job` that is to be waited for (wait for it, or poll it from a timer, before asking for the next item),
+    and an `Outcome` for each photo.
+
+    Args:
+        session: The line to the backend.
+        photos: Paths on the backend's machine.
+        texture_size: Rows and columns of each texture; 0 for none.
+        max_faces: At most so many faces of each photo.
+
+    Raises:
+        RequestCancelled: A job that had been yielded was cancelled.
+    """
+    head: HeadReply | None = None
+    for photo in photos:
+        try:
+            if head is None:
+                described = session.submit(DescribeHead())
+                yield described
+                head = described.result()
+            job = session.submit(ReconstructPhoto(photo, texture_size=texture_size, max_faces=max_faces))
+            yield job
+            yield Outcome(photo, head, job.result().faces)
+        except RequestCancelled:
+            raise
+        except ClientError as error:
+            yield Outcome(photo, error=error)
+
+
+def wait_for_outcomes(steps: Iterator[Job | Outcome]) -> Iterator[Outcome]:
+    """The outcomes of `reconstruct_photos`, blocking on each job."""
+    for step in steps:
+        if isinstance(step, Outcome):
+            yield step
+            continue
+        try:
+            step.wait()
+        except RequestCancelled:
+            raise
+        except ClientError:
+            continue  # its outcome follows and carries the error

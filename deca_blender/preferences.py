@@ -1,0 +1,72 @@
+"""Preferences: which backend to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bpy
+from bpy.props import EnumProperty, StringProperty
+
+from .client import LaunchSettings, ManagedEnvironment
+from .ui import texts
+
+ADDON = __package__.rpartition(".")[0] or __package__
+"""The name under which Blender knows the add-on: `bl_ext.<repository>.deca_blender` when installed."""
+
+
+class DECA_AP_preferences(bpy.types.AddonPreferences):
+    """Preferences of the add-on."""
+
+    bl_idname = ADDON
+
+    python: StringProperty(name="Python", description=texts.PREFERENCE_PYTHON, subtype="FILE_PATH")
+    command: StringProperty(name="Command", description=texts.PREFERENCE_COMMAND)
+    device: EnumProperty(
+        name="Device",
+        description=texts.PREFERENCE_DEVICE,
+        items=[
+            ("auto", "Automatic", "A CUDA graphics card when the backend finds one, else the processor"),
+            ("cpu", "Processor", "Always the processor"),
+            ("cuda", "CUDA", "An NVIDIA graphics card"),
+        ],
+    )
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.operator("deca.install_backend", icon="IMPORT")
+        layout.prop(self, "device")
+        layout.prop(self, "python")
+        layout.prop(self, "command")
+
+
+def user_folder() -> Path | None:
+    """The extension's own folder for files of the user, or None when the add-on does not run as an extension."""
+    if not ADDON.startswith("bl_ext."):
+        return None
+    return Path(bpy.utils.extension_path_user(ADDON, path="", create=True))
+
+
+def managed_environment() -> ManagedEnvironment | None:
+    """Where the add-on installs the backend's Python packages, or None when it has no folder of its own."""
+    folder = user_folder()
+    return ManagedEnvironment(folder / "backend") if folder else None
+
+
+def launch_settings() -> LaunchSettings:
+    """How the backend is started, from the preferences (their defaults when the add-on is not enabled as one)."""
+    addon = bpy.context.preferences.addons.get(ADDON)
+    folder = user_folder()
+    folders = {"user_folder": folder / "backend", "log_folder": folder / "logs"} if folder else {}
+    if addon is None or addon.preferences is None:
+        return LaunchSettings(**folders)
+    chosen = addon.preferences
+    return LaunchSettings(
+        command=chosen.command.strip(),
+        python=bpy.path.abspath(chosen.python) if chosen.python else "",
+        device=chosen.device,
+        **folders,
+    )
+
+
+CLASSES = (DECA_AP_preferences,)

@@ -1,0 +1,66 @@
+"""What the add-on registers with Blender, in order; unregistering is the exact reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import bpy
+
+from . import backend, preferences
+from .operators import import_face, install_backend, reset_expression
+from .properties import head
+from .ui import menus, panels
+
+CLASSES = (
+    *head.CLASSES,
+    *import_face.CLASSES,
+    *reset_expression.CLASSES,
+    *install_backend.CLASSES,
+    *panels.CLASSES,
+    *preferences.CLASSES,
+)
+
+_cli_handle: object | None = None
+
+
+def register() -> None:
+    """Registers classes, properties, menus and the `deca_import` command."""
+    global _cli_handle
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    head.register_pointers()
+    menus.register()
+    _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
+
+
+def unregister() -> None:
+    """Ends the backend and takes everything back."""
+    global _cli_handle
+    backend.close()
+    if _cli_handle is not None:
+        bpy.utils.unregister_cli_command(_cli_handle)
+        _cli_handle = None
+    menus.unregister()
+    head.unregister_pointers()
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """Registers the add-on for a while, unless Blender has enabled it already."""
+    if _cli_handle is not None:
+        yield
+        return
+    register()
+    try:
+        yield
+    finally:
+        unregister()
+
+
+def _run_command(arguments: Sequence[str]) -> int:
+    from .headless import main
+
+    return main(arguments)

@@ -1,0 +1,30 @@
+"""Saving heads to files of their own."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import bpy
+
+
+def clear_file() -> None:
+    """Leaves an empty scene; preferences and add-ons stay as they are."""
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+
+
+def save_copy(path: Path) -> None:
+    """Writes the open file to `path`: whole or not at all.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".deca-", dir=path.parent) as folder:
+        unfinished = str(Path(folder) / "head.blend")
+        try:
+            bpy.ops.wm.save_as_mainfile(filepath=unfinished, copy=True, compress=True, check_existing=False)
+        except RuntimeError as error:  # how an operator tells that it has failed
+            raise OSError(str(error).strip()) from error
+        os.replace(unfinished, path)

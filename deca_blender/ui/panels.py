@@ -1,0 +1,115 @@
+"""The sidebar tab: import, and the active head's sliders, bones and coefficients."""
+
+from __future__ import annotations
+
+import bpy
+
+from .. import backend
+from ..client import State
+from ..core import arkit, rig
+from ..scene.head import arkit_names, find_head, rig_of
+from . import texts
+
+
+class _HeadPanel:
+    """A panel of the tab that is there while a head is active."""
+
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = texts.TAB
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return find_head(context.object) is not None
+
+
+class DECA_PT_import(bpy.types.Panel):
+    """The import button and the backend's state."""
+
+    bl_label = texts.PANEL_IMPORT
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = texts.TAB
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.operator("deca.import_face", icon="USER")
+        state = backend.state()
+        layout.label(text=texts.BACKEND_STATE[state], icon="ERROR" if state is State.FAILED else "NONE")
+        if state is State.FAILED:
+            layout.label(text=backend.failure().splitlines()[0])
+            layout.operator("deca.install_backend", icon="IMPORT")
+        if find_head(context.object) is None:
+            layout.label(text=texts.NO_HEAD)
+
+
+class DECA_PT_head(_HeadPanel, bpy.types.Panel):
+    """The active head."""
+
+    bl_label = texts.PANEL_HEAD
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head = find_head(context.object)
+        self.layout.label(text=head.name, icon="USER")
+        row = self.layout.row(align=True)
+        row.operator("deca.reset_expression", text=texts.RESET_NEUTRAL[1]).target = texts.RESET_NEUTRAL[0]
+        row.operator("deca.reset_expression", text=texts.RESET_PHOTO[1]).target = texts.RESET_PHOTO[0]
+
+
+class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
+    """ARKit sliders by region of the face."""
+
+    bl_label = texts.PANEL_EXPRESSION
+    bl_parent_id = "DECA_PT_head"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head = find_head(context.object)
+        keys = head.data.shape_keys
+        for group, names in arkit.slider_groups(arkit_names(head)).items():
+            header, body = self.layout.panel(f"deca_{group}", default_closed=True)
+            header.label(text=group)
+            if body is not None:
+                column = body.column(align=True)
+                for name in names:
+                    column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
+
+
+class DECA_PT_pose(_HeadPanel, bpy.types.Panel):
+    """Rotations of the bones: angle first, then the axis."""
+
+    bl_label = texts.PANEL_POSE
+    bl_parent_id = "DECA_PT_head"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        rig_object = rig_of(find_head(context.object))
+        if rig_object is None:
+            self.layout.label(text=texts.NO_RIG)
+            return
+        for joint in rig.JOINTS:
+            bone = rig_object.pose.bones.get(joint)
+            if bone is None:
+                continue
+            column = self.layout.column(align=True)
+            column.prop(bone, "rotation_axis_angle", index=0, text=f"{texts.JOINT_LABELS[joint]} Angle")
+            row = column.row(align=True)
+            for index, axis in enumerate("XYZ", start=1):
+                row.prop(bone, "rotation_axis_angle", index=index, text=axis)
+
+
+class DECA_PT_coefficients(_HeadPanel, bpy.types.Panel):
+    """The head model's own expression coefficients."""
+
+    bl_label = texts.PANEL_COEFFICIENTS
+    bl_parent_id = "DECA_PT_head"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        keys = find_head(context.object).data.shape_keys
+        column = self.layout.column(align=True)
+        for index in range(rig.NUM_EXPRESSION_KEYS):
+            key = keys.key_blocks.get(rig.expression_key(index)) if keys else None
+            if key is not None:
+                column.prop(key, "value", text=f"{index}", slider=True)
+
+
+CLASSES = (DECA_PT_import, DECA_PT_head, DECA_PT_expression, DECA_PT_pose, DECA_PT_coefficients)

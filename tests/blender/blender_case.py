@@ -1,0 +1,221 @@
+"""What every Blender check shares: the bundled head as the backend would send it, random faces, an independent oracle.
+
+A check is a file of `test_*` functions that ends with `blender_case.main(globals())`. It runs in a process of its own
+(test_all.py), because Blender's module keeps global state and may hang while the interpreter ends.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+
+from deca_blender import registration
+from deca_blender.protocol.messages import FaceReply, HeadReply
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD_FILE = ROOT / "assets" / "openhead" / "openhead.safetensors"
+NUM_SHAPE, NUM_EXPRESSION = 40, 51
+
+
+SKIPPED = 77
+"""Exit status of a check of which nothing could run here."""
+
+
+class Skip(Exception):
+    """A test cannot run in this Blender's Python."""
+
+
+def main(namespace: dict[str, object]) -> None:
+    """Runs the file's tests in order, each on an empty Blender file; ends the process."""
+    passed, failed = 0, 0
+    tests = {name: item for name, item in namespace.items() if name.startswith("test_") and callable(item)}
+    registration.register()
+    for name, test in tests.items():
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        try:
+            with tempfile.TemporaryDirectory(prefix="deca é ") as folder:
+                test(Path(folder)) if inspect.signature(test).parameters else test()
+            passed += 1
+        except Skip as reason:
+            print(f"skipped {name}: {reason}")
+        except Exception:
+            traceback.print_exc()
+            failed += 1
+            print(f"FAILED {name}")
+    print(f"{passed} passed, {failed} failed, {len(tests) - passed - failed} skipped")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1 if failed or not tests else 0 if passed else SKIPPED)
+
+
+def head_reply() -> HeadReply:
+    """The bundled head model as the backend describes it, read here without the backend's code."""
+    with safe_open(str(HEAD_FILE), framework="numpy") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    mirror, half = tensors["mirror"], tensors["shapedirs_half"].astype(np.float32)
+    directions = np.zeros((len(mirror), 3, half.shape[2]), np.float32)
+    first = [v for v in range(len(mirror)) if v <= mirror[v]]
+    for row, vertex in enumerate(first):
+        directions[mirror[vertex]] = half[row] * tensors["parity"] * np.array([[-1], [1], [1]], np.float32)
+        directions[vertex] = half[row]
+    num_shape = int(metadata.get("num_shape", 300))
+    return HeadReply(
+        name=metadata.get("name", "openhead"),
+        hash="0123456789abcdef",
+        licence="CC0-1.0",
+        num_shape=num_shape,
+        num_expression=directions.shape[2] - num_shape,
+        verts=tensors["v_template"].astype(np.float32),
+        faces=tensors["f"].astype(np.int32),
+        uv=tensors["vt"].astype(np.float32),
+        uv_faces=tensors["ft"].astype(np.int32),
+        shape_dirs=np.ascontiguousarray(directions[:, :, :NUM_SHAPE]),
+        expression_dirs=np.ascontiguousarray(directions[:, :, num_shape : num_shape + NUM_EXPRESSION]),
+        pose_dirs=tensors["posedirs"].astype(np.float32),
+        joint_regressor=tensors["J_regressor"].astype(np.float32),
+        parents=tuple(int(p) for p in tensors["kintree_table"][0]),
+        skin_weights=tensors["weights"].astype(np.float32),
+        part=tensors["part"],
+        mirror=mirror.astype(np.int32),
+        arkit_names=tuple(json.loads(metadata["arkit_names"])),
+        arkit_map=tensors["arkit_map"].astype(np.float32),
+    )
+
+
+def face_reply(head: HeadReply, seed: int = 0, **changes: object) -> FaceReply:
+    """A random but plausible face: what the backend could have sent."""
+    random = np.random.default_rng(seed)
+    angle = random.uniform(-0.3, 0.3)
+    zoom = 0.4
+    crop = np.array(
+        [
+            [zoom * np.cos(angle), -zoom * np.sin(angle), 20.0],
+            [zoom * np.sin(angle), zoom * np.cos(angle), -35.0],
+            [0, 0, 1],
+        ]
+    )
+    values: dict[str, object] = {
+        "name": "Zoë Müller 1",
+        "photo": "/nowhere/Zoë Müller 1.jpg",
+        "head": head.name,
+        "head_hash": head.hash,
+        "backend_version": "0.0",
+        "shape": random.normal(size=NUM_SHAPE).astype(np.float32),
+        "expression": random.normal(size=50).astype(np.float32),
+        "pose": random.normal(scale=0.2, size=(5, 3)).astype(np.float32),
+        "camera": np.array([7.5, 0.012, -0.02], np.float32),
+        "crop": crop,
+        "image_size": (640, 480),
+        "box": (1.0, 2.0, 3.0, 4.0),
+        "landmarks": np.zeros((478, 2), np.float32),
+        "landmark_error": 0.0125,
+        "texture": random.integers(0, 256, (64, 64, 3), np.uint8),
+    }
+    return FaceReply(**(values | changes))  # type: ignore[arg-type]
+
+
+# ---- the oracle: FLAME's forward model in float64, written without looking at the product's --------------------------
+
+
+def rotation(axis_angle: NDArray) -> NDArray[np.float64]:
+    """Rotation matrix of an axis-angle vector through its quaternion."""
+    vector = np.asarray(axis_angle, np.float64)
+    angle = np.sqrt((vector**2).sum())
+    w, xyz = np.cos(angle / 2), vector * (0.5 * np.sinc(angle / (2 * np.pi)))
+    x, y, z = xyz
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def posed_verts(
+    head: HeadReply, shape: NDArray, expression: NDArray, pose: NDArray, arkit: NDArray | None = None
+) -> NDArray[np.float64]:
+    """Vertices in head space: blend shapes, pose correctives, then one rigid motion per joint and vertex.
+
+    Args:
+        head: The head model.
+        shape, expression: Coefficients.
+        pose: Axis-angles that the user gives, (5, 3).
+        arkit: ARKit weights (52,); they add expression coefficients, and turn jaw and eyes before the user's rotation.
+    """
+    arkit = np.zeros(len(head.arkit_names)) if arkit is None else arkit
+    coefficients = head.arkit_map[:51].astype(np.float64) @ arkit
+    coefficients[: len(expression)] += expression
+    rest = head.verts + head.shape_dirs.astype(np.float64) @ np.asarray(shape, np.float64)
+    joints = head.joint_regressor.astype(np.float64) @ rest
+    rotations = [rotation(row) for row in pose]
+    for first, joint in ((51, 2), (54, 3), (57, 4)):
+        rotations[joint] = rotation(head.arkit_map[first : first + 3].astype(np.float64) @ arkit) @ rotations[joint]
+    features = np.concatenate([(matrix - np.eye(3)).ravel() for matrix in rotations[1:]])
+    points = rest + head.expression_dirs.astype(np.float64) @ coefficients + head.pose_dirs @ features
+    moved = np.zeros_like(points)
+    for joint in range(5):
+        position = points
+        ancestor = joint
+        while ancestor >= 0:
+            position = (position - joints[ancestor]) @ rotations[ancestor].T + joints[ancestor]
+            ancestor = head.parents[ancestor]
+        moved += head.skin_weights[:, joint : joint + 1].astype(np.float64) * position
+    return moved
+
+
+def evaluated_verts(obj: bpy.types.Object) -> NDArray[np.float64]:
+    """The vertices that Blender shows, in the object's own space (head space)."""
+    bpy.context.view_layer.update()
+    evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    mesh = evaluated.to_mesh()
+    flat = np.empty(3 * len(mesh.vertices), np.float32)
+    mesh.vertices.foreach_get("co", flat)
+    evaluated.to_mesh_clear()
+    return flat.reshape(-1, 3).astype(np.float64)
+
+
+# ---- a backend that answers from memory ----------------------------------------------------------------------------
+
+
+class FakeJob:
+    """A job that is done from the start."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    def poll(self) -> bool:
+        return True
+
+    def wait(self) -> object:
+        return self.result()
+
+    def result(self) -> object:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return self._answer
+
+    def cancel(self) -> None:
+        pass
+
+
+class FakeSession:
+    """Answers DescribeHead with `head`, and ReconstructPhoto by `answer(request)` (a reply or an exception)."""
+
+    def __init__(self, head: HeadReply, answer) -> None:
+        self._head, self._answer = head, answer
+
+    def submit(self, request: object) -> FakeJob:
+        is_head = type(request).__name__ == "DescribeHead"
+        return FakeJob(self._head if is_head else self._answer(request))

@@ -1,0 +1,94 @@
+"""The operators from a script, with a backend that answers from memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import blender_case as case
+import bpy
+import numpy as np
+
+from deca_blender import backend
+from deca_blender.client import RequestFailed
+from deca_blender.protocol.messages import ReconstructReply
+
+HEAD = case.head_reply()
+
+
+def answer(request):
+    """One face; two on "group" photos; an error on "nobody" photos."""
+    name = Path(request.path).stem
+    if "nobody" in name:
+        return RequestFailed("NoFaceError", f"No face was found on {request.path}.", "Try a larger one.")
+    faces = [case.face_reply(HEAD, 1, name=name, photo=request.path)]
+    if "group" in name and request.max_faces > 1:
+        faces.append(case.face_reply(HEAD, 2, name=f"{name}_1", photo=request.path))
+    return ReconstructReply(tuple(faces))
+
+
+backend.session = lambda: case.FakeSession(HEAD, answer)  # type: ignore[assignment, return-value]
+
+
+def heads() -> list[str]:
+    return sorted(obj.name for obj in bpy.data.objects if obj.deca.is_head)
+
+
+def test_one_photo() -> None:
+    assert bpy.ops.deca.import_face(filepath="/photos/Zoë 1.jpg") == {"FINISHED"}
+    assert heads() == ["Zoë 1"]
+
+
+def test_several_photos_and_a_bad_one() -> None:
+    files = [{"name": "a.jpg"}, {"name": "nobody.jpg"}, {"name": "b.jpg"}]
+    assert bpy.ops.deca.import_face(directory="/photos/", files=files) == {"FINISHED"}
+    assert heads() == ["a", "b"]
+
+
+def test_only_bad_photos_raise_with_the_reason() -> None:
+    try:
+        bpy.ops.deca.import_face(filepath="/photos/nobody.jpg")
+    except RuntimeError as error:
+        assert "nobody.jpg: No face was found" in str(error) and "Try a larger one." in str(error)
+    else:
+        raise AssertionError("no error was reported")
+    assert heads() == []
+
+
+def test_nothing_chosen_is_an_error(folder: Path) -> None:
+    for path in ("", str(folder)):
+        try:
+            bpy.ops.deca.import_face(filepath=path)
+        except RuntimeError as error:
+            assert "No photo was chosen" in str(error)
+        else:
+            raise AssertionError("no error was reported")
+
+
+def test_all_faces_of_a_group_on_request() -> None:
+    bpy.ops.deca.import_face(filepath="/photos/group.jpg")
+    assert heads() == ["group"]
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.deca.import_face(filepath="/photos/group.jpg", use_all_faces=True, use_camera=False)
+    assert heads() == ["group", "group_1"] and not bpy.data.cameras
+
+
+def test_reset_expression() -> None:
+    assert not bpy.ops.deca.reset_expression.poll()
+    bpy.ops.deca.import_face(filepath="/photos/a.jpg")
+    keys = bpy.data.objects["a"].data.shape_keys.key_blocks
+    photo = [keys[f"exp_{index:03d}"].value for index in range(50)]
+    assert max(map(abs, photo)) > 0.5
+    bpy.ops.deca.reset_expression(target="NEUTRAL")
+    assert all(keys[f"exp_{index:03d}"].value == 0 for index in range(50))
+    bpy.context.view_layer.objects.active = bpy.data.objects["a Rig"]  # works from the armature too
+    bpy.ops.deca.reset_expression(target="PHOTO")
+    assert np.allclose([keys[f"exp_{index:03d}"].value for index in range(50)], photo)
+
+
+def test_the_backend_is_not_installed_without_permission() -> None:
+    if bpy.app.online_access:
+        raise case.Skip("online access is allowed here")
+    assert not bpy.ops.deca.install_backend.poll()
+
+
+case.main(globals())
