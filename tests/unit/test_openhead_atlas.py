@@ -98,11 +98,12 @@ def test_margins_of_two_pixels_at_256(head: HeadModel, claims: tuple[np.ndarray,
 
 
 def test_mirrored_triangles_have_mirrored_coordinates(head: HeadModel, corner_uv: np.ndarray) -> None:
-    assert head.mirror_V is not None
+    mirror_V = head.mirror_V
+    assert mirror_V is not None
     place = {tuple(sorted(triangle)): i for i, triangle in enumerate(head.faces_F3.tolist())}
     error = 0.0
     for index, triangle in enumerate(head.faces_F3.tolist()):
-        mirrored = [int(head.mirror_V[v]) for v in triangle]
+        mirrored = [int(mirror_V[v]) for v in triangle]
         twin = place[tuple(sorted(mirrored))]
         order = [head.faces_F3[twin].tolist().index(v) for v in mirrored]
         error = max(error, np.abs(corner_uv[twin][order] - corner_uv[index] * (-1, 1) - (1, 0)).max())

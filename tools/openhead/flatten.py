@@ -99,12 +99,11 @@ def flatten_disc(
     uv_V2 = _tutte(start_V2, faces_F3, boundary_loop(faces_F3))
     if signed_areas(uv_V2, faces_F3).min() <= 0:
         raise ValueError("the Tutte embedding has a degenerate triangle: three corners on one polygon side")
-    if rest_F22 is None:
-        natural_F22 = rest_triangles(verts_V3, faces_F3)
-        area_ratio = signed_areas(uv_V2, faces_F3).sum() / (0.5 * np.linalg.det(natural_F22).sum())
-        rest_F22 = natural_F22 * np.sqrt(area_ratio)
+    natural_F22 = rest_triangles(verts_V3, faces_F3)
+    area_ratio = signed_areas(uv_V2, faces_F3).sum() / (0.5 * np.linalg.det(natural_F22).sum())
+    wished_F22 = natural_F22 * np.sqrt(area_ratio) if rest_F22 is None else rest_F22
     weight_F = np.ones(len(faces_F3)) if weight_F is None else weight_F
-    return _minimise_stretch(uv_V2, faces_F3, rest_F22, weight_F, basis, iterations)
+    return _minimise_stretch(uv_V2, faces_F3, wished_F22, weight_F, basis, iterations)
 
 
 def _boundary_frame(
