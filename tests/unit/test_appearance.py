@@ -358,9 +358,9 @@ def test_hair_is_told_from_a_bare_scalp():
     tone = skin.ColourModel.of(tones, normals)
     bare = (np.array((0.76, 0.58, 0.49)) + random.normal(0, 0.03, (900, 3))).astype(np.float32)
     brown = (np.array((0.25, 0.17, 0.11)) + random.normal(0, 0.03, (900, 3))).clip(0, 1).astype(np.float32)
-    assert skin.hair_colour(bare, normals, tone) is None
-    assert np.abs(skin.hair_colour(brown, normals, tone) - (0.25, 0.17, 0.11)).max() < 0.04
-    assert skin.hair_colour(brown[:20], normals[:20], tone) is None
+    assert skin.hair_model(bare, normals, tone) is None
+    assert np.abs(skin.hair_model(brown, normals, tone).colour - (0.25, 0.17, 0.11)).max() < 0.04
+    assert skin.hair_model(brown[:20], normals[:20], tone) is None
 
 
 def test_light_is_told_from_colour():

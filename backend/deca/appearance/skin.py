@@ -95,6 +95,12 @@ class ColourModel:
         light_43[0] = to_lab(colour)
         return cls(light_43, _LEAST_SPREAD)
 
+    @property
+    def colour(self) -> NDArray[np.float32]:
+        """sRGB of a surface that faces the camera, within what hair and skin can be: never blue, green or purple."""
+        lab_3 = self.light_43[0] + self.light_43[3]
+        return to_srgb(np.clip(lab_3, (0, -1, -2), (100, 22, 35)).astype(np.float32))
+
     def unlit(self, colours_HW3: NDArray[np.float32], normals_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
         """The colours with part of the light's direction taken out: lightness only, a third of a stop at most.
 
@@ -135,10 +141,10 @@ def base_skin(tone: NDArray[np.float32], texels: Texels) -> NDArray[np.float32]:
     return image_HW3 * (1 + 0.025 * grain_HW[..., None])
 
 
-def hair_colour(
+def hair_model(
     colours_N3: NDArray[np.float32], normals_N3: NDArray[np.float32], skin: ColourModel, least_share: float = 0.6
-) -> NDArray[np.float32] | None:
-    """Hair colour from what the photo shows at the front of the scalp; None for a bare scalp or too little evidence.
+) -> ColourModel | None:
+    """Colours of the hair, from what the photo shows of the scalp; None for a bare scalp or too little evidence.
 
     Args:
         colours_N3: sRGB samples of the scalp's visible part.
@@ -151,11 +157,7 @@ def hair_colour(
     unlike_skin = skin.distance(colours_N3, normals_N3) > 3
     if unlike_skin.mean() < least_share:
         return None
-    lab = np.median(to_lab(colours_N3[unlike_skin]), axis=0)
-    # Hats and backgrounds: hair is black, brown, blond, red, grey or white, never blue, green or purple.
-    lab[1] = np.clip(lab[1], -1, 22)
-    lab[2] = np.clip(lab[2], -2, 35)
-    return to_srgb(lab.astype(np.float32))
+    return ColourModel.of(colours_N3[unlike_skin], normals_N3[unlike_skin])
 
 
 def cropped_hair(colour: NDArray[np.float32], texels: Texels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -195,16 +197,12 @@ def _strands(rows: int) -> NDArray[np.float32]:
     return (strands / strands.std()).astype(np.float32)
 
 
-def likeness(
-    colours_HW3: NDArray[np.float32], normals_HW3: NDArray[np.float32], model: ColourModel, blur: float
-) -> NDArray[np.float32]:
-    """How much every texel looks like the model, 0 to 1, judged with its surroundings.
+def likeness(distance_HW: NDArray[np.float32], blur: float) -> NDArray[np.float32]:
+    """How much every texel looks like a colour model, 0 to 1, judged with its surroundings.
 
     Args:
-        colours_HW3: sRGB picture.
-        normals_HW3: Surface normals.
-        model: Colours to compare with.
+        distance_HW: `ColourModel.distance` of the texels.
         blur: Standard deviation of the surroundings, texels.
     """
-    alike_HW = 1 - smoothstep(model.distance(colours_HW3, normals_HW3), 3.0, 4.5)
+    alike_HW = 1 - smoothstep(distance_HW, 3.0, 4.5)
     return smoothstep(cv2.GaussianBlur(alike_HW, (0, 0), blur), 0.45, 0.8)

@@ -1,0 +1,149 @@
+"""Which texels of an unwrapped photo to believe: inside the face's outline, outside the eyes, coloured like skin.
+
+Shape suffixes: L landmarks, H W texture rows and columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deca.appearance import skin
+from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE
+from deca.appearance.sampling import SurfaceView
+from deca.render.uv import Texels
+
+FACING = 0.45
+"""Cosine from which a surface is well seen."""
+_HULL_MARGIN = 1.03
+"""How far beyond the landmarks' hull, relative to its size, the photo is believed to show the face."""
+_INSIDE, _OPENING = 1, 2
+_INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Parts of the texture, (H, W) float32 in [0, 1], from the head model's masks and landmarks."""
+
+    face: NDArray[np.float32]
+    """Where the photo may be used."""
+    scalp: NDArray[np.float32]
+    core: NDArray[np.float32]
+    """Cheeks and nose: skin on nearly every photo."""
+    lower_core: NDArray[np.float32]
+    """Chin and upper lip: skin or beard."""
+    lower: NDArray[np.float32]
+    """Below the nose, where a beard may be."""
+    upper: NDArray[np.float32]
+    """Of the face, what is above the brows or beside the eyes, where a fringe may hang."""
+    tolerance: NDArray[np.float32]
+    """How much further from the skin's colours than elsewhere a texel may be: features and shadows are no occluders."""
+
+
+def regions_of(texels: Texels) -> Regions:
+    """The regions at the texture's size; a model without masks or landmarks counts all its skin as face and core."""
+    head, size = texels.head, texels.size
+
+    def mask(name: str, default: float) -> NDArray[np.float32]:
+        if name not in head.masks:
+            return np.full((size, size), default, np.float32)
+        return cv2.resize(head.masks[name], (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
+
+    face = mask("face", 1)
+    features = np.maximum.reduce([mask(name, 0) for name in ("brows", "eyes", "eyelids", "lips", "mouth")])
+    core = lower_core = face * (1 - features)
+    lower, upper = np.zeros_like(face), np.zeros_like(face)
+    if head.landmarks_478 is not None:
+        points = head.landmarks_478.positions(head.template_V3, head.faces_F3)
+        eye_y, nose_y, chin_y = points[[33, 263], 1].mean(), points[2, 1], points[152, 1]
+        height_HW = texels.interpolate(head.template_V3[:, 1], fill=-1.0)
+        front_HW = texels.interpolate(head.template_V3[:, 2], fill=-1.0) > points[[33, 263], 2].mean() - 0.02
+        lower_core = core * ((height_HW < nose_y) & (height_HW > chin_y) & front_HW)
+        core = core * ((height_HW < eye_y - 0.012) & (height_HW > nose_y) & front_HW)
+        upper = face * (height_HW > eye_y)
+        lower = (height_HW < nose_y).astype(np.float32)
+    tolerance = 1 + np.maximum(core, lower_core) * (head.landmarks_478 is not None) + 100 * features
+    return Regions(face, mask("scalp", 0), core, lower_core, lower, upper, tolerance)
+
+
+def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which texels lie inside the landmarks' hull on the photo, and which in an eye opening or the open mouth.
+
+    What lies in an eye opening on the photo is eyeball, even where the fitted lid covers it: taken for skin, it would
+    show as a smear on closed lids.
+    """
+    landmarks_L2 = np.asarray(landmarks_L2, np.float64)
+    hull = cv2.convexHull(landmarks_L2[:468].astype(np.float32))[:, 0]
+    low, high = hull.min(0), hull.max(0)
+    # Drawn at a fixed size around the face: independent of the photo's resolution.
+    cells = 1024
+    scale = cells / max((high - low).max() * 1.2, 1e-6)
+    origin = (low + high) / 2 - cells / 2 / scale
+    drawing = np.zeros((cells, cells), np.uint8)
+
+    def draw(polygon: NDArray, value: int, rim: float = 0.0) -> None:
+        points = [np.round((polygon - origin) * scale * 16).astype(np.int32)]
+        cv2.fillPoly(drawing, points, value, shift=4)
+        if rim > 0:
+            cv2.polylines(drawing, points, True, value, max(round(2 * rim * scale), 1), shift=4)
+
+    middle = hull.mean(0)
+    draw(middle + (hull - middle) * _HULL_MARGIN, _INSIDE)
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        lids = landmarks_L2[list(eye)]
+        draw(lids, _OPENING, rim=0.03 * float(np.linalg.norm(lids[0] - lids[8])))
+    lips = landmarks_L2[list(_INNER_LIPS)]
+    width = float(np.linalg.norm(lips[0] - lips[10]))
+    if np.linalg.norm(lips[5] - lips[15]) > 0.08 * width:
+        draw(lips, _OPENING, rim=0.01 * width)
+    cell_HW2 = np.floor((view.pixels_HW2 - origin.astype(np.float32)) * scale).clip(-1, cells).astype(np.int32)
+    on_drawing_HW = ((cell_HW2 >= 0) & (cell_HW2 < cells)).all(-1)
+    cell_HW2 = cell_HW2.clip(0, cells - 1)
+    value_HW = drawing[cell_HW2[..., 1], cell_HW2[..., 0]] * on_drawing_HW
+    return value_HW > 0, (value_HW == _OPENING) & view.visible_HW
+
+
+def believe(
+    photo_HW3: NDArray[np.float32], seen_HW: NDArray[np.bool_], view: SurfaceView, regions: Regions, size: int
+) -> tuple[skin.ColourModel, NDArray[np.bool_]]:
+    """The skin under the photo's light, and the texels (H, W) whose colour fits it: no occluders, hair, background."""
+    well_seen_HW = seen_HW & (view.facing_HW > FACING)
+
+    def model_of(samples_HW: NDArray[np.bool_]) -> skin.ColourModel | None:
+        return skin.ColourModel.of(photo_HW3[samples_HW], view.normals_HW3[samples_HW])
+
+    def alike_of(model: skin.ColourModel) -> NDArray[np.float32]:
+        distance_HW = model.distance(photo_HW3, view.normals_HW3) / regions.tolerance
+        return skin.likeness(distance_HW, 0.006 * size)
+
+    light = model_of(well_seen_HW & (regions.core > 0.5)) or model_of(seen_HW)
+    if light is None:
+        return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
+    alike_HW = alike_of(light)
+    # Once more with all that passed: cheeks and nose alone say little about light from above and from the side.
+    light = model_of(seen_HW & (alike_HW > 0.9)) or light
+    alike_HW = alike_of(light)
+    beard = model_of(well_seen_HW & (regions.lower_core > 0.5))
+    if beard is not None:
+        alike_HW = np.maximum(alike_HW, regions.lower * alike_of(beard))
+    return light, without_specks(seen_HW & (alike_HW > 0.5), seen_HW, 0.004 * size)
+
+
+def without_specks(believed_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Takes out what is narrower than a disc; borders of what is seen do not count as such."""
+    width = 2 * max(round(radius), 1) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    solid_HW = (believed_HW | ~seen_HW).astype(np.uint8)
+    return believed_HW & cv2.morphologyEx(solid_HW, cv2.MORPH_OPEN, kernel).astype(bool)
+
+
+def connected_to(seeds_HW: NDArray[np.bool_], mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected parts of a mask that contain a seed."""
+    _, label_HW = cv2.connectedComponents(mask_HW.astype(np.uint8))
+    keep = np.zeros(label_HW.max() + 1, bool)
+    keep[np.unique(label_HW[seeds_HW])] = True
+    keep[0] = False
+    return keep[label_HW]
