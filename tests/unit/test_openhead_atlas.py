@@ -92,7 +92,7 @@ def test_margins_of_two_pixels_at_256(head: HeadModel, claims: tuple[np.ndarray,
     assert len(names) == 13  # skin; per side eyeball, socket, inner mouth, upper and lower teeth, tongue
     for name in names:
         others = (island >= 0) & (island != name)
-        distance = ndimage.distance_transform_edt(~others)
+        distance = np.asarray(ndimage.distance_transform_edt(~others))
         # Pixel centres inside two islands are up to a pixel of the 1024 map further apart than the islands.
         assert distance[island == name].min() / 1024 >= margin - 1e-3
 
