@@ -143,22 +143,24 @@ class Connection:
     # ---- pipe threads --------------------------------------------------------------------------------------------
 
     def _read(self, stdin: FileIO, stdout: FileIO, watchdog: threading.Timer) -> None:
+        has_writer = False
         try:
             with stdout:
-                if not self._shake_hands(stdin, stdout):
-                    stdin.close()
-                    return
-                watchdog.cancel()
-                _thread(self._write, "deca-writer", stdin).start()
-                while (frame := read_frame(stdout)) is not None:
-                    self._on_message(self, frame.id, unpack(frame))
+                if self._shake_hands(stdin, stdout):
+                    watchdog.cancel()
+                    _thread(self._write, "deca-writer", stdin).start()
+                    has_writer = True
+                    while (frame := read_frame(stdout)) is not None:
+                        self._on_message(self, frame.id, unpack(frame))
         except (ProtocolError, MessageError) as error:
             foreign = f"What the backend's command writes is not the protocol of this add-on: {error}"
             self._kill(BackendDied(foreign, "Check the backend's command, and that add-on and backend fit."))
         except OSError:
             pass  # the process is gone; the run thread tells
         finally:
-            self._outbox.put(None)
+            self._outbox.put(None)  # the writer closes stdin
+            if not has_writer:
+                stdin.close()
             self._kill_after(_GRACE_S, "The backend closed its output but did not end.")
 
     def _shake_hands(self, stdin: FileIO, stdout: FileIO) -> bool:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,7 @@ def test_refusals_are_all_named(tmp_path: Path) -> None:
 
 
 @posix_only
+@pytest.mark.skipif(find_spec("torch") is None, reason="this Python has no torch to be found")
 def test_extension_in_a_folder_of_any_name_read_only_and_a_hostile_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +144,8 @@ def test_extension_in_a_folder_of_any_name_read_only_and_a_hostile_working_folde
     for name in ("numpy", "json", "deca"):
         (cwd / f"{name}.py").write_text("raise SystemExit('imported from the current folder')")
     monkeypatch.chdir(cwd)
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+    monkeypatch.setenv("PYTHONPATH", str(cwd))
     for path in (root, *root.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
     python = real_python_at(tmp_path / f"{ODD} python" / "python")
