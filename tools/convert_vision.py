@@ -56,9 +56,9 @@ class TfliteReader:
     def __init__(self, data: bytes) -> None:
         import tflite
 
-        self.lib = tflite
-        self.model = tflite.Model.GetRootAsModel(data, 0)
-        self.graph = self.model.Subgraphs(0)
+        self.lib: Any = tflite
+        self.model: Any = tflite.Model.GetRootAsModel(data, 0)
+        self.graph: Any = self.model.Subgraphs(0)
         self.op_names = {v: k for k, v in vars(tflite.BuiltinOperator).items() if isinstance(v, int)}
         self.constants: dict[int, np.ndarray] = {}
         self.weights: dict[str, np.ndarray] = {}
@@ -165,7 +165,7 @@ class TfliteReader:
 
     # --- convolutions and pooling
 
-    def _window(self, source: int, kernel: tuple[int, int], stride: int, padding: int) -> tuple[int, list[int]]:
+    def _window(self, source: int, kernel: tuple[int, ...], stride: int, padding: int) -> tuple[int, list[int]]:
         """The tensor that a window operation reads and its padding: left, right, top, bottom."""
         if source in self.pads:
             return self.pads[source]
@@ -281,7 +281,7 @@ class TfliteReader:
             return
         from flatbuffers import flexbuffers
 
-        attrs = flexbuffers.Loads(raw) if raw else {}
+        attrs: Any = flexbuffers.Loads(raw) if raw else {}
         if name == "Landmarks2TransformMatrix":
             assert attrs["output_width"] == attrs["output_height"] and attrs["scale_x"] == attrs["scale_y"]
             self._emit(
@@ -362,9 +362,11 @@ def write_reference() -> None:
     `single` is its answer to a single image; `settled` its third answer when it sees the same image as a video, where
     each frame's region comes from the landmarks before. (P, 478, 3) float32: x, y in pixels, z in the same scale.
     """
-    import mediapipe
+    import mediapipe  # pyright: ignore[reportMissingImports]
 
-    names, single, settled = [], [], []
+    names: list[str] = []
+    single: list[Any] = []
+    settled: list[Any] = []
     for name, picture in reference_pictures().items():
         height, width = picture.shape[:2]
         options = {"max_num_faces": 1, "refine_landmarks": True}
@@ -377,7 +379,7 @@ def write_reference() -> None:
             answers[-1] = [[p.x * width, p.y * height, p.z * width] for p in points]
         names.append(name)
     REFERENCE.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(REFERENCE, names=names, single=np.float32(single), settled=np.float32(settled))
+    np.savez_compressed(REFERENCE, names=names, single=np.array(single, np.float32), settled=np.array(settled, np.float32))
     print(f"{REFERENCE.relative_to(ROOT)}: {len(names)} pictures, {REFERENCE.stat().st_size} bytes")
 
 

@@ -47,6 +47,8 @@ class TensorGraph(nn.Module):
         self._input: int = graph["input"]
         self._outputs: dict[str, int] = graph["outputs"]
         self._nodes: list[dict[str, Any]] = graph["nodes"]
+        for node in self._nodes:  # a module's buffers must not have dots in their names
+            node.update({role: node[role].replace(".", "_") for role in _WEIGHT_ROLES if role in node})
         for name, values in weights.items():
             if values.ndim == 4:
                 values = values.contiguous(memory_format=torch.channels_last)
@@ -62,9 +64,8 @@ class TensorGraph(nn.Module):
             The network's outputs by their original names.
         """
         values = {self._input: image_B3HW.contiguous(memory_format=torch.channels_last)}
-        buffers = self._buffers
         for node in self._nodes:
-            weights = {role: buffers[node[role].replace(".", "_")] for role in _WEIGHT_ROLES if role in node}
+            weights = {role: self._buffers[node[role]] for role in _WEIGHT_ROLES if role in node}
             result = _OPERATIONS[node["op"]](node, weights, *[values[i] for i in node["in"]])
             values[node["out"]] = _ACTIVATIONS[node.get("activation")](result)
         return {name: values[index] for name, index in self._outputs.items()}
