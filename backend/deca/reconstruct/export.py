@@ -19,6 +19,8 @@ from deca.reconstruct.face import Face
 from deca.render.preview import draw_head
 
 _OVERLAY_SIZE = 1600
+"""Longest side of the overlay's photo, pixels; small photos are enlarged up to it until a face is _FACE_SIZE wide."""
+_FACE_SIZE = 400
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -49,7 +51,8 @@ def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
 
 def overlay(photo: NDArray[np.uint8], faces: list[Face]) -> NDArray[np.uint8]:
     """The photo, and beside it the photo with the fitted heads drawn over it and the landmarks as dots."""
-    scale = min(1.0, _OVERLAY_SIZE / max(photo.shape[:2]))
+    widest = max(face.box[2] - face.box[0] for face in faces)
+    scale = min(max(1.0, _FACE_SIZE / widest), _OVERLAY_SIZE / max(photo.shape[:2]))
     size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
     drawn = small

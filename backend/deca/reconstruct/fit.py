@@ -173,7 +173,7 @@ class LandmarkSolver:
         self.noise = noise or calibrated_noise(head, self.reduced)
         self._loadings_L2R = self.noise.loadings_L2R
         self._precision = _block_diagonal(
-            np.zeros((_VIEW, _VIEW)), priors.precision(head, self.reduced), np.eye(self._loadings_L2R.shape[2])
+            np.zeros((_VIEW, _VIEW)), priors.precision(self.reduced), np.eye(self._loadings_L2R.shape[2])
         )
         count = self.reduced.num_points
         self._interior = interior_landmarks(count) if count == 478 else np.arange(count)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.head.model import HeadModel
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
 
 Array = NDArray[np.float64]
@@ -23,38 +22,16 @@ _LIMIT_SIGMA = 0.02
 _GAZE_SIGMA = 0.25
 _VERGENCE_SIGMA = 0.04
 _JAW_BY_EXPRESSION_SIGMA = 0.04
-_ARKIT_SECOND_MOMENT = 0.08
-_SIDES_CORRELATION = 0.8
-_FREE_EXPRESSION = 0.05
 
 
-def expression_covariance(head: HeadModel, num_expression: int) -> Array:
-    """Covariance (E, E) of expression coefficients.
-
-    Of faces whose ARKit weights are a few random shapes, left and right mostly together; the identity when the head
-    model has no ARKit map.
-    """
-    if head.arkit_map_K52 is None:
-        return np.eye(num_expression)
-    rows_E52 = head.arkit_map_K52[:num_expression].astype(np.float64)
-    names = list(head.arkit_names)
-    moment = np.eye(len(names))
-    for i, name in enumerate(names):
-        if name.endswith("Left") and name[:-4] + "Right" in names:
-            j = names.index(name[:-4] + "Right")
-            moment[i, j] = moment[j, i] = _SIDES_CORRELATION
-    spread = _ARKIT_SECOND_MOMENT * rows_E52 @ moment @ rows_E52.T
-    return spread + _FREE_EXPRESSION * np.eye(num_expression)
-
-
-def precision(head: HeadModel, reduced: LandmarkHead) -> Array:
-    """Prior precision (P, P) of codes, jaw and gaze around zero."""
+def precision(reduced: LandmarkHead) -> Array:
+    """Prior precision (P, P) of codes, jaw and gaze around zero; head models scale their codes to unit variance."""
     num_shape, num_codes = reduced.num_shape, reduced.num_codes
     out = np.zeros((num_codes + NUM_POSE, num_codes + NUM_POSE))
     out[:num_shape, :num_shape] = np.eye(num_shape)
     expression = slice(num_shape, num_codes)
     opening_E = jaw_opening_by_expression(reduced)
-    out[expression, expression] = np.linalg.inv(expression_covariance(head, reduced.num_expression))
+    out[expression, expression] = np.eye(reduced.num_expression)
     out[expression, expression] += np.outer(opening_E, opening_E) / _JAW_BY_EXPRESSION_SIGMA**2
     jaw = np.arange(num_codes, num_codes + 3)
     out[jaw, jaw] = 1 / np.square(JAW_SIGMA)
