@@ -146,6 +146,12 @@ def turn(verts_V3: np.ndarray, yaw: float) -> np.ndarray:
     return verts_V3 @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
 
 
+def turn_down(pitch: float) -> np.ndarray:
+    """Rotation that bows the head by `pitch` degrees."""
+    c, s = np.cos(np.radians(pitch)), np.sin(np.radians(pitch))
+    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+
+
 TO_PHOTO = np.array([[3200.0, 0, 0, PHOTO / 2], [0, -3200.0, 0, PHOTO / 2]])
 
 
@@ -351,16 +357,22 @@ def test_push_pull_keeps_known_values_and_extends_them_smoothly():
     assert np.abs(filled - ramp[..., 0])[weight == 0].max() < 0.15
 
 
-def test_hair_is_told_from_a_bare_scalp():
-    random = np.random.default_rng(0)
-    normals = np.broadcast_to(np.array((0, 0, 1), np.float32), (900, 3))
-    tones = (np.array((0.78, 0.6, 0.5)) + random.normal(0, 0.03, (900, 3))).astype(np.float32)
-    tone = skin.ColourModel.of(tones, normals)
-    bare = (np.array((0.76, 0.58, 0.49)) + random.normal(0, 0.03, (900, 3))).astype(np.float32)
-    brown = (np.array((0.25, 0.17, 0.11)) + random.normal(0, 0.03, (900, 3))).clip(0, 1).astype(np.float32)
-    assert skin.hair_model(bare, normals, tone) is None
-    assert np.abs(skin.hair_model(brown, normals, tone).colour - (0.25, 0.17, 0.11)).max() < 0.04
-    assert skin.hair_model(brown[:20], normals[:20], tone) is None
+def test_hair_is_painted_on_a_haired_scalp_only(head):
+    """A photo with a dark cap of hair gives a dark back of the head; the same photo without it a bare one."""
+    verts = head.template_V3.astype(float) @ turn_down(25).T
+    bare = render_known(head, verts)
+    uv = interpolate(torch.from_numpy(head.uv_T2)[None], torch.from_numpy(head.uv_faces_F3), look(head, verts))[
+        0
+    ].numpy()
+    haired = bare.copy()
+    on_scalp = (uv[..., 1] > 0.66) & (uv[..., 1] < 0.83) & (bare[..., 2] < 250)
+    haired[on_scalp] = (60, 42, 30)
+    back_of_head = np.s_[round((1 - 0.76) * 512), 40:80]
+    assert on_scalp.sum() > 5000
+    with_hair = unwrap_photo(haired, verts, TO_PHOTO, head, 512)[back_of_head]
+    without = unwrap_photo(bare, verts, TO_PHOTO, head, 512)[back_of_head]
+    assert np.abs(with_hair.astype(float).mean(0) - (60, 42, 30)).max() < 15
+    assert without.min() > 90
 
 
 def test_light_is_told_from_colour():

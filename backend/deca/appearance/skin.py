@@ -108,7 +108,7 @@ class ColourModel:
         """
         ahead_3 = np.array((0, 0, 1), np.float32)
         excess_HW = (normals_HW3 - ahead_3) @ self.light_43[1:, 0]
-        excess_HW = cv2.GaussianBlur(excess_HW, (0, 0), 0.008 * len(excess_HW))
+        excess_HW = cv2.GaussianBlur(excess_HW, (0, 0), 0.03 * len(excess_HW))
         gain_HW = np.exp2(np.clip(-_UNLIGHT * excess_HW / _LIGHTNESS_PER_STOP, -1 / 3, 1 / 3))
         return colours_HW3 * gain_HW[..., None]
 
@@ -139,25 +139,6 @@ def base_skin(tone: NDArray[np.float32], texels: Texels) -> NDArray[np.float32]:
     grain_HW = np.random.default_rng(3).standard_normal(texels.covered_HW.shape, np.float32)
     grain_HW = cv2.GaussianBlur(grain_HW, (0, 0), 1.2)
     return image_HW3 * (1 + 0.025 * grain_HW[..., None])
-
-
-def hair_model(
-    colours_N3: NDArray[np.float32], normals_N3: NDArray[np.float32], skin: ColourModel, least_share: float = 0.6
-) -> ColourModel | None:
-    """Colours of the hair, from what the photo shows of the scalp; None for a bare scalp or too little evidence.
-
-    Args:
-        colours_N3: sRGB samples of the scalp's visible part.
-        normals_N3: Surface normals there.
-        skin: The face's skin.
-        least_share: Share of the samples that must be unlike skin.
-    """
-    if len(colours_N3) < _MIN_SAMPLES:
-        return None
-    unlike_skin = skin.distance(colours_N3, normals_N3) > 3
-    if unlike_skin.mean() < least_share:
-        return None
-    return ColourModel.of(colours_N3[unlike_skin], normals_N3[unlike_skin])
 
 
 def cropped_hair(colour: NDArray[np.float32], texels: Texels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -29,8 +29,11 @@ _FEATHER = 0.012
 """Width of the photo layer's soft border, as a fraction of the texture."""
 _OPENING_FEATHER = 0.004
 """The same around the eye openings and the open mouth."""
-_FADE = 0.10
-"""Distance from the photo, as a fraction of the texture, at which painted skin is back at its own tone (1/e)."""
+_BALD = 0.6
+"""Share of the visible scalp that must be unlike skin to be hair."""
+_RIM, _FADE = 0.03, 0.10
+"""Distances from the photo, as fractions of the texture, over which paint keeps the tone of the photo's rim, and then
+that of its wider surroundings, before it is back at its own."""
 
 
 def unwrap_photo(
@@ -118,21 +121,35 @@ def _hair(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """Hair (H, W, 3) and where it grows (H, W): the photo's where it shows any, painted elsewhere; None if bald."""
     size = texels.size
-    front_HW = seen_HW & (view.facing_HW > FACING)
-    sample_HW = front_HW & (regions.scalp > 0.9)
-    model = skin.hair_model(photo_HW3[sample_HW], view.normals_HW3[sample_HW], light)
+    near_HW = _soft(regions.scalp, texels, 0.012 * size)
+    front_HW = seen_HW & (view.facing_HW > 0.3)
+    skin_distance_HW = light.distance(photo_HW3, view.normals_HW3)
+
+    def model_of(samples_HW: NDArray[np.bool_]) -> skin.ColourModel | None:
+        return skin.ColourModel.of(photo_HW3[samples_HW], view.normals_HW3[samples_HW])
+
+    def shown_by(model: skin.ColourModel) -> NDArray[np.bool_]:
+        """What is nearer to hair than to skin and hangs together with the scalp, but no brows and no beard."""
+        distance_HW = model.distance(photo_HW3, view.normals_HW3)
+        hairlike_HW = skin.likeness(distance_HW * (3 / np.clip(skin_distance_HW, 3, 7)), 0.004 * size) > 0.5
+        allowed_HW = front_HW & ((near_HW > 0.1) | (regions.upper > 0.5) & (regions.tolerance < 1.5))
+        return connected_to(near_HW > 0.4, without_specks(allowed_HW & hairlike_HW, allowed_HW, 0.004 * size))
+
+    scalp_HW = front_HW & (regions.scalp > 0.4)
+    unlike_skin_HW = scalp_HW & (skin_distance_HW > 3)
+    if unlike_skin_HW.sum() < _BALD * scalp_HW.sum():
+        return None
+    model = model_of(unlike_skin_HW)
     if model is None:
         return None
+    # Once more with the whole of it: the scalp's front is seen at a grazing angle.
+    model = model_of(shown_by(model)) or model
+    shown_HW = shown_by(model)
     painted_HW3, streaks_HW = skin.cropped_hair(model.colour, texels)
-    near_HW = _soft(regions.scalp, texels, 0.012 * size)
-    grown_HW = smoothstep(near_HW + 0.12 * streaks_HW, 0.3, 0.75)
-    # The photo's own hairline: what looks like hair and hangs together with the scalp, but no brows and no beard.
-    hairlike_HW = skin.likeness(model.distance(photo_HW3, view.normals_HW3), 0.003 * size) > 0.5
-    allowed_HW = front_HW & ((near_HW > 0.1) | (regions.upper > 0.5) & (regions.tolerance < 1.5))
-    shown_HW = connected_to(near_HW > 0.5, without_specks(allowed_HW & hairlike_HW, allowed_HW, 0.004 * size))
-    weight_HW = shrink_mask(shown_HW, _FEATHER * size) * smoothstep(view.facing_HW, FACING, FACING + 0.25)
-    both_HW3, both_HW = _with_mirrored(photo_HW3, weight_HW, texels)
-    return _over_base(both_HW3, both_HW, painted_HW3), np.maximum(grown_HW, both_HW)
+    grown_HW = smoothstep(near_HW + 0.12 * streaks_HW, 0.2, 0.55)
+    weight_HW = shrink_mask(shown_HW | ~front_HW, _FEATHER * size) * shown_HW
+    weight_HW *= smoothstep(view.facing_HW, 0.3, 0.6)
+    return _over_base(photo_HW3, weight_HW, painted_HW3), np.maximum(grown_HW, weight_HW)
 
 
 def _soft(mask_HW: NDArray[np.float32], texels: Texels, sigma: float) -> NDArray[np.float32]:
@@ -166,7 +183,10 @@ def _over_base(
 ) -> NDArray[np.float32]:
     """The photo layer over painted skin that takes on the photo's tone at their border and loses it further out."""
     size = len(weight_HW)
-    tone_HW3 = tone_field(photo_HW3 - base_HW3, weight_HW, blur=0.012)
-    distance_HW = np.minimum(cv2.distanceTransform((weight_HW < 0.5).astype(np.uint8), cv2.DIST_L2, 5) / size, 1)
-    fade_HW1 = np.exp(-((distance_HW / _FADE) ** 2))[..., None]
-    return base_HW3 + tone_HW3 * fade_HW1 * (1 - weight_HW[..., None]) + (photo_HW3 - base_HW3) * weight_HW[..., None]
+    difference_HW3 = photo_HW3 - base_HW3
+    rim_HW3 = tone_field(difference_HW3, weight_HW, blur=0.012)
+    around_HW3 = tone_field(difference_HW3, weight_HW, blur=0.06)
+    distance_HW1 = cv2.distanceTransform((weight_HW < 0.5).astype(np.uint8), cv2.DIST_L2, 5)[..., None] / size
+    near_HW1, far_HW1 = (np.exp(-((np.minimum(distance_HW1, 1) / width) ** 2)) for width in (_RIM, _FADE))
+    toned_HW3 = base_HW3 + far_HW1 * (around_HW3 + near_HW1 * (rim_HW3 - around_HW3))
+    return toned_HW3 + weight_HW[..., None] * (photo_HW3 - toned_HW3)
