@@ -316,15 +316,15 @@ class ReconstructPhoto(Request[ReconstructReply]):
     Attributes:
         path: Photo file on the backend's machine.
         head: Name of a head model, or the path of its file.
-        texture_size: Rows and columns of each texture; None leaves it out.
-        max_faces: At most so many faces, the most prominent first; None for all.
+        texture_size: Rows and columns of each texture; None or 0 leaves it out.
+        max_faces: At most so many faces, the most prominent first.
         face: Only this one of them, counted from 0; None for all.
     """
 
     path: str
     head: str = "openhead"
     texture_size: int | None = 1024
-    max_faces: int | None = None
+    max_faces: int = 8
     face: int | None = None
 
 

@@ -73,8 +73,8 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
     faces = reconstruct_photo(
         request.path,
         head=request.head,
-        texture_size=request.texture_size,
-        max_faces=request.max_faces if request.face is None else request.face + 1,
+        texture_size=request.texture_size or None,
+        max_faces=max(request.max_faces, (request.face or 0) + 1),
         device=device.resolve(),
         progress=progress,
     )
