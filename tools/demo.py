@@ -64,12 +64,14 @@ def import_photo(photo: Path, out: Path) -> dict:
 
 def compose(photo: Path, views: Path) -> Image.Image:
     """Photo, overlay, front / left, right, open mouth, as one labelled picture."""
-    original = Image.open(photo).convert("RGB")
-    head = Image.open(views / "photo_view.png").convert("RGBA").resize(original.size)
-    overlay = Image.alpha_composite(original.convert("RGBA"), head)
+    head = Image.open(views / "photo_view.png").convert("RGBA")
+    original = Image.open(photo).convert("RGBA").resize(head.size, Image.Resampling.LANCZOS)
+    left, top, right, bottom = head.getchannel("A").getbbox() or (0, 0, *head.size)
+    x, y, half = (left + right) / 2, (top + bottom) / 2, 0.7 * max(right - left, bottom - top)
+    close_up = tuple(round(edge) for edge in (x - half, y - half, x + half, y + half))
     cells = {
-        "photo": original,
-        "head over the photo": overlay,
+        "photo": original.crop(close_up),
+        "head over the photo": Image.alpha_composite(original, head).crop(close_up),
         "front": Image.open(views / "front.png"),
         "30° left": Image.open(views / "left.png"),
         "30° right": Image.open(views / "right.png"),

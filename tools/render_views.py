@@ -14,7 +14,6 @@ import os
 import sys
 from pathlib import Path
 
-import addon_utils
 import bpy
 from mathutils import Matrix, Vector
 
@@ -31,6 +30,8 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
+    import addon_utils  # found only once bpy is loaded
+
     addon_utils.enable("cycles")
     bpy.ops.wm.open_mainfile(filepath=str(options.blend.resolve()))
     scene = bpy.context.scene
@@ -38,10 +39,13 @@ def main() -> None:
     set_up_renderer(scene, options.samples)
 
     scene.render.film_transparent = True
-    render(scene, options.out / "photo_view.png", max_size=options.size)
+    longest = max(scene.render.resolution_x, scene.render.resolution_y)
+    scene.render.resolution_percentage = max(1, round(100 * 2 * options.size / longest))
+    render(scene, options.out / "photo_view.png")
 
     scene.render.film_transparent = False
     scene.render.resolution_x = scene.render.resolution_y = options.size
+    scene.render.resolution_percentage = 100
     rig.pose.bones["root"].rotation_axis_angle = (0, 1, 0, 0)
     neutral = {key.name: key.value for key in head.data.shape_keys.key_blocks}
     for name, yaw in YAW.items():
@@ -80,12 +84,12 @@ def set_up_renderer(scene: bpy.types.Scene, samples: int) -> None:
 
 
 def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Object, yaw: float) -> None:
-    """Puts a portrait camera (85 mm, 1.4 m away) at a yaw about the head, in the rig's own frame (y up, z forward)."""
+    """Puts a portrait camera (135 mm, 1.4 m away) at a yaw about the head, in the rig's own frame (y up, z forward)."""
     camera = bpy.data.objects.get("Portrait")
     if camera is None:
         camera = bpy.data.objects.new("Portrait", bpy.data.cameras.new("Portrait"))
         scene.collection.objects.link(camera)
-        camera.data.lens, camera.data.clip_start = 85, 0.01
+        camera.data.lens, camera.data.clip_start = 135, 0.01
     eye_line = sum((rig.data.bones[name].head_local for name in ("eye_l", "eye_r")), Vector()) / 2
     centre = eye_line + Vector((0, -0.03, -0.05))
     around = Matrix.Rotation(yaw, 4, "Y")
@@ -93,12 +97,7 @@ def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Obj
     scene.camera = camera
 
 
-def render(scene: bpy.types.Scene, path: Path, max_size: int | None = None) -> None:
-    if max_size is not None:
-        longest = max(scene.render.resolution_x, scene.render.resolution_y)
-        scene.render.resolution_percentage = max(1, round(100 * min(1.0, max_size / longest)))
-    else:
-        scene.render.resolution_percentage = 100
+def render(scene: bpy.types.Scene, path: Path) -> None:
     scene.render.filepath = str(path.resolve())
     bpy.ops.render.render(write_still=True)
 
