@@ -57,11 +57,13 @@ class ColourModel:
 
     Attributes:
         light_43: Lab at a zero normal, then its change along x, y and z of the normal.
-        spread_3: Robust standard deviation of L, a and b.
+        spread_3: Robust standard deviation of L, a and b around that.
+        median_3: Median Lab of the samples.
     """
 
     light_43: NDArray[np.float32]
     spread_3: NDArray[np.float32]
+    median_3: NDArray[np.float32]
 
     @classmethod
     def of(cls, colours_N3: NDArray[np.float32], normals_N3: NDArray[np.float32]) -> ColourModel | None:
@@ -86,20 +88,21 @@ class ColourModel:
                 prior_4 = np.array((0, *[1 / _LIGHT_PRIOR[channel] ** 2] * 3)) * spread_3[channel] ** 2 * 30
                 light_43[:, channel] = np.linalg.solve(gram_44 + np.diag(prior_4), moment_43[:, channel])
         light_43[0] -= middle @ light_43[1:]
-        return cls(light_43.astype(np.float32), spread_3.astype(np.float32))
+        return cls(
+            light_43.astype(np.float32), spread_3.astype(np.float32), np.median(lab_N3, axis=0).astype(np.float32)
+        )
 
     @classmethod
     def flat(cls, colour: NDArray[np.float32]) -> ColourModel:
         """A model of one given sRGB colour, whatever the normal."""
         light_43 = np.zeros((4, 3), np.float32)
         light_43[0] = to_lab(colour)
-        return cls(light_43, _LEAST_SPREAD)
+        return cls(light_43, _LEAST_SPREAD, light_43[0])
 
     @property
     def colour(self) -> NDArray[np.float32]:
-        """sRGB of a surface that faces the camera, within what hair and skin can be: never blue, green or purple."""
-        lab_3 = self.light_43[0] + self.light_43[3]
-        return to_srgb(np.clip(lab_3, (0, -1, -2), (100, 22, 35)).astype(np.float32))
+        """sRGB of the samples, within what hair and skin can be: never blue, green or purple."""
+        return to_srgb(np.clip(self.median_3, (0, -1, -2), (100, 22, 35)).astype(np.float32))
 
     def unlit(self, colours_HW3: NDArray[np.float32], normals_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
         """The colours with part of the light's direction taken out: lightness only, a third of a stop at most.

@@ -23,7 +23,7 @@ from deca.render.uv import Texels, texels_of
 
 SIZES = (512, 1024, 2048)
 
-_GRAZING = 0.15
+_GRAZING = 0.22
 """Cosine from which on the photo is used at all; its weight rises to 1 at `FACING`."""
 _FEATHER = 0.012
 """Width of the photo layer's soft border, as a fraction of the texture."""
@@ -31,6 +31,8 @@ _OPENING_FEATHER = 0.004
 """The same around the eye openings and the open mouth."""
 _BALD = 0.6
 """Share of the visible scalp that must be unlike skin to be hair."""
+_MAX_LIGHTER, _MAX_TINT = 0.15, 0.03
+"""How far paint follows the photo's rim in lightness and in hue, sRGB."""
 _RIM, _FADE = 0.03, 0.10
 """Distances from the photo, as fractions of the texture, over which paint keeps the tone of the photo's rim, and then
 that of its wider surroundings, before it is back at its own."""
@@ -146,7 +148,7 @@ def _hair(
     model = model_of(shown_by(model)) or model
     shown_HW = shown_by(model)
     painted_HW3, streaks_HW = skin.cropped_hair(model.colour, texels)
-    grown_HW = smoothstep(near_HW + 0.12 * streaks_HW, 0.2, 0.55)
+    grown_HW = smoothstep(near_HW + 0.12 * streaks_HW.clip(-1.5, 1.5), 0.2, 0.55)
     weight_HW = shrink_mask(shown_HW | ~front_HW, _FEATHER * size) * shown_HW
     weight_HW *= smoothstep(view.facing_HW, 0.3, 0.6)
     return _over_base(photo_HW3, weight_HW, painted_HW3), np.maximum(grown_HW, weight_HW)
@@ -184,8 +186,12 @@ def _over_base(
     """The photo layer over painted skin that takes on the photo's tone at their border and loses it further out."""
     size = len(weight_HW)
     difference_HW3 = photo_HW3 - base_HW3
-    rim_HW3 = tone_field(difference_HW3, weight_HW, blur=0.012)
-    around_HW3 = tone_field(difference_HW3, weight_HW, blur=0.06)
+    lighter_HW1 = difference_HW3.mean(-1, keepdims=True)
+    # Light may differ much, hue only little: beyond that it is a neighbour's colour that bled into the rim.
+    tint_HW3 = np.clip(difference_HW3 - lighter_HW1, -_MAX_TINT, _MAX_TINT)
+    tone_HW3 = np.clip(lighter_HW1, -_MAX_LIGHTER, _MAX_LIGHTER) + tint_HW3
+    rim_HW3 = tone_field(tone_HW3, weight_HW, blur=0.012)
+    around_HW3 = tone_field(tone_HW3, weight_HW, blur=0.06)
     distance_HW1 = cv2.distanceTransform((weight_HW < 0.5).astype(np.uint8), cv2.DIST_L2, 5)[..., None] / size
     near_HW1, far_HW1 = (np.exp(-((np.minimum(distance_HW1, 1) / width) ** 2)) for width in (_RIM, _FADE))
     toned_HW3 = base_HW3 + far_HW1 * (around_HW3 + near_HW1 * (rim_HW3 - around_HW3))

@@ -16,10 +16,10 @@ from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE
 from deca.appearance.sampling import SurfaceView
 from deca.render.uv import Texels
 
-FACING = 0.45
+FACING = 0.5
 """Cosine from which a surface is well seen."""
-_HULL_MARGIN = 1.03
-"""How far beyond the landmarks' hull, relative to its size, the photo is believed to show the face."""
+_HULL_SCALE = 0.98
+"""Part of the landmarks' hull in which the photo shows the face: its rim mixes with what is behind."""
 _INSIDE, _OPENING = 1, 2
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
@@ -91,7 +91,7 @@ def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_
             cv2.polylines(drawing, points, True, value, max(round(2 * rim * scale), 1), shift=4)
 
     middle = hull.mean(0)
-    draw(middle + (hull - middle) * _HULL_MARGIN, _INSIDE)
+    draw(middle + (hull - middle) * _HULL_SCALE, _INSIDE)
     for eye in (RIGHT_EYE, LEFT_EYE):
         lids = landmarks_L2[list(eye)]
         draw(lids, _OPENING, rim=0.03 * float(np.linalg.norm(lids[0] - lids[8])))
