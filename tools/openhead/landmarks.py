@@ -49,7 +49,8 @@ IBUG_FROM_MEDIAPIPE = (
     *(78, 81, 13, 311, 308, 402, 14, 178),
 )
 
-_PEOPLE = 10
+_PEOPLE = 8
+_SIZE = 400  # pixels of a portrait; the network looks at 192 of the face
 _VIEWS = ((0, 0), (0, 8), (0, -8), (10, 0), (-10, 0), (25, 0), (-25, 0))
 _MIN_FACING = 0.25  # cosine between surface and view below which a traced point is worthless
 
@@ -111,12 +112,12 @@ def _sighting(head: HeadModel, verts_V3: NDArray, look: Look) -> NDArray[np.floa
     """Positions (L, 3) on the mean head of what the network sees on one portrait, NaN where it sees nothing."""
     face = verts_V3[head.parts_V == Part.EYE_L].mean(0) + verts_V3[head.parts_V == Part.EYE_R].mean(0)
     view = View(span=0.28, centre=(float(face[0] / 2), float(face[1] / 2) - 0.02))
-    portrait = paint(head, verts_V3, view=view, look=look)
+    portrait = paint(head, verts_V3, view=view, look=look, size=_SIZE)
     found = find_faces(Photo(portrait.image_HW3, "portrait"), max_faces=1)
     if not found:
         raise ValueError("the landmark network takes a portrait for no face")
-    pixels_L2, size = found[0].landmarks_L3[:, :2], len(portrait.image_HW3)
-    column, row = np.clip(pixels_L2.astype(int), 0, size - 1).T
+    pixels_L2 = found[0].landmarks_L3[:, :2]
+    column, row = np.clip(pixels_L2.astype(int), 0, _SIZE - 1).T
     face_L, bary_L3 = portrait.face_HW[row, column], portrait.bary_HW3[row, column]
     corners_L3 = head.faces_F3[face_L]
     seen = verts_V3[corners_L3]

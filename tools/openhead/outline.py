@@ -25,6 +25,7 @@ NUM_CONTOUR = 17
 _START = 0.024  # metres from the mouth's centre: just outside the lips
 _FALL = 1.0e-3  # metres of retreat after which a path has passed the silhouette
 _SUBDIVIDE = 4
+_IN_FACE = 0.2  # of the mask of the face: up to the ears and the neck
 # The skin under the jaw is almost parallel to the line of sight: the face ends where a path gains less than this
 # outwards per metre backwards, by the ray's angle in degrees.
 _SLOPE_ANGLES, _SLOPES = (-60.0, -20.0), (0.35, 0.10)
@@ -51,8 +52,8 @@ class Outline:
         lips = self.verts_V3[(head.parts_V == Part.INNER_MOUTH)]
         self.centre = np.array([0.0, np.median(lips[lips[:, 2] > lips[:, 2].max() - 0.01, 1])])
         self.eye_height = float(eye_centre(head, Part.EYE_L)[1])
-        ears_F = sample_uv(head.masks["ears"], head.uv_T2[head.uv_faces_F3].mean(1)) > 0.2
-        self.faces = np.array([face for face in surface.outer_faces if not ears_F[face]])
+        face_T = sample_uv(head.masks["face"], head.uv_T2)
+        self.faces = surface.outer_faces[(face_T[head.uv_faces_F3[surface.outer_faces]] > _IN_FACE).all(1)]
 
     def path(self, angle: float) -> Path:
         """The path under the ray at an angle from +x towards +y, radians."""

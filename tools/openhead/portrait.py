@@ -141,8 +141,8 @@ def posed_verts(
     head: HeadModel, shape: NDArray | None = None, expression: NDArray | None = None, pose: NDArray | None = None
 ) -> NDArray[np.float32]:
     """Vertices (V, 3) of a head from its coefficients; see `render_portrait`."""
-    shape = np.zeros(0) if shape is None else np.asarray(shape)
-    expression = np.zeros(0) if expression is None else np.asarray(expression)
+    shape = np.zeros(1) if shape is None else np.asarray(shape)
+    expression = np.zeros(1) if expression is None else np.asarray(expression)
     pose = np.zeros((5, 3)) if pose is None else np.asarray(pose)
     layer = HeadLayer(head, len(shape), len(expression))
     with torch.no_grad():
