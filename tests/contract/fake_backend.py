@@ -83,4 +83,4 @@ def echo(request: Echo, progress) -> EchoReply:
 
 
 if __name__ == "__main__":
-    raise SystemExit(serve(handlers={ReconstructPhoto: reconstruct, Echo: echo}))
+    serve(handlers={ReconstructPhoto: reconstruct, Echo: echo})

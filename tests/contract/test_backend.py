@@ -60,9 +60,9 @@ def test_face_is_the_librarys(session: Session, photo: Path) -> None:
 
     steps: list[float] = []
     reply = session.request(
-        ReconstructPhoto(str(photo), texture_size=128, max_faces=1), lambda fraction, _: steps.append(fraction), 100
+        ReconstructPhoto(str(photo), texture_size=512, max_faces=1), lambda fraction, _: steps.append(fraction), 100
     )
-    (face,) = reconstruct_photo(photo, texture_size=128, max_faces=1)
+    (face,) = reconstruct_photo(photo, texture_size=512, max_faces=1)
     (got,) = reply.faces
     assert steps == sorted(steps) and steps[0] == 0
     assert (got.name, got.photo, got.image_size) == (photo.stem, str(photo), (512, 512))

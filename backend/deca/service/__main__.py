@@ -3,4 +3,4 @@
 from deca.service.main import serve
 
 if __name__ == "__main__":
-    raise SystemExit(serve())
+    serve()

@@ -7,8 +7,10 @@ import faulthandler
 import logging
 import os
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from deca import __version__
 from deca.service.device import DEVICES, Device
@@ -21,15 +23,14 @@ from deca_blender.protocol.messages import PROTOCOL_VERSION, HelloReply, Request
 log = logging.getLogger(__name__)
 
 
-def serve(argv: Sequence[str] | None = None, handlers: Mapping[type[Request], Handler] | None = None) -> int:
-    """Serves requests on stdin and stdout until the other side closes them.
+def serve(argv: Sequence[str] | None = None, handlers: Mapping[type[Request], Handler] | None = None) -> NoReturn:
+    """Serves requests on stdin and stdout until the other side closes them, then ends the process.
+
+    The exit status is 0 after EOF or `Shutdown`, 1 when the stream broke or spoke another protocol.
 
     Args:
         argv: Command-line options; `sys.argv[1:]` when None.
         handlers: What answers each type of request; `deca.service.handlers.HANDLERS` when None.
-
-    Returns:
-        Exit status: 0 after EOF or `Shutdown`, 1 when the stream broke or spoke another protocol.
     """
     options = _parser().parse_args(argv)
     # Two threads that spin-wait for each other are ten times slower on a busy machine; torch reads this on import.
@@ -54,7 +55,12 @@ def serve(argv: Sequence[str] | None = None, handlers: Mapping[type[Request], Ha
         pid=os.getpid(),
     )
     log.info("deca %s, Python %s on %s", __version__, platform.python_version(), platform.platform())
-    return Server(reader, writer, handlers, hello, device).run()
+    status = Server(reader, writer, handlers, hello, device).run()
+    # Tearing torch down takes a second, for which Blender would wait at its own exit; nothing is left to be saved.
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:
