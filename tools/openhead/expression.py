@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .lids import close_left_lids
 from .mouth import Mouth
 from .skinning import Skinning, fit_rotation
 from .source import Source
@@ -23,16 +24,16 @@ LID_WEIGHT = 8.0
 """Weight of the eyes' surroundings against the rest in the order of the components."""
 
 STANDARD_DEVIATION = {
-    "eyeBlink": 0.42,
-    "eyeLook": 0.35,
-    "mouthSmile": 0.35,
-    "brow": 0.30,
-    "eyeSquint": 0.32,
+    "eyeBlink": 0.37,
+    "eyeLook": 0.25,
+    "eyeSquint": 0.22,
+    "mouthSmile": 0.32,
+    "brow": 0.28,
     "mouthClose": 0.06,
 }
 """Assumed standard deviation of ARKit weights by the start of the name; others have :data:`DEFAULT_DEVIATION`."""
-DEFAULT_DEVIATION = 0.22
-SIDE_CORRELATION = 0.85
+DEFAULT_DEVIATION = 0.20
+SIDE_CORRELATION = 0.7
 """Assumed correlation of a left unit with its right twin."""
 
 
@@ -64,7 +65,10 @@ def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np
         if not name.startswith(OWN_MOUTH):
             mouth.follow(unit[None], mouth.bag)
     flip = np.array([-1, 1, 1])
-    return {name: (unit + units[twin(name)][topology.mirror] * flip) / 2 for name, unit in units.items()}
+    units = {name: (unit + units[twin(name)][topology.mirror] * flip) / 2 for name, unit in units.items()}
+    blink = close_left_lids(topology, topology.template, units["eyeBlinkLeft"])
+    units["eyeBlinkLeft"], units["eyeBlinkRight"] = blink, blink[topology.mirror] * flip
+    return units
 
 
 def twin(name: str) -> str:

@@ -19,6 +19,8 @@ CLEARANCE_SLOPE = 0.5
 """Clearance per metre of distance from the lip line, where the bag begins at the skin."""
 LIP_REACH = 0.008
 """Metres from the lip line over which the bag's motion passes from that of the lips to that of the skin around."""
+TEETH_SCALE = 0.9
+"""Of the width and depth of the dental arches: MakeHuman's back teeth lie too close to the cheeks."""
 TEETH_REACH = 0.016
 """Metres: radius of the skin that teeth and tongue follow."""
 
@@ -36,6 +38,11 @@ class Mouth:
         self.lip_line = lip_line(topology)
         self.rest_V3 = mean_V3.copy()
         self.rest_V3[self.bag] = self._draw_inwards(topology, mean_V3)
+        for part in (TEETH_UPPER, TEETH_LOWER):
+            teeth = topology.vertices_of(part)
+            front = np.array([0, 0, mean_V3[teeth, 2].max()])
+            scale = np.array([TEETH_SCALE, 1, TEETH_SCALE])
+            self.rest_V3[teeth] = (mean_V3[teeth] - front) * scale + front
         self.weights = self._follow_weights(topology)
         from_lips = cKDTree(mean_V3[self.lip_line]).query(mean_V3[self.inside])[0]
         self.near_lips = np.where(np.isin(self.inside, self.bag), np.exp(-((from_lips / LIP_REACH) ** 2)), 0.0)
