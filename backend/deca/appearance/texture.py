@@ -27,7 +27,7 @@ _GRAZING = 0.22
 """Cosine from which on the photo is used at all; its weight rises to 1 at `FACING`."""
 _FEATHER = 0.012
 """Width of the photo layer's soft border, as a fraction of the texture."""
-_OPENING_FEATHER = 0.004
+_OPENING_FEATHER = 0.008
 """The same around the eye openings and the open mouth."""
 _BALD = 0.6
 """Share of the visible scalp that must be unlike skin to be hair."""
@@ -145,7 +145,7 @@ def _hair(
     if model is None:
         return None
     # Once more with the whole of it: the scalp's front is seen at a grazing angle.
-    model = model_of(shown_by(model)) or model
+    model = model_of(shown_by(model) & (skin_distance_HW > 3)) or model
     shown_HW = shown_by(model)
     painted_HW3, streaks_HW = skin.cropped_hair(model.colour, texels)
     grown_HW = smoothstep(near_HW + 0.12 * streaks_HW.clip(-1.5, 1.5), 0.2, 0.55)
