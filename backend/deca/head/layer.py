@@ -37,6 +37,14 @@ class HeadLayer(nn.Module):
         num_expression: How many expression coefficients `forward` takes.
     """
 
+    template_V3: Tensor
+    dirs_KX: Tensor
+    pose_dirs_PX: Tensor
+    skin_weights_VJ: Tensor
+    joints_J3: Tensor
+    joint_dirs_SX: Tensor
+    faces_F3: Tensor
+
     def __init__(self, model: HeadModel, num_shape: int = 100, num_expression: int = 50) -> None:
         super().__init__()
         self.model = model
