@@ -158,6 +158,8 @@ def place_mediapipe(head: HeadModel, outline: Outline, sightings: Sightings) -> 
 
     for indices, points in _feature_points(head, outline, mean_L3):
         put(list(indices), points)
+    aside = middle[np.abs(surface.positions(SurfacePoints(faces[middle], bary[middle]))[:, 0]) > 1e-7]
+    put(aside, surface.nearest_on_plane(surface.positions(SurfacePoints(faces[aside], bary[aside]))))
 
     right = pairs_L[left]
     put(right, surface.mirrored(SurfacePoints(faces[left], bary[left])))

@@ -81,7 +81,7 @@ class Outline:
         begin = [edge for edge in ends if _START < crossing(edge)[0] < _START + 0.012]
         edge = max(begin, key=lambda e: crossing(e)[1])
         walks = [self._walk(edge, face, ends, side_V, extent) for face in ends[edge]]
-        edges, faces = max(walks, key=lambda walk: crossing(walk[0][min(1, len(walk[0]) - 1)])[0])
+        edges, faces = max(walks, key=lambda walk: max(crossing(e)[0] for e in walk[0]))
         last = int(np.argmax([extent(e) for e in edges]))
         return self._sampled(edges[: last + 1], faces[:last], side_V)
 
