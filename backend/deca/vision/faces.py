@@ -12,16 +12,16 @@ import torch
 
 from deca.vision.detector import Detection, FaceDetector, box_overlap
 from deca.vision.geometry import Region
-from deca.vision.landmarks import CHIN, FOREHEAD, LandmarkNet, eye_line_angle, region_of
+from deca.vision.landmarks import LandmarkNet, eye_line_angle, region_of
 from deca.vision.photo import Photo
 
 MIN_PRESENCE = 0.5
 # The short-range detector gives upright faces 0.85 and more. It also fires, with less, on faces that lie on their side
 # or stand on their head, and then takes the chin for the forehead: below this score it looks at the other orientations.
 SURE_SCORE = 0.85
-# Few photos show a face turned by more than MAX_ROLL, so it takes more to believe one.
-MAX_ROLL = np.radians(60)
-TURNED_SCORE = 0.8
+# A face that was found with less is looked at again, upright and large, and must then score this.
+MIN_SECOND_SCORE = 0.75
+SECOND_LOOK = 1.3  # side of the square looked at, in sides of the landmark network's region
 PADDING = 1.5  # a face that fills the whole photo is found once there is some room around it
 # Each pass of the landmark network reads the region that the pass before asks for. On in-the-wild photos, turned,
 # shifted and scaled at random, the landmarks of 1, 2, 3 and 4 passes spread by 0.71, 0.34, 0.19 and 0.15 % of the outer
@@ -120,7 +120,6 @@ def _detect(photo: Photo, padding: float, small_faces: bool, device: str) -> lis
     if not found or max(d.score for d in found) < SURE_SCORE:
         for angle in (np.pi / 2, np.pi, -np.pi / 2):
             found = found + look(angle)
-    found = [d for d in found if d.score > TURNED_SCORE or np.cos(d.region.angle) > np.cos(MAX_ROLL)]
     found.sort(key=lambda d: -d.score)
     return [found[i] for i in _distinct([_square_box(d.region) for d in found])]
 
@@ -135,19 +134,28 @@ def _landmarks(photo: Photo, detections: list[Detection], passes: int, device: s
         points_BL3, presence_B = net.locate(photo.pixels, [region_of(points_L3) for points_L3 in points_BL3])
     faces = []
     for points_L3, presence, detection in zip(points_BL3, presence_B, detections, strict=True):
-        if presence > MIN_PRESENCE and _is_upright(points_L3, detection.region):
+        score = detection.score
+        if presence > MIN_PRESENCE and score < SURE_SCORE:
+            score = _second_look(photo, points_L3, device)
+        if presence > MIN_PRESENCE and score > MIN_SECOND_SCORE:
             box = np.concatenate([points_L3[:, :2].min(0), points_L3[:, :2].max(0)])
-            roll = eye_line_angle(points_L3)
-            faces.append(DetectedFace(points_L3, box, detection.score, float(presence), roll))
+            faces.append(DetectedFace(points_L3, box, score, float(presence), eye_line_angle(points_L3)))
     faces.sort(key=lambda face: -face.score)
     return [faces[i] for i in _distinct([face.box for face in faces])]
 
 
-def _is_upright(points_L3: npt.NDArray[np.float32], region: Region) -> bool:
-    """Whether the chin lies below the forehead as the detector saw the face, give or take 60 degrees."""
-    down = points_L3[CHIN, :2] - points_L3[FOREHEAD, :2]
-    below = -np.sin(region.angle) * down[0] + np.cos(region.angle) * down[1]
-    return bool(below > np.linalg.norm(down) * np.cos(np.radians(60)))
+def _second_look(photo: Photo, points_L3: npt.NDArray[np.float32], device: str) -> float:
+    """The detector's score for the face under these landmarks when it sees them upright and large; 0 when it disagrees.
+
+    The landmark network draws a face into whatever it is given and is sure of it, upside down as well; this tells.
+    """
+    wanted = region_of(points_L3)
+    square = Region(wanted.centre, SECOND_LOOK * wanted.side, wanted.angle)
+    for detection in face_detector("short", device).detect(photo.pixels, square):
+        overlap = box_overlap(_square_box(wanted), _square_box(detection.region)[None])[0]
+        if overlap > 0.4 and np.cos(detection.region.angle - wanted.angle) > np.cos(np.radians(30)):
+            return detection.score
+    return 0.0
 
 
 def _scaled(region: Region, scale: float) -> Region:
