@@ -10,7 +10,8 @@ from bpy.props import EnumProperty, StringProperty
 from .client import LaunchSettings, ManagedEnvironment
 from .ui import texts
 
-ADDON = __package__.rpartition(".")[0] or __package__
+_HERE = __package__ or "deca_blender"
+ADDON = _HERE.rpartition(".")[0] or _HERE
 """The name under which Blender knows the add-on: `bl_ext.<repository>.deca_blender` when installed."""
 
 
@@ -57,15 +58,16 @@ def launch_settings() -> LaunchSettings:
     """How the backend is started, from the preferences (their defaults when the add-on is not enabled as one)."""
     addon = bpy.context.preferences.addons.get(ADDON)
     folder = user_folder()
-    folders = {"user_folder": folder / "backend", "log_folder": folder / "logs"} if folder else {}
+    environment, logs = (folder / "backend", folder / "logs") if folder else (None, None)
     if addon is None or addon.preferences is None:
-        return LaunchSettings(**folders)
+        return LaunchSettings(user_folder=environment, log_folder=logs)
     chosen = addon.preferences
     return LaunchSettings(
         command=chosen.command.strip(),
         python=bpy.path.abspath(chosen.python) if chosen.python else "",
         device=chosen.device,
-        **folders,
+        user_folder=environment,
+        log_folder=logs,
     )
 
 

@@ -38,7 +38,7 @@ def plan(paths: Sequence[Path], out: Path) -> tuple[list[PlannedPhoto], list[Pro
         if not path.is_dir():
             photos.append(path)
             continue
-        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in PHOTO_SUFFIXES)
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
         if not inside:
             suffixes = ", ".join(PHOTO_SUFFIXES)
             problems.append(Problem(path, f"The folder {path} holds no photo. Photos end in {suffixes}."))

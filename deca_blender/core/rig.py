@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 JOINTS = ("root", "neck", "jaw", "eye_l", "eye_r")
 """Joint names in FLAME's order; each is also a bone and a vertex group."""
@@ -66,7 +66,7 @@ def arkit_bone(joint: str) -> str:
     return f"{joint}_arkit"
 
 
-def axis_angle_parts(axis_angle: Sequence[float]) -> tuple[float, tuple[float, float, float]]:
+def axis_angle_parts(axis_angle: ArrayLike) -> tuple[float, tuple[float, float, float]]:
     """Angle in radians and unit axis of an axis-angle vector.
 
     The axis points to +x (its x is never negative, the angle may be) and is +x at rest, so that dragging the angle up

@@ -26,6 +26,7 @@ class DECA_OT_reset_expression(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head = find_head(context.object)
+        assert head is not None  # poll() has seen to it
         if self.target == "PHOTO":
             show_photo(head)
         else:

@@ -30,6 +30,7 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
         head: The head model (parents, ARKit map).
     """
     armature = obj.data
+    assert isinstance(armature, bpy.types.Armature)
     context.view_layer.objects.active = obj
     bpy.ops.object.mode_set(mode="EDIT")
     hidden = armature.collections.new(_DRIVER_BONES)

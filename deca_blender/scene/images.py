@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, cast
 
 import bpy
 import numpy as np
@@ -28,14 +29,14 @@ def photo_image(path: str, name: str) -> bpy.types.Image | None:
     except RuntimeError:
         return None
     image.name = name
-    if not image.size[0]:
+    width, height = cast(tuple[int, int], image.size)
+    if width == 0:
         bpy.data.images.remove(image)
         return None
     orientation = jpeg_orientation(path)
     if orientation == 1:
         image.pack()
         return image
-    width, height = image.size
     rgba = np.empty(width * height * 4, np.float32)
     image.pixels.foreach_get(rgba)
     bpy.data.images.remove(image)
@@ -46,7 +47,8 @@ def _packed(name: str, rgba_HW4: NDArray[np.float32]) -> bpy.types.Image:
     """A packed 8-bit image; bottom row first, as Blender keeps them."""
     height, width = rgba_HW4.shape[:2]
     image = bpy.data.images.new(name, width, height, alpha=False)
-    image.pixels.foreach_set(np.ascontiguousarray(rgba_HW4, np.float32).ravel())
+    pixels: Any = image.pixels  # the stub does not know that arrays may be given
+    pixels.foreach_set(np.ascontiguousarray(rgba_HW4, np.float32).ravel())
     image.update()
     image.pack()
     return image

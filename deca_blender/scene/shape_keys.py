@@ -29,7 +29,9 @@ def add_shape_keys(obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray) 
             positions_V3 = neutral_V3 + head.pose_dirs[:, :, 9 * joint_index + entry]
             name = rig.corrective_key(joint, *divmod(entry, 3))
             _add_key(obj, name, positions_V3, -rig.CORRECTIVE_RANGE, rig.CORRECTIVE_RANGE)
-    return obj.data.shape_keys
+    keys = obj.data.shape_keys
+    assert keys is not None
+    return keys
 
 
 def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float, high: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from . import texts
@@ -19,15 +21,20 @@ def _draw_object(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator_menu_enum("deca.reset_expression", "target", text=texts.RESET)
 
 
+_ENTRIES: tuple[tuple[Any, Any], ...] = (
+    (bpy.types.TOPBAR_MT_file_import, _draw_import),
+    (bpy.types.VIEW3D_MT_mesh_add, _draw_add),
+    (bpy.types.VIEW3D_MT_object_animation, _draw_object),
+)
+
+
 def register() -> None:
     """Adds the entries."""
-    bpy.types.TOPBAR_MT_file_import.append(_draw_import)
-    bpy.types.VIEW3D_MT_mesh_add.append(_draw_add)
-    bpy.types.VIEW3D_MT_object_animation.append(_draw_object)
+    for menu, draw in _ENTRIES:
+        menu.append(draw)
 
 
 def unregister() -> None:
     """Takes the entries out."""
-    bpy.types.VIEW3D_MT_object_animation.remove(_draw_object)
-    bpy.types.VIEW3D_MT_mesh_add.remove(_draw_add)
-    bpy.types.TOPBAR_MT_file_import.remove(_draw_import)
+    for menu, draw in reversed(_ENTRIES):
+        menu.remove(draw)

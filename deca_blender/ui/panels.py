@@ -22,6 +22,13 @@ class _HeadPanel:
     def poll(cls, context: bpy.types.Context) -> bool:
         return find_head(context.object) is not None
 
+    @staticmethod
+    def head(context: bpy.types.Context) -> bpy.types.Object:
+        """The active head; `poll` has seen that there is one."""
+        head = find_head(context.object)
+        assert head is not None
+        return head
+
 
 class DECA_PT_import(bpy.types.Panel):
     """The import button and the backend's state."""
@@ -49,7 +56,7 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
     bl_label = texts.PANEL_HEAD
 
     def draw(self, context: bpy.types.Context) -> None:
-        head = find_head(context.object)
+        head = self.head(context)
         self.layout.label(text=head.name, icon="USER")
         row = self.layout.row(align=True)
         row.operator("deca.reset_expression", text=texts.RESET_NEUTRAL[1]).target = texts.RESET_NEUTRAL[0]
@@ -63,7 +70,7 @@ class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
     bl_parent_id = "DECA_PT_head"
 
     def draw(self, context: bpy.types.Context) -> None:
-        head = find_head(context.object)
+        head = self.head(context)
         keys = head.data.shape_keys
         for group, names in arkit.slider_groups(arkit_names(head)).items():
             header, body = self.layout.panel(f"deca_{group}", default_closed=True)
@@ -81,7 +88,7 @@ class DECA_PT_pose(_HeadPanel, bpy.types.Panel):
     bl_parent_id = "DECA_PT_head"
 
     def draw(self, context: bpy.types.Context) -> None:
-        rig_object = rig_of(find_head(context.object))
+        rig_object = rig_of(self.head(context))
         if rig_object is None:
             self.layout.label(text=texts.NO_RIG)
             return
@@ -104,7 +111,7 @@ class DECA_PT_coefficients(_HeadPanel, bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
 
     def draw(self, context: bpy.types.Context) -> None:
-        keys = find_head(context.object).data.shape_keys
+        keys = self.head(context).data.shape_keys
         column = self.layout.column(align=True)
         for index in range(rig.NUM_EXPRESSION_KEYS):
             key = keys.key_blocks.get(rig.expression_key(index)) if keys else None
