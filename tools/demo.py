@@ -67,8 +67,10 @@ def compose(photo: Path, views: Path) -> Image.Image:
     head = Image.open(views / "photo_view.png").convert("RGBA")
     original = Image.open(photo).convert("RGBA").resize(head.size, Image.Resampling.LANCZOS)
     left, top, right, bottom = head.getchannel("A").getbbox() or (0, 0, *head.size)
-    x, y, half = (left + right) / 2, (top + bottom) / 2, 0.7 * max(right - left, bottom - top)
-    close_up = tuple(round(edge) for edge in (x - half, y - half, x + half, y + half))
+    side = min(round(1.4 * max(right - left, bottom - top)), *head.size)
+    x = min(max((left + right - side) // 2, 0), head.width - side)
+    y = min(max((top + bottom - side) // 2, 0), head.height - side)
+    close_up = (x, y, x + side, y + side)
     cells = {
         "photo": original.crop(close_up),
         "head over the photo": Image.alpha_composite(original, head).crop(close_up),

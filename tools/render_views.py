@@ -59,6 +59,7 @@ def find_head() -> tuple[bpy.types.Object, bpy.types.Object]:
     """The first head of the file and its armature."""
     for obj in bpy.data.objects:
         if obj.type == "MESH" and obj.data.shape_keys and "exp_000" in obj.data.shape_keys.key_blocks:
+            assert obj.parent is not None, "a head hangs on its armature"
             return obj, obj.parent
     sys.exit("The file holds no head made by deca-blender.")
 
@@ -90,7 +91,7 @@ def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Obj
         camera = bpy.data.objects.new("Portrait", bpy.data.cameras.new("Portrait"))
         scene.collection.objects.link(camera)
         camera.data.lens, camera.data.clip_start = 135, 0.01
-    eye_line = sum((rig.data.bones[name].head_local for name in ("eye_l", "eye_r")), Vector()) / 2
+    eye_line = (rig.data.bones["eye_l"].head_local + rig.data.bones["eye_r"].head_local) / 2
     centre = eye_line + Vector((0, -0.03, -0.05))
     around = Matrix.Rotation(yaw, 4, "Y")
     camera.matrix_world = rig.matrix_world @ Matrix.Translation(centre) @ around @ Matrix.Translation((0, 0, 1.4))
