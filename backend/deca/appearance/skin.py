@@ -101,8 +101,13 @@ class ColourModel:
 
     @property
     def colour(self) -> NDArray[np.float32]:
-        """sRGB of the samples, within what hair and skin can be: never blue, green or purple."""
-        return to_srgb(np.clip(self.median_3, (0, -1, -2), (100, 22, 35)).astype(np.float32))
+        """Median of the samples, sRGB."""
+        return to_srgb(self.median_3)
+
+    @property
+    def may_be_hair(self) -> bool:
+        """Whether hair can have this colour: no bright red, blue, green or purple, as hats and backgrounds have."""
+        return bool((self.median_3[1:] > (-6, -8)).all() and (self.median_3[1:] < (26, 42)).all())
 
     def unlit(self, colours_HW3: NDArray[np.float32], normals_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
         """The colours with part of the light's direction taken out: lightness only, a third of a stop at most.

@@ -29,8 +29,8 @@ _FEATHER = 0.012
 """Width of the photo layer's soft border, as a fraction of the texture."""
 _OPENING_FEATHER = 0.008
 """The same around the eye openings and the open mouth."""
-_BALD = 0.6
-"""Share of the visible scalp that must be unlike skin to be hair."""
+_BALD = 3.0
+"""Distance from skin below which 60 % of the visible scalp must stay to be bare."""
 _MAX_LIGHTER, _MAX_TINT = 0.15, 0.03
 """How far paint follows the photo's rim in lightness and in hue, sRGB."""
 _RIM, _FADE = 0.03, 0.10
@@ -134,18 +134,24 @@ def _hair(
         """What is nearer to hair than to skin and hangs together with the scalp, but no brows and no beard."""
         distance_HW = model.distance(photo_HW3, view.normals_HW3)
         hairlike_HW = skin.likeness(distance_HW * (3 / np.clip(skin_distance_HW, 3, 7)), 0.004 * size) > 0.5
-        allowed_HW = front_HW & ((near_HW > 0.1) | (regions.upper > 0.5) & (regions.tolerance < 1.5))
+        allowed_HW = front_HW & ((near_HW > 0.1) | (regions.upper > 0.5) & (regions.tolerance < 1.25))
         return connected_to(near_HW > 0.4, without_specks(allowed_HW & hairlike_HW, allowed_HW, 0.004 * size))
 
+    def far_from_skin(samples_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The half of the samples less like skin: the other half may be hair with skin shining through."""
+        return samples_HW & (skin_distance_HW > np.median(skin_distance_HW[samples_HW]))
+
     scalp_HW = front_HW & (regions.scalp > 0.4)
-    unlike_skin_HW = scalp_HW & (skin_distance_HW > 3)
-    if unlike_skin_HW.sum() < _BALD * scalp_HW.sum():
+    if not scalp_HW.any() or np.percentile(skin_distance_HW[scalp_HW], 60) < _BALD:
         return None
-    model = model_of(unlike_skin_HW)
+    model = model_of(far_from_skin(scalp_HW))
     if model is None:
         return None
     # Once more with the whole of it: the scalp's front is seen at a grazing angle.
-    model = model_of(shown_by(model) & (skin_distance_HW > 3)) or model
+    shown_HW = shown_by(model)
+    model = model_of(far_from_skin(shown_HW)) or model
+    if not model.may_be_hair:
+        return None
     shown_HW = shown_by(model)
     painted_HW3, streaks_HW = skin.cropped_hair(model.colour, texels)
     grown_HW = smoothstep(near_HW + 0.12 * streaks_HW.clip(-1.5, 1.5), 0.2, 0.55)

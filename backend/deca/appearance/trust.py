@@ -65,7 +65,7 @@ def regions_of(texels: Texels) -> Regions:
         core = core * ((height_HW < eye_y - 0.012) & (height_HW > nose_y) & front_HW)
         upper = face * (height_HW > eye_y)
         lower = (height_HW < nose_y).astype(np.float32)
-    tolerance = 1 + np.maximum(core, lower_core) * (head.landmarks_478 is not None) + 100 * features
+    tolerance = 1 + 0.5 * np.maximum(core, lower_core) * (head.landmarks_478 is not None) + 100 * features
     return Regions(face, mask("scalp", 0), core, lower_core, lower, upper, tolerance)
 
 
