@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 from deca.head import HeadModel, Part, SurfacePoints, load_head
 from deca.head.layer import contour_rows
 from deca.vision import Photo, find_faces
-from openhead.portrait import View, paint, posed_verts, random_head
+from openhead.portrait import View, paint, posed_verts, random_head, render_portrait
 
 INNER_LIP_PAIRS = ((13, 14), (312, 317), (82, 87), (311, 402), (81, 178))
 LID_PAIRS = ((386, 374), (385, 380), (387, 373), (159, 145), (158, 153), (160, 144))
@@ -104,9 +104,9 @@ def test_irises_are_on_the_eyeballs(head: HeadModel, first: int, part: Part) -> 
     np.testing.assert_allclose(points[1:, :2] - pole[:2], expected, atol=2e-4)
 
 
-@pytest.mark.parametrize("yaw", [-39, -20, 0, 20, 39])
+@pytest.mark.parametrize("yaw", [-39, -20, 20, 39])
 def test_contour_is_on_the_silhouette(head: HeadModel, yaw: int) -> None:
-    """On the far side, the contour's picture lies on the border of what the skin of face and jaw covers."""
+    """On the far side, where the backdrop is behind the cheek, the contour's picture is on the render's border."""
     pose = torch.zeros(1, 5, 3)
     pose[0, 0, 1] = np.radians(yaw)
     row = int(contour_rows(pose)[0])
@@ -115,19 +115,22 @@ def test_contour_is_on_the_silhouette(head: HeadModel, yaw: int) -> None:
     size, span = 900, 0.30
     portrait = paint(head, verts, view=View(np.inf, span), size=size)
     pixels = (View(np.inf, span).project(contour)[:, :2] * 0.5 + 0.5) * size
-    # Cheeks on the far side (the left when the head turns left), above the jaw's corner, where the backdrop is behind.
+    # The far side is the left when the head turns left; below the jaw's corner the neck is behind, not the backdrop.
     far = range(13, 16) if yaw > 0 else range(1, 4)
-    if abs(yaw) < 15:
-        return
+    backdrop = np.argwhere(portrait.face_HW < 0)[:, ::-1] + 0.5
     for k in far:
-        backdrop = np.argwhere(portrait.face_HW < 0)[:, ::-1] + 0.5
         gap = np.linalg.norm(backdrop - pixels[k], axis=1).min() * span / size
         assert gap < 2e-3, (k, gap)
 
 
-def test_detector_finds_random_heads(head: HeadModel) -> None:
-    from openhead.portrait import render_portrait
+def test_contour_moves_smoothly_with_the_yaw(head: HeadModel) -> None:
+    rows = at(head, head.contour)
+    steps = np.linalg.norm(np.diff(np.concatenate((rows[:39:-1], rows[:40])), axis=0), axis=2)
+    assert steps.max() < 10e-3, steps.max()
 
+
+@pytest.mark.slow
+def test_detector_finds_random_heads(head: HeadModel) -> None:
     missed = []
     for seed in range(50):
         image = render_portrait(head, **random_head(head, seed), view=View(span=0.32), size=256).image_HW3

@@ -25,6 +25,7 @@ NUM_CONTOUR = 17
 _START = 0.024  # metres from the mouth's centre: just outside the lips
 _FALL = 1.0e-3  # metres of retreat after which a path has passed the silhouette
 _SUBDIVIDE = 4
+_EASE = 4  # degrees of yaw to each side
 _IN_FACE = 0.2  # of the mask of the face: up to the ears and the neck
 # The skin under the jaw is almost parallel to the line of sight: the face ends where a path gains less than this
 # outwards per metre backwards, by the ray's angle in degrees.
@@ -79,8 +80,8 @@ class Outline:
             return reach + slope * depth
 
         begin = [edge for edge in ends if _START < crossing(edge)[0] < _START + 0.012]
-        edge = max(begin, key=lambda e: crossing(e)[1])
-        walks = [self._walk(edge, face, ends, side_V, extent) for face in ends[edge]]
+        # From every start, both ways: a fold beside the mouth can end a walk at once.
+        walks = [self._walk(edge, face, ends, side_V, extent) for edge in begin for face in ends[edge]]
         edges, faces = max(walks, key=lambda walk: max(crossing(e)[0] for e in walk[0]))
         last = int(np.argmax([extent(e) for e in edges]))
         return self._sampled(edges[: last + 1], faces[:last], side_V)
@@ -141,8 +142,12 @@ def contour_table(outline: Outline) -> SurfacePoints:
     middle = NUM_CONTOUR // 2
     for k, angle in enumerate(angles):
         path = outline.path(angle)
+        # Over a flat cheek the farthest point leaps along the path; nearby yaws share the leap.
+        every = np.arange(-MAX_YAW - _EASE, MAX_YAW + _EASE + 1)
+        farthest = [float(outline.extreme(path, angle, yaw)) for yaw in every]
+        eased = np.convolve(farthest, np.full(2 * _EASE + 1, 1 / (2 * _EASE + 1)), "valid")
         for row, yaw in enumerate(yaws):
-            point = path.at(outline.extreme(path, angle, yaw))
+            point = path.at(round(eased[yaw + MAX_YAW]))
             faces[row, middle + k], bary[row, middle + k] = point.faces, point.bary
     faces[:, middle], bary[:, middle] = outline.chin.faces[0], outline.chin.bary[0]
     opposite = np.append([0], np.append(np.arange(MAX_YAW + 1, len(yaws)), np.arange(1, MAX_YAW + 1)))
