@@ -35,7 +35,6 @@ SOURCES = {
     "face_detector_short": "mediapipe/modules/face_detection/face_detection_short_range.tflite",
     "face_detector_full": "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
     "face_landmarks": "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
-    "selfie_segmentation": "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
 }
 
 
@@ -206,10 +205,6 @@ class TfliteReader:
         assert pad == [0, 0, 0, 0]
         self._emit("max_pool", [source], output, size=size, stride=stride)
 
-    def _average_pool_2d(self, op: Any, inputs: list[int], output: int) -> None:
-        assert self._shape(output)[1:3] == [1, 1]
-        self._emit("mean", inputs, output)
-
     def _pad(self, op: Any, inputs: list[int], output: int) -> None:
         amount = self._constant(inputs[1])
         assert amount is not None
@@ -246,12 +241,6 @@ class TfliteReader:
     def _relu(self, op: Any, inputs: list[int], output: int) -> None:
         self._emit("relu", inputs, output)
 
-    def _hard_swish(self, op: Any, inputs: list[int], output: int) -> None:
-        self._emit("hard_swish", inputs, output)
-
-    def _logistic(self, op: Any, inputs: list[int], output: int) -> None:
-        self._emit("sigmoid", inputs, output)
-
     def _prelu(self, op: Any, inputs: list[int], output: int) -> None:
         slope = self._constant(inputs[1])
         assert slope is not None
@@ -273,12 +262,6 @@ class TfliteReader:
 
     def _convert_custom(self, name: str, op: Any, inputs: list[int], output: int) -> None:
         raw = op.CustomOptionsAsNumpy().tobytes() if op.CustomOptionsLength() else b""
-        if name == "Convolution2DTransposeBias":
-            weight, bias = self._constant(inputs[1]), self._constant(inputs[2])
-            assert weight is not None and bias is not None and weight.shape[1:3] == (2, 2)
-            weights = {"weight": weight.transpose(3, 0, 1, 2), "bias": bias}
-            self._emit("conv_transpose", inputs[:1], output, weights, stride=2)
-            return
         from flatbuffers import flexbuffers
 
         attrs: Any = flexbuffers.Loads(raw) if raw else {}
@@ -316,15 +299,16 @@ def convert(wheel: Path) -> None:
         for name, source in SOURCES.items():
             data = archive.read(source)
             reader = TfliteReader(data)
-            metadata = {
+            # One metadata entry, because safetensors writes several in random order.
+            header = {
                 "format": "deca-vision-graph",
                 "source": f"{WHEEL}: {source}",
                 "source_sha256": hashlib.sha256(data).hexdigest(),
                 "licence": "Apache-2.0, The MediaPipe Authors",
-                "graph": json.dumps(reader.description(), separators=(",", ":")),
+                **reader.description(),
             }
             path = ASSETS / f"{name}.safetensors"
-            save_file(reader.weights, str(path), metadata)
+            save_file(reader.weights, str(path), {"graph": json.dumps(header, separators=(",", ":"))})
             path.chmod(0o644)
             count = sum(w.size for w in reader.weights.values())
             print(f"{path.name}: {len(reader.nodes)} operations, {count} weights, {path.stat().st_size} bytes")
@@ -379,7 +363,9 @@ def write_reference() -> None:
             answers[-1] = [[p.x * width, p.y * height, p.z * width] for p in points]
         names.append(name)
     REFERENCE.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(REFERENCE, names=names, single=np.array(single, np.float32), settled=np.array(settled, np.float32))
+    np.savez_compressed(
+        REFERENCE, names=names, single=np.array(single, np.float32), settled=np.array(settled, np.float32)
+    )
     print(f"{REFERENCE.relative_to(ROOT)}: {len(names)} pictures, {REFERENCE.stat().st_size} bytes")
 
 

@@ -36,13 +36,12 @@ class TensorGraph(nn.Module):
         super().__init__()
         try:
             with safe_open(str(path), "pt") as file:
-                metadata = file.metadata() or {}
+                graph = json.loads((file.metadata() or {}).get("graph", "{}"))
                 weights = {name: file.get_tensor(name).float() for name in file.keys()}
-        except (OSError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise AssetError(f"The network file {path} cannot be read: {error}.", "Reinstall the add-on.") from error
-        if metadata.get("format") != FORMAT:
+        if graph.get("format") != FORMAT:
             raise AssetError(f"{path} is not a vision network file.", "Reinstall the add-on.")
-        graph = json.loads(metadata["graph"])
         self.size: int = graph["size"]
         self._input: int = graph["input"]
         self._outputs: dict[str, int] = graph["outputs"]
@@ -87,10 +86,6 @@ def _conv(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
     return F.conv2d(x, w["weight"], w.get("bias"), node["stride"], padding, groups=node["groups"])
 
 
-def _conv_transpose(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
-    return F.conv_transpose2d(x, w["weight"], w["bias"], node["stride"])
-
-
 def _max_pool(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
     return F.max_pool2d(x, node["size"], node["stride"])
 
@@ -115,10 +110,6 @@ def _reshape(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
     if x.ndim == 4:
         x = x.permute(0, 2, 3, 1)  # the stored shapes are channels-last
     return x.reshape(x.shape[0], *node["shape"])
-
-
-def _mul(node: dict[str, Any], w: dict[str, Any], x: Tensor, y: Tensor | None = None) -> Tensor:
-    return x * (w["value"] if y is None else y)
 
 
 def _landmarks_to_matrix(node: dict[str, Any], w: dict[str, Any], points_BL3: Tensor) -> Tensor:
@@ -161,9 +152,7 @@ def _transform_landmarks(node: dict[str, Any], w: dict[str, Any], points_BL2: Te
 
 _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "conv": _conv,
-    "conv_transpose": _conv_transpose,
     "max_pool": _max_pool,
-    "mean": lambda node, w, x: x.mean((2, 3), keepdim=True),
     "resize": _resize,
     "pad_channels": _pad_channels,
     "depth_to_space": _depth_to_space,
@@ -171,11 +160,9 @@ _OPERATIONS: dict[str, Callable[..., Tensor]] = {
     "concat": lambda node, w, *xs: torch.cat(xs, 1),
     "identity": lambda node, w, x: x,
     "add": lambda node, w, x, y: x + y,
-    "mul": _mul,
+    "mul": lambda node, w, x: x * w["value"],
     "relu": lambda node, w, x: F.relu(x),
     "prelu": lambda node, w, x: F.prelu(x, w["slope"]),
-    "hard_swish": lambda node, w, x: F.hardswish(x),
-    "sigmoid": lambda node, w, x: torch.sigmoid(x),
     "landmarks_to_matrix": _landmarks_to_matrix,
     "transform_bilinear": _transform_bilinear,
     "transform_landmarks": _transform_landmarks,
