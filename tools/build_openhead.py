@@ -20,12 +20,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "backend"))
 
 from deca.head import HeadModel
+from openhead.atlas import build_atlas
 from openhead.expression import build_expression, face_units
 from openhead.landmarks import build_landmarks
+from openhead.masks import build_masks
+from openhead.reference import write_reference
 from openhead.shape import build_shape
 from openhead.skinning import PARENTS, build_skinning
 from openhead.source import Source
-from openhead.topology import EYE_LEFT, EYE_RIGHT, Topology, build_topology
+from openhead.topology import Topology, build_topology
 from openhead.write import half_directions, write_head
 
 DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhead.safetensors"
@@ -60,27 +63,9 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
 
 
 def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]:
-    try:
-        from openhead.atlas import build_atlas
-        from openhead.masks import build_masks
-    except ModuleNotFoundError:
-        vt, ft = _interim_uv(topology)
-        return {"vt": vt, "ft": ft}
     vt, ft = build_atlas(topology)
     masks = build_masks(topology, vt, ft, source)
     return {"vt": vt, "ft": ft, **{f"mask_{name}": mask for name, mask in masks.items()}}
-
-
-def _interim_uv(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
-    """MakeHuman's own UV, the eyeballs seen from the front in its empty corners."""
-    uv = topology.source_uv.copy()
-    for part, centre in ((EYE_LEFT, 0.1), (EYE_RIGHT, 0.3)):
-        chosen = (topology.part[topology.triangles] == part).all(axis=1)
-        front = topology.template[topology.triangles[chosen]][..., :2]
-        low, high = front.min((0, 1)), front.max((0, 1))
-        uv[chosen] = (front - low) / (high - low) * 0.1 + (centre, 0.02)
-    vt, ft = np.unique(uv.reshape(-1, 2), axis=0, return_inverse=True)
-    return vt.astype(np.float32), ft.reshape(-1, 3).astype(np.int32)
 
 
 def _landmark_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -97,8 +82,12 @@ def main() -> None:
         "--source", type=Path, help="folder or wheel of the source package (default: the installed one)"
     )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
+    parser.add_argument("--reference", type=Path, help="also write the tests' extract of the source to this file")
     options = parser.parse_args()
-    arrays, arkit_names = build(Source(options.source))
+    source = Source(options.source)
+    if options.reference:
+        write_reference(source, build_topology(source), options.reference)
+    arrays, arkit_names = build(source)
     write_head(options.output, arrays, arkit_names)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
 

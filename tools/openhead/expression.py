@@ -24,7 +24,7 @@ LID_WEIGHT = 8.0
 """Weight of the eyes' surroundings against the rest in the order of the components."""
 
 STANDARD_DEVIATION = {
-    "eyeBlink": 0.37,
+    "eyeBlink": 0.40,
     "eyeLook": 0.25,
     "eyeSquint": 0.22,
     "mouthSmile": 0.32,
@@ -35,6 +35,8 @@ STANDARD_DEVIATION = {
 DEFAULT_DEVIATION = 0.20
 SIDE_CORRELATION = 0.7
 """Assumed correlation of a left unit with its right twin."""
+BLINK_CORRELATION = 0.5
+"""The same for blinks: with their deviation, one closed eye and two closed eyes both lie within 3 deviations."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ def weight_covariance(names: list[str]) -> np.ndarray:
     for k, name in enumerate(names):
         other = names.index(twin(name))
         if other != k and name not in ("jawLeft", "jawRight", "mouthLeft", "mouthRight"):
-            correlation[k, other] = SIDE_CORRELATION
+            correlation[k, other] = BLINK_CORRELATION if name.startswith("eyeBlink") else SIDE_CORRELATION
     return correlation * np.outer(deviation, deviation)
 
 

@@ -9,7 +9,7 @@ from scipy.sparse.linalg import spsolve
 from .skinning import laplacian
 from .topology import EYE_LEFT, EYE_RADIUS, SKIN, Topology
 
-OVERLAP = 0.0012
+OVERLAP = 0.0015
 """Metres the upper lid passes below the lower lid's edge in a full blink, so that other faces close too."""
 LAYER = 0.0008
 """Metres the upper lid's edge lies outside the lower one's where they overlap."""
@@ -21,13 +21,8 @@ LOCALITY = 0.04
 """How quickly the correction of the lid's edge fades over the lid."""
 
 
-def lid_edge(topology: Topology, island: int) -> np.ndarray:
-    """Vertices at which the eye socket meets the face, in order around the opening.
-
-    Args:
-        topology: the mesh.
-        island: 2 for the left eye, 3 for the right one.
-    """
+def island_edge(topology: Topology, island: int) -> np.ndarray:
+    """Vertices at which the inner mouth (island 1) or an eye socket (2 left, 3 right) meets the face, in order."""
     triangles = topology.triangles[topology.island == island]
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
@@ -42,13 +37,13 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     """The left blink with the upper lid's edge laid along the lower one's, (V, 3)."""
     ball = topology.vertices_of(EYE_LEFT)
     centre = (template_V3[ball[0]] + template_V3[ball[-1]]) / 2
-    upper, lower = _split(template_V3, lid_edge(topology, 2))
+    upper, lower = _split(template_V3, island_edge(topology, 2))
     closed = template_V3 + blink_V3
 
     below = closed[lower[np.argsort(closed[lower, 0])]]
     goal = closed[upper].copy()
     along = np.clip((goal[:, 0] - below[0, 0]) / (below[-1, 0] - below[0, 0]), 0, 1)
-    bump = np.sin(np.pi * along)
+    bump = np.sin(np.pi * along) ** 0.6
     goal[:, 1] = np.interp(goal[:, 0], below[:, 0], below[:, 1]) - OVERLAP * bump
     lower_radius = np.interp(goal[:, 0], below[:, 0], np.linalg.norm(below - centre, axis=1))
     radius = np.maximum(lower_radius, EYE_RADIUS + CLEARANCE) + LAYER * bump

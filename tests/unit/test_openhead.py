@@ -1,0 +1,262 @@
+"""The shipped head: symmetry, skinning, ARKit units against MakeHuman's own, and what may be seen from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from deca.head import HeadModel, Part, load_head
+from deca.head.layer import HeadLayer
+from deca.render.rasterizer import rasterize
+
+REFERENCE = Path(__file__).parents[1] / "data" / "openhead_reference.npz"
+FLIP = np.array([-1, 1, 1], np.float32)
+VIEWS = ((0, 0), (40, 0), (-40, 0), (75, -5), (-75, -5), (0, -20), (0, 20), (30, -20))
+"""Yaw and pitch in degrees."""
+SIZE, HALF_WIDTH = 320, 0.14
+"""Pixels of a view; metres from its centre to its edge."""
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    return load_head()
+
+
+@pytest.fixture(scope="module")
+def layer(head: HeadModel) -> HeadLayer:
+    return HeadLayer(head, 300, 100)
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, np.ndarray]:
+    with np.load(REFERENCE) as file:
+        return dict(file)
+
+
+def rotation(axis_angle: np.ndarray) -> np.ndarray:
+    return cv2.Rodrigues(np.asarray(axis_angle, np.float64))[0]
+
+
+def skin(head: HeadModel, unposed_V3: np.ndarray, pose_J3: np.ndarray) -> np.ndarray:
+    """Plain linear blend skinning in float64, written down joint by joint; the layer is not used."""
+    joints = head.joint_regressor_JV.astype(np.float64) @ head.template_V3
+    rotations = [rotation(r) for r in pose_J3]
+    feature = np.concatenate([(r - np.eye(3)).ravel() for r in rotations[1:]])
+    verts = unposed_V3 + head.pose_dirs_V3P.astype(np.float64) @ feature
+    world = []
+    for j, parent in enumerate(head.parents):
+        local = np.eye(4)
+        local[:3, :3], local[:3, 3] = rotations[j], joints[j] - (joints[parent] if parent >= 0 else 0)
+        world.append(local if parent < 0 else world[parent] @ local)
+    out = np.zeros_like(verts)
+    for j, matrix in enumerate(world):
+        moved = (verts - joints[j]) @ matrix[:3, :3].T + matrix[:3, 3]
+        out += head.skin_weights_VJ[:, j, None] * moved
+    return out
+
+
+def arkit(head: HeadModel, **weights: float) -> np.ndarray:
+    """Vertices of the mean head under ARKit weights, through the map and skinning."""
+    column = np.array([weights.get(name, 0.0) for name in head.arkit_names])
+    codes = head.arkit_map_K52.astype(np.float64) @ column
+    pose = np.zeros((5, 3))
+    pose[2:] = codes[51:].reshape(3, 3)
+    return skin(head, head.template_V3 + head.expression_dirs_V3E[:, :, :51].astype(np.float64) @ codes[:51], pose)
+
+
+def test_size(head: HeadModel) -> None:
+    assert 5000 <= head.num_verts <= 5450
+    assert head.shape_dirs_V3S.shape[2] == 300 and head.expression_dirs_V3E.shape[2] == 100
+    assert not head.expression_dirs_V3E[:, :, 51:].any()
+    assert (Path(__file__).parents[2] / "assets/openhead/openhead.safetensors").stat().st_size < 12e6
+
+
+def test_mirror_is_exact(head: HeadModel) -> None:
+    mirror = head.mirror_V
+    assert (mirror[mirror] == np.arange(head.num_verts)).all()
+    assert np.abs(head.template_V3[mirror] * FLIP - head.template_V3).max() == 0
+    triangles = {tuple(sorted(face)) for face in head.faces_F3.tolist()}
+    assert triangles == {tuple(sorted(face)) for face in mirror[head.faces_F3].tolist()}
+
+
+def test_components_are_symmetric_or_antisymmetric(head: HeadModel) -> None:
+    dirs = np.concatenate([head.shape_dirs_V3S, head.expression_dirs_V3E[:, :, :51]], axis=2)
+    mirrored = dirs[head.mirror_V] * FLIP[:, None]
+    even = np.abs(mirrored - dirs).max(axis=(0, 1))
+    odd = np.abs(mirrored + dirs).max(axis=(0, 1))
+    assert np.minimum(even, odd).max() == 0
+    assert (np.abs(dirs).max(axis=(0, 1)) > 0).all()
+
+
+def test_shape_components_descend(head: HeadModel) -> None:
+    """By the variance of the face, up to the weights of the analysis."""
+    size = (head.shape_dirs_V3S[head.parts_V == Part.SKIN] ** 2).sum(axis=(0, 1))
+    assert size[:5].mean() > 4 * size[10:20].mean() > 4 * size[50:100].mean() > 4 * size[200:].mean()
+
+
+def test_weights_and_regressor_sum_to_one(head: HeadModel) -> None:
+    assert np.abs(head.skin_weights_VJ.sum(axis=1) - 1).max() < 1e-6
+    assert head.skin_weights_VJ.min() >= 0
+    assert np.abs(head.joint_regressor_JV.sum(axis=1) - 1).max() < 1e-6
+
+
+def test_eyeballs(head: HeadModel, reference: dict[str, np.ndarray]) -> None:
+    """24 mm across, joints at their centres, and no skin inside them."""
+    joints = head.joint_regressor_JV @ head.template_V3
+    skin_verts = head.template_V3[head.parts_V == Part.SKIN]
+    for part, joint in ((Part.EYE_L, 3), (Part.EYE_R, 4)):
+        ball = head.template_V3[head.parts_V == part]
+        assert np.abs(np.linalg.norm(ball - joints[joint], axis=1) - 0.012).max() < 1e-6
+        assert np.linalg.norm(skin_verts - joints[joint], axis=1).min() > 0.012 + 5e-5
+
+
+def test_layer_equals_plain_skinning(head: HeadModel, layer: HeadLayer) -> None:
+    codes = np.random.default_rng(0).normal(size=100)
+    codes[51:] = 0
+    pose = np.array([[0.1, 0.2, 0], [0.1, -0.2, 0.1], [0.3, 0, 0], [0.1, 0.2, 0], [0, -0.2, 0]])
+    expected = skin(head, head.template_V3 + head.expression_dirs_V3E.astype(np.float64) @ codes, pose)
+    with torch.no_grad():
+        verts = layer(torch.zeros(1, 300), torch.from_numpy(codes).float()[None], torch.from_numpy(pose).float()[None])
+    assert np.abs(verts[0].numpy() - expected).max() < 2e-6
+
+
+def test_arkit_units_are_makehumans(head: HeadModel, reference: dict[str, np.ndarray]) -> None:
+    """Through map, correctives and skinning, against the units as stored in MakeHuman; a blink's lids are our own."""
+    verts, is_lid = reference["vertices"], reference["is_lid"]
+    units = dict(zip(head.arkit_names, reference["units"], strict=True))
+    for name, unit in units.items():
+        if name == "mouthClose":
+            moved, expected, bound = arkit(head, mouthClose=1, jawOpen=1), unit + units["jawOpen"], 5e-4
+        else:
+            moved, expected, bound = arkit(head, **{name: 1.0}), unit, 5e-4 if name == "jawOpen" else 5e-5
+        error = np.linalg.norm((moved - head.template_V3)[verts] - expected, axis=1)
+        assert error[~is_lid if name.startswith("eyeBlink") else slice(None)].max() < bound, name
+
+
+def test_full_blink_is_within_three_deviations(head: HeadModel) -> None:
+    columns = [head.arkit_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
+    psi = head.arkit_map_K52[:50, columns]
+    assert np.linalg.norm(psi, axis=0).max() < 3
+    assert np.linalg.norm(psi.sum(axis=1)) < 3
+
+
+def view_matrix(yaw: float, pitch: float) -> np.ndarray:
+    return rotation([np.radians(pitch), 0, 0]) @ rotation([0, np.radians(yaw), 0])
+
+
+class Views:
+    """Which part of the head every pixel shows; the neck's cut is closed by a lid."""
+
+    def __init__(self, head: HeadModel, reference: dict[str, np.ndarray]) -> None:
+        self.loops = [
+            reference[f"{name}_loop{side}"].astype(int)
+            for name, side in (("lip", ""), ("lid", "_left"), ("lid", "_right"))
+        ]
+        self.neck = reference["neck_loop"]
+        ring = np.concatenate([self.neck, self.neck[:1]])
+        cap = np.stack([np.full(len(ring) - 1, head.num_verts), ring[:-1], ring[1:]], axis=1)
+        self.faces = np.concatenate([head.faces_F3, cap])
+        parts = np.append(head.parts_V, Part.SKIN)
+        self.face_part = parts[self.faces].max(axis=1)
+        self.eyes = [np.flatnonzero(head.parts_V == part) for part in (Part.EYE_L, Part.EYE_R)]
+
+    def illegal_pixels(self, verts_V3: np.ndarray, yaw: float, pitch: float) -> tuple[int, int]:
+        """Pixels of mouth interior outside the lips' loop, and of eyeballs outside the lids' loop, grown by 1 pixel.
+
+        An eyeball bulges out of the plane of its lids: its pixels are also legal within the loop as the eye sees it.
+        """
+        verts = np.concatenate([verts_V3, verts_V3[self.neck].mean(axis=0, keepdims=True)])
+        clip = ((verts - np.array([0, -0.02, 0])) @ view_matrix(yaw, pitch).T / HALF_WIDTH * (1, -1, -1)).astype(
+            np.float32
+        )
+        fragments = rasterize(torch.from_numpy(clip)[None], torch.from_numpy(self.faces), SIZE, SIZE)
+        face, bary = fragments.face_BHW[0].numpy(), fragments.bary_BHW3[0].numpy()
+        part = np.where(face >= 0, self.face_part[face], 0)
+        pixels = (clip[:, :2] * 0.5 + 0.5) * SIZE - 0.5
+        is_inside = np.isin(part, (Part.INNER_MOUTH, Part.TEETH_UPPER, Part.TEETH_LOWER, Part.TONGUE))
+        mouth = int((is_inside & ~polygon(pixels[self.loops[0]], SIZE, 3)).sum())
+        eyes = 0
+        for number, (ball, loop) in enumerate(zip(self.eyes, self.loops[1:], strict=True), start=1):
+            row, column = np.nonzero((part == number) & ~polygon(pixels[loop], SIZE, 3))
+            centre = (verts_V3[ball[0]] + verts_V3[ball[-1]]) / 2
+            seen = np.einsum("pk,pkc->pc", bary[row, column], verts[self.faces[face[row, column]]])
+            allowed = polygon(angles(verts_V3[loop] - centre) * 200 + 400, 800, 40)
+            u, v = np.clip(np.rint(angles(seen - centre) * 200 + 400).astype(int), 0, 799).T
+            eyes += int((~allowed[v, u]).sum())
+        return mouth, eyes
+
+
+def polygon(points_P2: np.ndarray, size: int, border: int) -> np.ndarray:
+    """(size, size) bool: inside a polygon or within half the border of its edge, pixels."""
+    mask = np.zeros((size, size), np.uint8)
+    corners = np.rint(points_P2 * 16).astype(np.int32)[:, None]
+    cv2.fillPoly(mask, [corners], 1, shift=4)
+    cv2.polylines(mask, [corners], True, 1, thickness=border, shift=4)
+    return mask > 0
+
+
+def angles(offset_P3: np.ndarray) -> np.ndarray:
+    """Azimuthal equidistant coordinates (P, 2) around +z, radians."""
+    radius = np.hypot(offset_P3[:, 0], offset_P3[:, 1])
+    polar = np.arctan2(radius, offset_P3[:, 2])
+    return offset_P3[:, :2] / np.maximum(radius, 1e-12)[:, None] * polar[:, None]
+
+
+def test_blink_leaves_no_slit(head: HeadModel, layer: HeadLayer) -> None:
+    """No eyeball pixel from the front or the sides, on the mean head and random ones, 0.25 mm per pixel."""
+    faces = torch.from_numpy(head.faces_F3)
+    eye = np.isin(head.parts_V[head.faces_F3].max(axis=1), (Part.EYE_L, Part.EYE_R))
+    columns = [head.arkit_names.index(f"eyeBlink{side}") for side in ("Left", "Right")]
+    psi = np.zeros(100)
+    psi[:51] = head.arkit_map_K52[:51, columns].sum(axis=1)
+    shapes = np.random.default_rng(1).normal(size=(13, 300))
+    shapes[0] = 0
+    with torch.no_grad():
+        verts_B = layer(
+            torch.from_numpy(shapes).float(),
+            torch.from_numpy(psi).float().expand(len(shapes), -1),
+            torch.zeros(len(shapes), 5, 3),
+        ).numpy()
+    for verts in verts_B:
+        for yaw in (0, 35, -35):
+            clip = ((verts - (0, 0.01, 0.07)) @ view_matrix(yaw, 0).T / 0.06 * (1, -1, -1)).astype(np.float32)
+            face = rasterize(torch.from_numpy(clip)[None], faces, 480, 480).face_BHW[0].numpy()
+            assert not eye[face[face >= 0]].any()
+
+
+@pytest.mark.slow
+def test_nothing_inside_shows_through_the_skin(
+    head: HeadModel, layer: HeadLayer, reference: dict[str, np.ndarray]
+) -> None:
+    """200 random identities, every second with a random expression and open jaw, from 8 sides."""
+    rng = np.random.default_rng(5)
+    views = Views(head, reference)
+    bad = []
+    for number in range(200):
+        codes = rng.normal(size=(1, 300)), rng.normal(size=(1, 100)), np.zeros((1, 5, 3))
+        codes[1][:, 50:] = 0
+        codes[2][0, 2, 0] = rng.uniform(0, 0.3)
+        if number % 2 == 0:
+            codes[1][:], codes[2][:] = 0, 0
+        with torch.no_grad():
+            verts = layer(*(torch.from_numpy(code).float() for code in codes))[0].numpy()
+        counts = [views.illegal_pixels(verts, yaw, pitch) for yaw, pitch in VIEWS]
+        if np.any(counts):
+            bad.append((number, np.max(counts, axis=0).tolist()))
+    assert not bad
+
+
+def test_visibility_test_can_fail(head: HeadModel, reference: dict[str, np.ndarray]) -> None:
+    """A mouth bag pushed through the skin and an eyeball too large for its lids are seen."""
+    views = Views(head, reference)
+    verts = head.template_V3.copy()
+    assert views.illegal_pixels(verts, 0, 0) == (0, 0)
+    verts[head.parts_V == Part.INNER_MOUTH] += np.array([0, 0.005, 0.03], np.float32)
+    centre = (head.joint_regressor_JV @ head.template_V3)[3]
+    verts[head.parts_V == Part.EYE_L] += 0.6 * (verts[head.parts_V == Part.EYE_L] - centre)
+    mouth, eyes = views.illegal_pixels(verts, 0, 0)
+    assert mouth > 20 and eyes > 20

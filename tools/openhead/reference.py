@@ -1,0 +1,48 @@
+"""A small extract of the source for the tests, which must run without the source package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .expression import twin
+from .lids import island_edge
+from .source import Source
+from .topology import EYE_LEFT, EYE_RIGHT, SKIN, TEETH_LOWER, TONGUE, Topology
+
+VERTICES = 300
+LID_RADIUS = 0.020
+"""Metres around an eye's centre in which the blink is our own (see `lids.py`)."""
+
+
+def write_reference(source: Source, topology: Topology, path: Path, seed: int = 3) -> None:
+    """Stores MakeHuman's own face units at some vertices, and the loops around mouth and eyes.
+
+    MakeHuman's left and right units differ by rounding to 0.1 mm and more (up to 1 mm); their mirror-symmetric mean is
+    the reference, since components that are exactly symmetric or antisymmetric can hold nothing else.
+
+    Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lid` (N,) bool:
+    near an eye; `lip_loop`, `lid_loop_left`, `lid_loop_right`: vertices in order; `neck_loop`: the cut of the neck.
+    """
+    candidates = topology.vertices_of(SKIN, TEETH_LOWER, TONGUE)
+    names = source.face_unit_names
+    sources = {name: source.face_unit(name) for name in names}
+    flip = np.array([-1, 1, 1])
+    twins = [(sources[name] + sources[twin(name)][source.mirror] * flip) / 2 for name in names]
+    units = np.stack(twins)[:, topology.origin[candidates]]
+    moving = np.linalg.norm(units, axis=-1).max(axis=0) > 1e-3
+    chosen = np.sort(np.random.default_rng(seed).choice(np.flatnonzero(moving), VERTICES, replace=False))
+    centres = [topology.template[topology.vertices_of(part)[[0, -1]]].mean(axis=0) for part in (EYE_LEFT, EYE_RIGHT)]
+    place = topology.template[candidates[chosen]]
+    distance = np.min([np.linalg.norm(place - centre, axis=1) for centre in centres], axis=0)
+    np.savez_compressed(
+        path,
+        vertices=candidates[chosen].astype(np.int32),
+        units=units[:, chosen].astype(np.float32),
+        is_lid=distance < LID_RADIUS,
+        lip_loop=island_edge(topology, 1).astype(np.int32),
+        lid_loop_left=island_edge(topology, 2).astype(np.int32),
+        lid_loop_right=island_edge(topology, 3).astype(np.int32),
+        neck_loop=topology.neck_rings[-1],
+    )
