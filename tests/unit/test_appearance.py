@@ -13,7 +13,7 @@ from deca.appearance import skin, unwrap_photo
 from deca.appearance.blend import push_pull, shrink_mask
 from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE, iris_colour
 from deca.appearance.sampling import view_surface
-from deca.head.model import HeadModel, Part
+from deca.head.model import HeadModel, Part, load_head
 from deca.render.rasterizer import Fragments, interpolate, rasterize
 from deca.render.uv import texels_of
 
@@ -309,6 +309,81 @@ def test_wrong_input_is_refused(head, change):
     )
     with pytest.raises(ValueError):
         unwrap_photo(**(arguments | change))
+
+
+# --- The same on the embedded head ---
+
+
+@pytest.fixture(scope="module")
+def openhead() -> HeadModel:
+    return load_head()
+
+
+@pytest.mark.parametrize("yaw", [0, 30])
+def test_openhead_returns_the_known_texture_and_no_background(openhead, yaw):
+    verts = turn(openhead.template_V3.astype(float), yaw)
+    size = 1024
+    texture = unwrap_photo(render_known(openhead, verts), verts, TO_PHOTO, openhead, size)
+    assert magenta_share(texture) == 0
+
+    texels = texels_of(openhead, size)
+    view = view_surface(texels, verts, TO_PHOTO)
+    on_skin = texels.interpolate((openhead.parts_V == Part.SKIN).astype(np.float32)) > 0.99
+    inner = on_skin & view.visible_HW & (view.facing_HW > 0.55)
+    for name, inside in (("face", True), ("eyelids", False), ("mouth", False), ("scalp", False)):
+        mask = cv2.resize(openhead.masks[name], (size, size)) > 25
+        inner &= mask if inside else ~mask
+    inside_hull = landmark_hull(openhead, verts)
+    pixel = np.clip(view.pixels_HW2, 0, PHOTO - 1).astype(int)
+    inner &= inside_hull[pixel[..., 1], pixel[..., 0]] > 0
+    inner = shrink_mask(inner, 24) > 0.999
+    assert inner.sum() > 40_000
+    error = np.abs(texture.astype(float) - known_skin(texture_coordinates(size)))[inner]
+    assert error.mean() < 2
+
+
+def landmark_hull(head: HeadModel, verts_V3: np.ndarray) -> np.ndarray:
+    """The part of the photo well inside the landmarks' hull, uint8."""
+    points = head.landmarks_478.positions(verts_V3, head.faces_F3) @ TO_PHOTO[:, :3].T + TO_PHOTO[:, 3]
+    hull = cv2.convexHull(points.astype(np.float32))[:, 0]
+    hull = hull.mean(0) + 0.9 * (hull - hull.mean(0))
+    return cv2.fillPoly(np.zeros((PHOTO, PHOTO), np.uint8), [hull.astype(np.int32)], 1)
+
+
+def test_eyes_on_the_photo_do_not_reach_the_lids(openhead):
+    """Eyeballs painted green on the photo: no skin texel may turn green, even if the photo's eyes are wider open."""
+    verts = openhead.template_V3.astype(float)
+    photo = render_known(openhead, verts)
+    points = openhead.landmarks_478.positions(verts, openhead.faces_F3) @ TO_PHOTO[:, :3].T + TO_PHOTO[:, 3]
+    for eye in (RIGHT_EYE, LEFT_EYE):
+        lids = points[list(eye)]
+        points[list(eye)] = lids.mean(0) + (lids - lids.mean(0)) * (1, 1.3)
+        cv2.fillPoly(photo, [np.round(points[list(eye)]).astype(np.int32)], (0, 255, 0))
+    texture = unwrap_photo(photo, verts, TO_PHOTO, openhead, 1024, landmarks_L2=points).astype(int)
+    on_skin = texels_of(openhead, 1024).interpolate((openhead.parts_V == Part.SKIN).astype(np.float32)) > 0.99
+    greenness = texture[..., 1] - texture[..., 0]
+    assert greenness[on_skin].max() < 0
+
+
+def test_openhead_eyes_look_forward(openhead):
+    """Rendered from the front, the middle of each eyeball is dark (pupil) with a ring of iris around it."""
+    verts = openhead.template_V3.astype(float)
+    texture = unwrap_photo(render_known(openhead, verts), verts, TO_PHOTO, openhead, 1024)
+    eyes_only = openhead.faces_F3[np.isin(openhead.parts_V[openhead.faces_F3[:, 0]], (Part.EYE_L, Part.EYE_R))]
+    uv_faces = openhead.uv_faces_F3[np.isin(openhead.parts_V[openhead.faces_F3[:, 0]], (Part.EYE_L, Part.EYE_R))]
+    seen = look(replace(openhead, faces_F3=eyes_only), verts)
+    uv = interpolate(torch.from_numpy(openhead.uv_T2)[None], torch.from_numpy(uv_faces), seen)[0].numpy()
+    for part in (Part.EYE_L, Part.EYE_R):
+        ball = verts[openhead.parts_V == part]
+        x, y = ((ball.max(0) + ball.min(0)) / 2) @ TO_PHOTO[:, :3].T + TO_PHOTO[:, 3]
+
+        def colour_at(column, row):
+            u, v = uv[round(row), round(column)]
+            return texture[int((1 - v) * 1024), int(u * 1024)].astype(int)
+
+        assert colour_at(x, y).max() < 40
+        assert 40 < colour_at(x + 0.004 * 3200, y).max() < 150
+        assert colour_at(x + 0.009 * 3200, y).min() > 120
 
 
 # --- Eyes ---
