@@ -43,6 +43,8 @@ class DECA_OT_import_face(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self._is_interactive = True
+        if self._photos():  # they were dropped, or a script names them
+            return self.execute(context)
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
