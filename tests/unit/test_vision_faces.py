@@ -85,7 +85,7 @@ def test_turned_by_any_angle(portrait: np.ndarray, degrees: int) -> None:
     matrix[:, 2] += (31, 131)
     turned = cv2.warpAffine(portrait, matrix, (512, 512), borderMode=cv2.BORDER_REPLICATE)
     upright = find_faces(Photo(portrait), 1)[0].landmarks_L3
-    found = find_faces(Photo(turned), 1)[0]
+    found = find_faces(Photo(np.asarray(turned, np.uint8)), 1)[0]
     expected = (upright[:, :2] - 0.5) @ matrix[:, :2].T + matrix[:, 2] + 0.5
     assert error_percent(found.landmarks_L3, expected) < 1.0
     difference = found.roll - find_faces(Photo(portrait), 1)[0].roll - np.radians(degrees)

@@ -31,7 +31,7 @@ def test_reads_rgb_exactly(tmp_path: Path, portrait: np.ndarray) -> None:
 def test_modes_become_rgb(tmp_path: Path, portrait: np.ndarray, mode: str) -> None:
     source = Image.fromarray(portrait).convert(mode)
     path = tmp_path / ("photo.jpg" if mode == "CMYK" else "photo.png")
-    source.save(path, **({"quality": 95} if mode == "CMYK" else {}))
+    source.save(path, quality=95)
     photo = read_photo(path)
     assert photo.pixels.shape == (512, 512, 3) and photo.pixels.dtype == np.uint8
     expected = np.asarray(source.convert("RGB")).astype(int)

@@ -51,7 +51,7 @@ def warp_crop(pixels: npt.NDArray[np.uint8], to_crop_33: npt.NDArray[np.floating
 
     Args:
         pixels: (H, W, 3) photo, RGB.
-        to_crop_33: Photo pixels to crop pixels, affine without shear or rotation needed by nothing here but allowed.
+        to_crop_33: Photo pixels to crop pixels, affine.
 
     Returns:
         (3, 224, 224) float32 in 0..1: bilinear, 0 outside of the photo.

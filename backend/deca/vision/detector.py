@@ -46,6 +46,7 @@ class FaceDetector(nn.Module):
         self._names = ("regressors", "classificators") if model == "short" else ("Identity", "Identity_1")
         # Cells that predict a face: (cells a side, predictions per cell), in the order of the network's output.
         layers = [(16, 2), (8, 6)] if model == "short" else [(48, 1)]
+        self.anchors_A2: Tensor
         self.register_buffer("anchors_A2", torch.cat([_cell_centres(n).repeat_interleave(k, 0) for n, k in layers]))
 
     @torch.inference_mode()

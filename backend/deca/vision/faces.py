@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ class DetectedFace:
 
 
 @cache
-def face_detector(model: str = "short", device: str = "cpu") -> FaceDetector:
+def face_detector(model: Literal["short", "full"] = "short", device: str = "cpu") -> FaceDetector:
     """The detector, loaded once per device.
 
     Raises:

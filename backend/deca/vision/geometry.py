@@ -53,7 +53,8 @@ def warp(
     """
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     matrix = np.linalg.inv(half) @ to_crop_33 @ half
-    return cv2.warpAffine(pixels, matrix[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
+    crop = cv2.warpAffine(pixels, matrix[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(crop, np.uint8)
 
 
 def sample(pixels: npt.NDArray[np.uint8], region: Region, size: int, border: int) -> npt.NDArray[np.uint8]:
@@ -74,7 +75,8 @@ def sample(pixels: npt.NDArray[np.uint8], region: Region, size: int, border: int
         low = np.clip(np.floor(corners.min(0)) - shrink, 0, limit - 1).astype(int)
         high = np.clip(np.ceil(corners.max(0)) + shrink, low + 1, limit).astype(int)
         width, height = np.maximum((high - low) // shrink, 1).tolist()
-        pixels = cv2.resize(pixels[low[1] : high[1], low[0] : high[0]], (width, height), interpolation=cv2.INTER_AREA)
+        part = cv2.resize(pixels[low[1] : high[1], low[0] : high[0]], (width, height), interpolation=cv2.INTER_AREA)
+        pixels = np.asarray(part, np.uint8)
         scale = np.array([width, height]) / (high - low)
         from_picture = np.array([[scale[0], 0, -low[0] * scale[0]], [0, scale[1], -low[1] * scale[1]], [0, 0, 1]])
     to_crop = np.diag([size, size, 1.0]) @ np.linalg.inv(from_picture @ to_picture)

@@ -71,7 +71,7 @@ class Photo:
         if scale >= 1:
             return self.pixels
         size = (max(round(self.width * scale), 1), max(round(self.height * scale), 1))
-        return cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def read_photo(path: str | Path) -> Photo:
