@@ -296,9 +296,7 @@ def measure_identity(args: argparse.Namespace) -> dict:
     weights = np.zeros(head.num_verts)
     weights[face] = 1.0
     basis = head.shape_dirs_V3S[face][..., :100].reshape(-1, 100).astype(np.float64)
-    shapes["best_possible"] = np.stack(
-        [best_codes(basis, heads[i][face] - head.template_V3[face]) for i in rows]
-    )
+    shapes["best_possible"] = np.stack([best_codes(basis, heads[i][face] - head.template_V3[face]) for i in rows])
     report: dict = {"heads": len(rows)}
     per_head = {}
     for name, codes in shapes.items():

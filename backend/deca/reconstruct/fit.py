@@ -3,7 +3,9 @@
 Maximum a posteriori by damped Gauss-Newton (Levenberg-Marquardt) with analytic derivatives, batched over faces. First
 the mean head is placed rigidly; then, in a frame where that placement's roll, scale and shift are removed, everything
 is solved at once against the calibrated landmark noise (`deca.reconstruct.noise`) and Gaussian priors
-(`deca.reconstruct.priors`). Covered or wrong landmarks lose their weight (Geman-McClure).
+(`deca.reconstruct.priors`). That decides the identity. Last the landmarks are traced: with the identity all but held,
+expression, pose and camera follow what the network saw, systematic errors included, so that the head lies on the photo.
+Covered or wrong landmarks lose their weight (Geman-McClure).
 
 Shape suffixes: B batch, L landmarks, S shape and E expression coefficients, K codes (shape then expression),
 P parameters, R noise factors.
@@ -28,6 +30,12 @@ Array = NDArray[np.float64]
 
 ASSUMED_DISTANCE = 1.3
 """Metres between camera and head when the focal length is unknown: between a selfie and a portrait."""
+
+TRACING_SIGMA = 0.0015
+"""Standard deviation, metres, with which the second estimate follows the landmarks."""
+
+TRACING_SHAPE_SIGMA = 0.15
+"""How far the second estimate's shape coefficients may stray from the first's."""
 
 _VIEW = 6  # root rotation, log scale, shift
 _OUTLIER = 4.0  # standard deviations at which a landmark's pull is greatest
@@ -131,6 +139,8 @@ class _Data:
         whitening_BL22: Residuals to standard deviations.
         confidence_BL: Weights in 0..1.
         nearness_B: Perspective, 1 / distance of the camera in metres.
+        errors_BL2Q: Whitened displacement per error code: the noise's gain on the codes and jaw, then its factors.
+        prior_mean_BP: Mean of the parameters' prior.
         outlier_B: Residual, in standard deviations, at which a landmark's pull is greatest.
     """
 
@@ -138,6 +148,8 @@ class _Data:
     whitening_BL22: Array
     confidence_BL: Array
     nearness_B: Array
+    errors_BL2Q: Array
+    prior_mean_BP: Array
     outlier_B: Array
 
     def take(self, rows: NDArray) -> _Data:
@@ -171,11 +183,14 @@ class LandmarkSolver:
         self.head = head
         self.reduced = LandmarkHead(head, points, num_shape, num_expression)
         self.noise = noise or calibrated_noise(head, self.reduced)
-        self._loadings_L2R = self.noise.loadings_L2R
-        self._precision = _block_diagonal(
-            np.zeros((_VIEW, _VIEW)), priors.precision(self.reduced), np.eye(self._loadings_L2R.shape[2])
-        )
         count = self.reduced.num_points
+        self._tracing_noise = LandmarkNoise.plain(count, self.reduced.num_codes + 1, TRACING_SIGMA)
+        codes, factors = priors.precision(self.reduced), self.noise.loadings_L2R.shape[2]
+        self._precision = _block_diagonal(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors))
+        self._tracing_precision = self._precision.copy()
+        shape = np.arange(_VIEW, _VIEW + self.reduced.num_shape)
+        self._tracing_precision[shape, shape] = 1 / TRACING_SHAPE_SIGMA**2
+        self._low_P, self._high_P = priors.limits(self.reduced, factors)
         self._interior = interior_landmarks(count) if count == 478 else np.arange(count)
 
     def fit(
@@ -185,9 +200,10 @@ class LandmarkSolver:
         *,
         confidence_BL: ArrayLike | None = None,
         focal_px: float | None = None,
-        max_iterations: int = 14,
+        max_iterations: int = 12,
+        trace: bool = True,
     ) -> FitResult:
-        """See `fit_landmarks`."""
+        """See `fit_landmarks`; without `trace` the fit ends with the first of its two estimates."""
         landmarks_BL2, confidence_BL = self._checked(landmarks_BL2, confidence_BL, focal_px)
         if len(landmarks_BL2) == 0:
             return self._result(landmarks_BL2, self._start(0), np.zeros(0), np.zeros(0), np.zeros((0, 2)), np.zeros(0))
@@ -197,16 +213,34 @@ class LandmarkSolver:
         state, scale_B, shift_B2, nearness_B = self._place(photo_BL2, confidence_BL, focal_px)
         roll_B, yaw_B, pitch_B = view_angles(state.root_B33)
         upright_BL2 = (photo_BL2 - shift_B2[:, None]) / scale_B[:, None, None] @ _turn(-roll_B).transpose(0, 2, 1)
-        data = _Data(
-            upright_BL2 - self.noise.bias(yaw_B, pitch_B),
-            self.noise.whitening(yaw_B),
-            confidence_BL,
-            nearness_B,
-            np.full(len(photo_BL2), np.inf),
-        )
+        view = yaw_B, pitch_B
         state = replace(state, root_B33=_turn3(-roll_B) @ state.root_B33)
-        state = self._minimise(state, data, max_iterations)
+        data = self._data(self.noise, upright_BL2, view, confidence_BL, nearness_B, np.zeros_like(state.params_BP))
+        state = self._minimise(state, data, self._precision, max_iterations)
+        if trace:
+            mean_BP = np.zeros_like(state.params_BP)
+            mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
+            state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
+            data = self._data(self._tracing_noise, upright_BL2, view, confidence_BL, nearness_B, mean_BP)
+            state = self._minimise(state, data, self._tracing_precision, 6)
         return self._result(landmarks_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, nearness_B)
+
+    def _data(
+        self,
+        noise: LandmarkNoise,
+        upright_BL2: Array,
+        view: tuple[Array, Array],
+        confidence_BL: Array,
+        nearness_B: Array,
+        mean_BP: Array,
+    ) -> _Data:
+        whitening_BL22 = noise.whitening(view[0])
+        factors = np.zeros((*upright_BL2.shape[1:], len(self._precision) - _VIEW - self.reduced.num_codes - NUM_POSE))
+        factors[..., : noise.loadings_L2R.shape[2]] = noise.loadings_L2R
+        errors_BL2Q = whitening_BL22 @ np.concatenate((noise.gain_L2C, factors), axis=2)
+        outlier_B = np.full(len(upright_BL2), np.inf)
+        points_BL2 = upright_BL2 - noise.bias(*view)
+        return _Data(points_BL2, whitening_BL22, confidence_BL, nearness_B, errors_BL2Q, mean_BP, outlier_B)
 
     # -- The two stages -------------------------------------------------------------------------------------------
 
@@ -230,12 +264,14 @@ class LandmarkSolver:
             zoom_BL1 = 1 / (1 - nearness_B[:, None, None] * turned_BL3[..., 2:])
             # Undo the perspective of the estimate, so that the next round sees an orthographic picture (POSIT).
             target_BL2 = (photo_BL2 - shift_B2[:, None]) / zoom_BL1 + shift_B2[:, None]
-            error_BL = np.linalg.norm(scale_B[:, None, None] * turned_BL3[..., :2] + shift_B2[:, None] - target_BL2, axis=2)
+            error_BL = np.linalg.norm(
+                scale_B[:, None, None] * turned_BL3[..., :2] + shift_B2[:, None] - target_BL2, axis=2
+            )
             width_B1 = 2.0 * _masked_median(error_BL, weight_BL > 0)[:, None] + 1e-9
             robust_BL = (width_B1**2 / (width_B1**2 + error_BL**2)) ** 2
         return replace(start, root_B33=root_B33), scale_B, shift_B2, nearness_B
 
-    def _minimise(self, state: _State, data: _Data, max_iterations: int) -> _State:
+    def _minimise(self, state: _State, data: _Data, precision: Array, max_iterations: int) -> _State:
         """Levenberg-Marquardt on all parameters; faces leave the batch as they converge."""
         damping_B = np.full(len(state.log_scale_B), 1e-3)
         active = np.arange(len(damping_B))
@@ -248,10 +284,10 @@ class LandmarkSolver:
                 typical_B = _masked_median(size_BL, target.confidence_BL > 0)
                 data.outlier_B[active] = np.maximum(_OUTLIER, 2.0 * typical_B)
                 target = data.take(active)
-            cost_B = self._cost(now, target, residual_BL2)
-            step_BX = self._step(now, target, residual_BL2, damping_B[active])
+            cost_B = self._cost(now, target, precision, residual_BL2)
+            step_BX = self._step(now, target, precision, residual_BL2, damping_B[active])
             trial = now.stepped(step_BX)
-            trial_cost_B = self._cost(trial, target, self._residuals(trial, target))
+            trial_cost_B = self._cost(trial, target, precision, self._residuals(trial, target))
             better_B = trial_cost_B < cost_B
             merged = trial.where(better_B, now)
             for name in _State.__dataclass_fields__:
@@ -281,23 +317,23 @@ class LandmarkSolver:
     def _residuals(self, state: _State, data: _Data) -> Array:
         """Predicted minus detected landmarks (B, L, 2), in standard deviations."""
         predicted_BL2 = self._project(state, data.nearness_B)[0]
-        predicted_BL2 = predicted_BL2 + np.tensordot(self._error_codes(state), self.noise.gain_L2C, (1, 2))
-        predicted_BL2 += np.tensordot(state.params_BP[:, self.reduced.num_codes + NUM_POSE :], self._loadings_L2R, (1, 2))
-        return _apply(data.whitening_BL22, predicted_BL2 - data.points_BL2)
+        residual_BL2 = _apply(data.whitening_BL22, predicted_BL2 - data.points_BL2)
+        return residual_BL2 + _apply(data.errors_BL2Q, self._error_codes(state)[:, None])
 
     def _error_codes(self, state: _State) -> Array:
-        """The codes on which the noise's gain acts: shape, expression, the jaw's opening."""
-        return state.params_BP[:, : self.reduced.num_codes + 1]
+        """The codes of the noise model: shape, expression, the jaw's opening; then its factors."""
+        codes = self.reduced.num_codes
+        return np.hstack((state.params_BP[:, : codes + 1], state.params_BP[:, codes + NUM_POSE :]))
 
-    def _cost(self, state: _State, data: _Data, residual_BL2: Array) -> Array:
+    def _cost(self, state: _State, data: _Data, precision: Array, residual_BL2: Array) -> Array:
         """Negative log posterior (B,), up to a constant, times two."""
         squared_BL = (residual_BL2**2).sum(2)
         limit_B1 = data.outlier_B[:, None] ** 2
         robust_BL = limit_B1 * squared_BL / (limit_B1 + squared_BL)
-        params_BP = state.params_BP
-        prior_B = ((params_BP @ self._precision[_VIEW:, _VIEW:]) * params_BP).sum(1)
-        excess_B, _ = priors.jaw_limit(params_BP[:, self.reduced.num_codes])
-        return (data.confidence_BL * robust_BL).sum(1) + prior_B + excess_B**2
+        offset_BP = state.params_BP - data.prior_mean_BP
+        prior_B = ((offset_BP @ precision[_VIEW:, _VIEW:]) * offset_BP).sum(1)
+        excess_BP = priors.excess(state.params_BP, self._low_P, self._high_P)
+        return (data.confidence_BL * robust_BL).sum(1) + prior_B + (excess_BP**2).sum(1)
 
     def jacobian(self, state: _State, data: _Data) -> Array:
         """Derivatives (B, L, 2, view + parameters) of `_residuals`."""
@@ -321,28 +357,27 @@ class LandmarkSolver:
         out[..., _VIEW:last] = self.reduced.jacobian(
             params_BP[:, :codes], params_BP[:, codes : codes + NUM_POSE], plane_BL23 @ state.root_B33[:, None]
         )
-        out[..., _VIEW : _VIEW + codes + 1] += data.whitening_BL22 @ self.noise.gain_L2C
-        out[..., last:] = data.whitening_BL22 @ self._loadings_L2R
+        out[..., _VIEW : _VIEW + codes + 1] += data.errors_BL2Q[..., : codes + 1]
+        out[..., last:] = data.errors_BL2Q[..., codes + 1 :]
         return out
 
-    def _step(self, state: _State, data: _Data, residual_BL2: Array, damping_B: Array) -> Array:
+    def _step(self, state: _State, data: _Data, precision: Array, residual_BL2: Array, damping_B: Array) -> Array:
         """Damped Gauss-Newton step (B, view + parameters)."""
-        batch, size = len(residual_BL2), len(self._precision)
+        batch, size = len(residual_BL2), len(precision)
         limit_B1 = data.outlier_B[:, None] ** 2
-        weight_BL = data.confidence_BL * (limit_B1 / (limit_B1 + (residual_BL2**2).sum(2))) ** 2
-        root_BL = np.sqrt(weight_BL)[..., None]
-        jacobian_BNX = (self.jacobian(state, data) * root_BL[..., None]).reshape(batch, -1, size)
-        residual_BN1 = (residual_BL2 * root_BL).reshape(batch, -1, 1)
-        params_BX = np.hstack((np.zeros((batch, _VIEW)), state.params_BP))
-        gradient_BX = (jacobian_BNX.transpose(0, 2, 1) @ residual_BN1)[..., 0] + params_BX @ self._precision
+        weight_BL = data.confidence_BL / (1 + (residual_BL2**2).sum(2) / limit_B1) ** 2
+        root_BL1 = np.sqrt(weight_BL)[..., None]
+        jacobian_BNX = (self.jacobian(state, data) * root_BL1[..., None]).reshape(batch, -1, size)
+        residual_BN1 = (residual_BL2 * root_BL1).reshape(batch, -1, 1)
+        offset_BX = np.hstack((np.zeros((batch, _VIEW)), state.params_BP - data.prior_mean_BP))
+        excess_BP = priors.excess(state.params_BP, self._low_P, self._high_P)
+        gradient_BX = (jacobian_BNX.transpose(0, 2, 1) @ residual_BN1)[..., 0] + offset_BX @ precision
+        gradient_BX[:, _VIEW:] += excess_BP / priors.LIMIT_SIGMA
         step_BX = np.empty((batch, size))
-        jaw = _VIEW + self.reduced.num_codes
-        excess_B, slope_B = priors.jaw_limit(state.params_BP[:, self.reduced.num_codes])
-        gradient_BX[:, jaw] += excess_B * slope_B
+        diagonal = np.arange(size)
         for i in range(batch):
-            hessian_XX = jacobian_BNX[i].T @ jacobian_BNX[i] + self._precision
-            hessian_XX[jaw, jaw] += slope_B[i] ** 2
-            diagonal = np.arange(size)
+            hessian_XX = jacobian_BNX[i].T @ jacobian_BNX[i] + precision
+            hessian_XX[diagonal[_VIEW:], diagonal[_VIEW:]] += (excess_BP[i] != 0) / priors.LIMIT_SIGMA**2
             hessian_XX[diagonal, diagonal] *= 1 + damping_B[i]
             step_BX[i] = -np.linalg.solve(hessian_XX, gradient_BX[i])
         return step_BX
@@ -409,12 +444,9 @@ class LandmarkSolver:
 def calibrated_noise(head: HeadModel, reduced: LandmarkHead) -> LandmarkNoise:
     """The landmark noise measured for a head model, or plain noise for models that were not calibrated."""
     if head.name == "openhead" and reduced.num_points == 478:
-        try:
-            noise = LandmarkNoise.load(asset("openhead/landmark_noise.safetensors"), head)
-            if noise.gain_L2C.shape[2] == reduced.num_codes + 1:
-                return noise
-        except AssetError:  # not yet calibrated
-            pass
+        noise = LandmarkNoise.load(asset("openhead/landmark_noise.safetensors"), head)
+        if noise.gain_L2C.shape[2] == reduced.num_codes + 1:
+            return noise
     return LandmarkNoise.plain(reduced.num_points, reduced.num_codes + 1)
 
 

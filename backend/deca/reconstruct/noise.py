@@ -74,7 +74,9 @@ class LandmarkNoise:
     gain_L2C: Array
 
     @classmethod
-    def plain(cls, num_landmarks: int, num_codes: int, sigma: float = 0.0012, contour_sigma: float = 0.006) -> LandmarkNoise:
+    def plain(
+        cls, num_landmarks: int, num_codes: int, sigma: float = 0.0012, contour_sigma: float = 0.006
+    ) -> LandmarkNoise:
         """Independent noise without bias, for head models or landmarks that were not calibrated.
 
         Args:

@@ -18,7 +18,12 @@ JAW_SIGMA = (0.20, 0.03, 0.02)
 JAW_RANGE = (0.0, 0.55)
 """Soft limits of the jaw's opening, radians."""
 
-_LIMIT_SIGMA = 0.02
+SHAPE_LIMIT, EXPRESSION_LIMIT = 2.7, 3.5
+"""Soft limits of the coefficients: beyond them a head model's directions stop looking human."""
+
+LIMIT_SIGMA = 0.02
+"""Standard deviation with which all soft limits give way, radians or coefficients."""
+
 _GAZE_SIGMA = 0.25
 _VERGENCE_SIGMA = 0.04
 _JAW_BY_EXPRESSION_SIGMA = 0.04
@@ -57,8 +62,17 @@ def jaw_opening_by_expression(reduced: LandmarkHead) -> Array:
     return jacobian_XP[:, reduced.num_shape : reduced.num_codes].T @ jaw_X / max(float(jaw_X @ jaw_X), 1e-12)
 
 
-def jaw_limit(opening_B: Array) -> tuple[Array, Array]:
-    """Excess (B,) of the jaw's opening over its soft limits in standard deviations, and its derivative."""
-    low, high = JAW_RANGE
-    excess_B = np.minimum(opening_B - low, 0) + np.maximum(opening_B - high, 0)
-    return excess_B / _LIMIT_SIGMA, np.where(excess_B != 0, 1 / _LIMIT_SIGMA, 0.0)
+def limits(reduced: LandmarkHead, factors: int) -> tuple[Array, Array]:
+    """Soft limits (P + factors,) of all parameters, low and high."""
+    free = np.full(NUM_POSE + factors, np.inf)
+    high = np.concatenate(
+        (np.full(reduced.num_shape, SHAPE_LIMIT), np.full(reduced.num_expression, EXPRESSION_LIMIT), free)
+    )
+    low = -high
+    low[reduced.num_codes], high[reduced.num_codes] = JAW_RANGE
+    return low, high
+
+
+def excess(params_BP: Array, low_P: Array, high_P: Array) -> Array:
+    """How far (B, P) parameters lie beyond their soft limits, in standard deviations."""
+    return (params_BP - np.clip(params_BP, low_P, high_P)) / LIMIT_SIGMA
