@@ -97,6 +97,7 @@ def photographed(portrait: Portrait, roll: float, rng: np.random.Generator) -> t
     image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.2, 1.2)))
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(50, 96))]
     image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    assert image is not None, "what was just encoded can be decoded"
     return image, matrix
 
 
@@ -135,7 +136,7 @@ def collect(head: HeadModel, renders: int, seed: int) -> Samples:
         pitches.append(pitch[0])
         if index % 50 == 49:
             print(f"{index + 1} renders, {len(errors)} usable", flush=True)
-    return Samples(*map(np.array, (errors, codes, yaws, pitches)), np.arange(len(errors)))
+    return Samples(np.array(errors), np.array(codes), np.array(yaws), np.array(pitches), np.arange(len(errors)))
 
 
 def with_mirror_images(head: HeadModel, samples: Samples) -> Samples:

@@ -92,7 +92,7 @@ def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Obj
         scene.collection.objects.link(camera)
         camera.data.lens, camera.data.clip_start = 135, 0.01
     eye_line = (rig.data.bones["eye_l"].head_local + rig.data.bones["eye_r"].head_local) / 2
-    centre = eye_line + Vector((0, -0.03, -0.05))
+    centre = Vector(eye_line + Vector((0, -0.03, -0.05)))
     around = Matrix.Rotation(yaw, 4, "Y")
     camera.matrix_world = rig.matrix_world @ Matrix.Translation(centre) @ around @ Matrix.Translation((0, 0, 1.4))
     scene.camera = camera

@@ -147,7 +147,7 @@ def contour_table(outline: Outline) -> SurfacePoints:
         farthest = [float(outline.extreme(path, angle, yaw)) for yaw in every]
         eased = np.convolve(farthest, np.full(2 * _EASE + 1, 1 / (2 * _EASE + 1)), "valid")
         for row, yaw in enumerate(yaws):
-            point = path.at(round(eased[yaw + MAX_YAW]))
+            point = path.at(round(float(eased[yaw + MAX_YAW])))
             faces[row, middle + k], bary[row, middle + k] = point.faces, point.bary
     faces[:, middle], bary[:, middle] = outline.chin.faces[0], outline.chin.bary[0]
     opposite = np.append([0], np.append(np.arange(MAX_YAW + 1, len(yaws)), np.arange(1, MAX_YAW + 1)))

@@ -24,6 +24,11 @@ EYE_RADIUS = 12e-3
 _PUPIL_RADIUS = 1.9e-3
 
 
+def _triple(values_3: NDArray) -> tuple[float, float, float]:
+    first, second, third = values_3.tolist()
+    return first, second, third
+
+
 @dataclass(frozen=True)
 class View:
     """Where the portrait is taken from: in front of the head, looking along -z.
@@ -82,12 +87,9 @@ class Look:
         iris = np.array([0.16, 0.09, 0.05]) + rng.uniform(0, 1) * (1 - melanin) * np.array([0.18, 0.30, 0.38])
         light = np.array([rng.normal(0, 0.6), rng.normal(0.4, 0.4), 1.0])
         return cls(
-            *(
-                tuple(map(float, np.clip(colour, 0, 1)))
-                for colour in (skin, lips, hair, iris, rng.uniform(0.2, 0.9, 3))
-            ),
+            *(_triple(np.clip(colour, 0, 1)) for colour in (skin, lips, hair, iris, rng.uniform(0.2, 0.9, 3))),
             hair_cap=float(rng.choice([0.0, 0.004, 0.012, 0.02])),
-            light=tuple(map(float, light / np.linalg.norm(light))),
+            light=_triple(light / np.linalg.norm(light)),
             ambient=float(rng.uniform(0.35, 0.65)),
             mottle=float(rng.uniform(0.01, 0.05)),
             seed=seed,

@@ -188,7 +188,7 @@ def laplacian(topology: Topology) -> sp.csr_matrix:
 def smooth(topology: Topology, values: np.ndarray, where: np.ndarray, strength: float) -> np.ndarray:
     """Implicit Laplacian smoothing of values per vertex, only where asked; elsewhere they stay."""
     matrix = sp.identity(len(values)) + strength * sp.diags(where.astype(float)) @ laplacian(topology)
-    return spsolve(matrix.tocsc(), values)
+    return np.asarray(spsolve(matrix.tocsc(), values))
 
 
 def _jaw_correctives(skinning: Skinning, template_V3: np.ndarray, jaw_open_V3: np.ndarray) -> np.ndarray:

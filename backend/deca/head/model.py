@@ -42,11 +42,11 @@ class SurfacePoints:
 
     Attributes:
         faces: (...,) int64, indices into `HeadModel.faces_F3`.
-        bary: (..., 3) float32, rows sum to 1.
+        bary: (..., 3), rows sum to 1.
     """
 
     faces: NDArray[np.int64]
-    bary: NDArray[np.float32]
+    bary: NDArray[np.floating]
 
     def positions(self, verts_V3: NDArray, faces_F3: NDArray) -> NDArray:
         """Positions (..., 3) of the points on the given vertices."""

@@ -115,7 +115,7 @@ class LandmarkHead:
         correctives_LCF3 = head.pose_dirs_V3P[corners_LC][..., _FIRST_FEATURE:].astype(np.float64).transpose(0, 1, 3, 2)
         weights_LCJ = head.skin_weights_VJ[corners_LC].astype(np.float64)
 
-        def basis(rows: Array, mix_LC: Array, joint: int) -> _Basis:
+        def basis(rows: NDArray[np.intp], mix_LC: Array, joint: int) -> _Basis:
             mix = mix_LC[rows]
             return _Basis(
                 np.einsum("lc,lcx->lx", mix, template_LC3[rows] - joints_J3[joint]),
