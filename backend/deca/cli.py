@@ -70,7 +70,7 @@ def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
         if not path.is_dir():
             yield path
             continue
-        inside = sorted(child for child in path.iterdir() if child.suffix.lower() in PHOTO_SUFFIXES)
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
         if not inside:
             raise PhotoError(f"The folder {path} holds no photo.", f"Photos end in {', '.join(PHOTO_SUFFIXES)}.")
         yield from inside

@@ -26,6 +26,7 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_folder_is_listed_by_name_and_photos_only(tmp_path: Path) -> None:
     for name in ("b.JPG", "a.png", "notes.txt"):
         (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
     assert [path.name for path in find_photos([tmp_path])] == ["a.png", "b.JPG"]
 
 
