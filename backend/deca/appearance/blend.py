@@ -9,6 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+FEATHER = 0.012
+"""Width of the photo layer's soft border, as a fraction of the texture."""
+_MAX_LIGHTER, _MAX_TINT = 0.15, 0.03
+"""How far paint follows the photo's rim in lightness and in hue, sRGB."""
+_RIM, _FADE = 0.03, 0.10
+"""Distances from the photo, as fractions of the texture, over which paint keeps the tone of the photo's rim, and then
+that of its wider surroundings, before it is back at its own."""
 _FIELD_SIZE = 256
 """Tone fields are smooth: this many rows are enough whatever the size of the texture."""
 
@@ -67,5 +74,23 @@ def tone_field(difference_HWC: NDArray[np.float32], weight_HW: NDArray[np.float3
     soft = (
         cv2.GaussianBlur(weighted, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(weight, (0, 0), sigma), 1e-4)[..., None]
     )
-    field = push_pull(soft, np.minimum(weight, 1))
-    return cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR)
+    field = push_pull(np.asarray(soft, np.float32), np.minimum(weight, 1))
+    return np.asarray(cv2.resize(field, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def over_base(
+    photo_HW3: NDArray[np.float32], weight_HW: NDArray[np.float32], base_HW3: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The photo layer over painted skin that takes on the photo's tone at their border and loses it further out."""
+    size = len(weight_HW)
+    difference_HW3 = photo_HW3 - base_HW3
+    lighter_HW1 = difference_HW3.mean(-1, keepdims=True)
+    # Light may differ much, hue only little: beyond that it is a neighbour's colour that bled into the rim.
+    tint_HW3 = np.clip(difference_HW3 - lighter_HW1, -_MAX_TINT, _MAX_TINT)
+    tone_HW3 = np.clip(lighter_HW1, -_MAX_LIGHTER, _MAX_LIGHTER) + tint_HW3
+    rim_HW3 = tone_field(tone_HW3, weight_HW, blur=0.012)
+    around_HW3 = tone_field(tone_HW3, weight_HW, blur=0.06)
+    distance_HW1 = cv2.distanceTransform((weight_HW < 0.5).astype(np.uint8), cv2.DIST_L2, 5)[..., None] / size
+    near_HW1, far_HW1 = (np.exp(-((np.minimum(distance_HW1, 1) / width) ** 2)) for width in (_RIM, _FADE))
+    toned_HW3 = base_HW3 + far_HW1 * (around_HW3 + near_HW1 * (rim_HW3 - around_HW3))
+    return toned_HW3 + weight_HW[..., None] * (photo_HW3 - toned_HW3)

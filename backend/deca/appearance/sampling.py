@@ -112,10 +112,11 @@ def sample_photo(photo_HW3: NDArray[np.uint8], view: SurfaceView, wanted_HW: NDA
         patch = cv2.resize(patch, (columns, rows), interpolation=cv2.INTER_AREA)
     scale = np.array((columns, rows), np.float32) / (high - low)
     map_HW2 = (view.pixels_HW2 - low.astype(np.float32)) * scale.astype(np.float32) - 0.5
-    colours = cv2.remap(
-        np.ascontiguousarray(patch), map_HW2, None, interpolation=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    column_HW, row_HW = cv2.split(map_HW2)
+    colours_HW3 = cv2.remap(
+        np.ascontiguousarray(patch), column_HW, row_HW, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return colours.astype(np.float32) / 255
+    return colours_HW3.astype(np.float32) / 255
 
 
 def _pixels_per_texel(view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> float:

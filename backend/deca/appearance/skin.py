@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance.blend import smoothstep
-from deca.head.model import Part
 from deca.render.uv import Texels
 
 _MAX_SAMPLES = 20_000
@@ -26,10 +25,6 @@ _LIGHTNESS_PER_STOP = 45.0
 DEFAULT_SKIN = np.array((0.78, 0.60, 0.51), np.float32)
 """sRGB, for a photo that shows no usable skin."""
 _MIN_SAMPLES = 200
-_CROWN = np.array((0.0, 0.85, -0.5))
-"""Direction from the middle of the head to the whorl of the hair."""
-_TUFTS = 6.0
-"""Changes of the hair's pattern per radian from the crown downward."""
 _LEAST_SPREAD = np.array((5.0, 2.5, 3.0), np.float32)
 """Least standard deviation of L, a and b around the lit skin."""
 _LIGHT_PRIOR = (20.0, 4.0, 4.0)
@@ -39,13 +34,13 @@ _LIGHT_PRIOR = (20.0, 4.0, 4.0)
 def to_lab(colours: NDArray[np.float32]) -> NDArray[np.float32]:
     """sRGB (..., 3) in [0, 1] to CIE Lab of the same shape."""
     flat = np.ascontiguousarray(colours, np.float32).reshape(1, -1, 3)
-    return cv2.cvtColor(flat, cv2.COLOR_RGB2LAB).reshape(colours.shape)
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_RGB2LAB), np.float32).reshape(colours.shape)
 
 
 def to_srgb(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """CIE Lab (..., 3) to sRGB in [0, 1]."""
     flat = np.ascontiguousarray(lab, np.float32).reshape(1, -1, 3)
-    return np.clip(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), 0, 1).reshape(lab.shape)
+    return np.asarray(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), np.float32).clip(0, 1).reshape(lab.shape)
 
 
 @dataclass(frozen=True)
@@ -75,21 +70,21 @@ class ColourModel:
         normals_N3 = normals_N3[::every].astype(np.float64)
         middle = normals_N3.mean(0)
         basis_N4 = np.column_stack((np.ones(len(lab_N3)), normals_N3 - middle))
-        light_43 = np.zeros((4, 3))
+        light_43, scale_3 = np.zeros((4, 3)), _LEAST_SPREAD.astype(np.float64)
         light_43[0] = np.median(lab_N3, axis=0)
         for _ in range(6):
             residual_N3 = lab_N3 - basis_N4 @ light_43
-            spread_3 = np.maximum(1.4826 * np.median(np.abs(residual_N3), axis=0), _LEAST_SPREAD)
-            weight_N1 = 1 / (1 + ((residual_N3 / spread_3) ** 2).sum(1, keepdims=True) / 4) ** 2
+            scale_3 = np.maximum(1.4826 * np.median(np.abs(residual_N3), axis=0), _LEAST_SPREAD)
+            weight_N1 = 1 / (1 + ((residual_N3 / scale_3) ** 2).sum(1, keepdims=True) / 4) ** 2
             gram_44 = (basis_N4 * weight_N1).T @ basis_N4
             moment_43 = (basis_N4 * weight_N1).T @ lab_N3
             for channel in range(3):
                 # A Gaussian prior keeps the light plausible where the samples' normals say little about it.
-                prior_4 = np.array((0, *[1 / _LIGHT_PRIOR[channel] ** 2] * 3)) * spread_3[channel] ** 2 * 30
+                prior_4 = np.array((0, *[1 / _LIGHT_PRIOR[channel] ** 2] * 3)) * scale_3[channel] ** 2 * 30
                 light_43[:, channel] = np.linalg.solve(gram_44 + np.diag(prior_4), moment_43[:, channel])
         light_43[0] -= middle @ light_43[1:]
         return cls(
-            light_43.astype(np.float32), spread_3.astype(np.float32), np.median(lab_N3, axis=0).astype(np.float32)
+            light_43.astype(np.float32), scale_3.astype(np.float32), np.median(lab_N3, axis=0).astype(np.float32)
         )
 
     @classmethod
@@ -147,43 +142,6 @@ def base_skin(tone: NDArray[np.float32], texels: Texels) -> NDArray[np.float32]:
     grain_HW = np.random.default_rng(3).standard_normal(texels.covered_HW.shape, np.float32)
     grain_HW = cv2.GaussianBlur(grain_HW, (0, 0), 1.2)
     return image_HW3 * (1 + 0.025 * grain_HW[..., None])
-
-
-def cropped_hair(colour: NDArray[np.float32], texels: Texels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Short hair (H, W, 3) of one sRGB colour, combed away from the crown, and its streaks (H, W) of zero mean."""
-    template_V3 = texels.head.template_V3
-    on_head_V = texels.head.parts_V == Part.SKIN
-    centre = (template_V3[on_head_V].min(0) + template_V3[on_head_V].max(0)) / 2
-    crown = _CROWN / np.linalg.norm(_CROWN)
-    aside = np.array((1.0, 0.0, 0.0))
-    ahead = np.cross(aside, crown)
-    directions_N3 = (texels.interpolate(template_V3) - centre.astype(np.float32))[texels.covered_HW]
-    along_N3 = directions_N3 @ np.stack((aside, ahead, crown), 1).astype(np.float32)
-    # Strands run along meridians from the crown: a random function of the azimuth, another one taking over downward.
-    azimuth_N = np.arctan2(along_N3[:, 0], along_N3[:, 1]) / (2 * np.pi) + 0.5
-    polar_N = np.arctan2(np.hypot(along_N3[:, 0], along_N3[:, 1]), along_N3[:, 2]) * _TUFTS
-    row_N = polar_N.astype(np.int32)
-    share_N = (polar_N - row_N).astype(np.float32)
-    tufts = _strands(row_N.max() + 2)
-    column_N = (azimuth_N * tufts.shape[1]).astype(np.int32) % tufts.shape[1]
-    streaks_N = tufts[row_N, column_N] * (1 - share_N) + tufts[row_N + 1, column_N] * share_N
-    streaks_HW = np.zeros(texels.covered_HW.shape, np.float32)
-    streaks_HW[texels.covered_HW] = streaks_N
-    lightness = float(to_lab(colour)[0])
-    broad_HW = texels.interpolate(surface_noise(template_V3, 0.07, 7))
-    gain_HW = 1 + (0.09 * streaks_HW + 0.03 * broad_HW) * (1 + 10 / (lightness + 5))
-    return np.clip(colour * gain_HW[..., None], 0, 1).astype(np.float32), streaks_HW
-
-
-def _strands(rows: int) -> NDArray[np.float32]:
-    """Random functions of the azimuth (rows, 4096), periodic, unit variance, with strands and tufts of strands."""
-    random = np.random.default_rng(5)
-    white = random.standard_normal((rows, 4096)).astype(np.float32)
-    spectrum = np.fft.rfft(white, axis=1)
-    frequency = np.arange(spectrum.shape[1])
-    spectrum *= np.exp(-((frequency / 500) ** 2)) + 2.5 * np.exp(-((frequency / 60) ** 2))
-    strands = np.fft.irfft(spectrum, axis=1)
-    return (strands / strands.std()).astype(np.float32)
 
 
 def likeness(distance_HW: NDArray[np.float32], blur: float) -> NDArray[np.float32]:

@@ -134,10 +134,18 @@ def believe(
 
 def without_specks(believed_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Takes out what is narrower than a disc; borders of what is seen do not count as such."""
-    width = 2 * max(round(radius), 1) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     solid_HW = (believed_HW | ~seen_HW).astype(np.uint8)
-    return believed_HW & cv2.morphologyEx(solid_HW, cv2.MORPH_OPEN, kernel).astype(bool)
+    return believed_HW & cv2.morphologyEx(solid_HW, cv2.MORPH_OPEN, _disc(radius)).astype(bool)
+
+
+def closed(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """The mask with gaps narrower than a disc filled."""
+    return cv2.morphologyEx(mask_HW.astype(np.uint8), cv2.MORPH_CLOSE, _disc(radius)).astype(bool)
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    width = 2 * max(round(radius), 1) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), np.uint8)
 
 
 def connected_to(seeds_HW: NDArray[np.bool_], mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -146,4 +154,4 @@ def connected_to(seeds_HW: NDArray[np.bool_], mask_HW: NDArray[np.bool_]) -> NDA
     keep = np.zeros(label_HW.max() + 1, bool)
     keep[np.unique(label_HW[seeds_HW])] = True
     keep[0] = False
-    return keep[label_HW]
+    return keep[np.asarray(label_HW, np.int64)]

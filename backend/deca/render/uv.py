@@ -69,7 +69,7 @@ class Texels:
         _, label_HW = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
         index_of_label = np.zeros(label_HW.max() + 1, np.int64)
         index_of_label[label_HW[self.covered_HW]] = np.flatnonzero(self.covered_HW)
-        return index_of_label[label_HW]
+        return index_of_label[np.asarray(label_HW, np.int64)]
 
     @cached_property
     def mirrored_HW2(self) -> NDArray[np.float32] | None:
