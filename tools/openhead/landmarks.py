@@ -96,20 +96,27 @@ def build_landmarks(head: HeadModel) -> dict[str, NDArray]:
 def observe(head: HeadModel, people: int = _PEOPLE, seed: int = 7) -> Sightings:
     """Shows portraits of random people to the landmark network and traces its answers to the mean head."""
     rng = np.random.default_rng(seed)
-    sightings = []
+    sightings, answers = [], []
     for person in range(people):
         shape = rng.normal(0, 0.7, min(50, head.shape_dirs_V3S.shape[2]))
         look = Look.random(seed + person)
         for yaw, pitch in _VIEWS:
             pose = np.zeros((5, 3))
             pose[0] = np.radians((pitch, yaw, 0))
-            sightings.append(_sighting(head, posed_verts(head, shape, None, pose), look))
-    points_RL3 = np.stack(sightings)
-    return Sightings(points_RL3, _pairing(np.nanmedian(points_RL3, axis=0)))
+            points_L3, answer_L3 = _sighting(head, posed_verts(head, shape, None, pose), look)
+            sightings.append(points_L3)
+            if yaw == 0:
+                answers.append(answer_L3)
+    return Sightings(np.stack(sightings), _pairing(np.mean(answers, axis=0)))
 
 
-def _sighting(head: HeadModel, verts_V3: NDArray, look: Look) -> NDArray[np.float64]:
-    """Positions (L, 3) on the mean head of what the network sees on one portrait, NaN where it sees nothing."""
+def _sighting(head: HeadModel, verts_V3: NDArray, look: Look) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the network sees on one portrait.
+
+    Returns:
+        Positions (L, 3) on the mean head, NaN where there is no surface or it is seen at a glancing angle; the
+        network's own answer (L, 3), centred, in pixels, x right and y down.
+    """
     face = verts_V3[head.parts_V == Part.EYE_L].mean(0) + verts_V3[head.parts_V == Part.EYE_R].mean(0)
     view = View(span=0.28, centre=(float(face[0] / 2), float(face[1] / 2) - 0.02))
     portrait = paint(head, verts_V3, view=view, look=look, size=_SIZE)
@@ -125,14 +132,13 @@ def _sighting(head: HeadModel, verts_V3: NDArray, look: Look) -> NDArray[np.floa
     facing = normal[:, 2] / (np.linalg.norm(normal, axis=1) + 1e-12)
     points_L3 = (head.template_V3[corners_L3].astype(np.float64) * bary_L3[..., None]).sum(1)
     points_L3[(face_L < 0) | (facing < _MIN_FACING)] = np.nan
-    return points_L3
+    return points_L3, found[0].landmarks_L3 - found[0].landmarks_L3[:, :1].mean() * np.array([1.0, 0.0, 0.0])
 
 
 def _pairing(mean_L3: NDArray) -> NDArray[np.int64]:
-    """MediaPipe's left-right partner of every point, from where the points lie."""
+    """MediaPipe's left-right partner of every point, from the network's mean answer on faces seen from the front."""
     distance_LL = np.linalg.norm((mean_L3 * MIRROR)[:, None] - mean_L3[None], axis=2)
-    distance_LL = np.nan_to_num(distance_LL + distance_LL.T, nan=1.0)
-    pairs_L = linear_sum_assignment(distance_LL**2)[1]
+    pairs_L = linear_sum_assignment((distance_LL + distance_LL.T) ** 2)[1]
     if not np.array_equal(pairs_L[pairs_L], np.arange(NUM_LANDMARKS)):
         odd = np.flatnonzero(pairs_L[pairs_L] != np.arange(NUM_LANDMARKS))
         raise ValueError(f"the landmarks {odd.tolist()} have no clear left-right partner")
