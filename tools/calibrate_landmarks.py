@@ -81,7 +81,7 @@ def random_person(head: HeadModel, rng: np.random.Generator) -> tuple[NDArray, N
 def random_view(verts_V3: NDArray, head: HeadModel, rng: np.random.Generator) -> View:
     """A camera 0.6 to 2.5 m away that frames the face more or less."""
     eyes = verts_V3[np.isin(head.parts_V, (1, 2))].mean(0)
-    centre = rng.normal(0, 0.015, 2) + (eyes[0], eyes[1] - 0.03)
+    centre = rng.normal((eyes[0], eyes[1] - 0.03), 0.015)
     return View(
         distance=float(np.exp(rng.uniform(np.log(0.6), np.log(2.5)))),
         span=float(rng.uniform(0.26, 0.45)),

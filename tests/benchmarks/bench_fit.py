@@ -1,9 +1,9 @@
 """Measures the landmark fit. Each measurement is one command and prints one JSON object:
 
-    python tests/benchmarks/bench_fit.py photos FOLDER      random photos: error, plausibility, identity (FOLDER/person/*.jpg)
-    python tests/benchmarks/bench_fit.py synthetic          known heads, noisy landmarks: face and jaw error
-    python tests/benchmarks/bench_fit.py identity           rendered heads outside the shape space: does identity do harm
-    python tests/benchmarks/bench_fit.py time               milliseconds per face, one thread
+    python tests/benchmarks/bench_fit.py photos FOLDER  photos as FOLDER/person/*.jpg: error, identity
+    python tests/benchmarks/bench_fit.py synthetic      known heads, noisy landmarks: face and jaw error
+    python tests/benchmarks/bench_fit.py identity       rendered heads outside the shape space: does identity do harm
+    python tests/benchmarks/bench_fit.py time           milliseconds per face, one thread
 
 `--plain` measures without the landmark calibration. Nothing is written but what `--cache` asks for.
 """
@@ -316,7 +316,7 @@ def measure_identity(args: argparse.Namespace) -> dict:
 
 
 def best_codes(basis_XS: NDArray, offset_N3: NDArray) -> NDArray:
-    """Shape codes nearest to a head, free of its position and size (small similarity in the basis), lightly regularised."""
+    """Shape codes nearest to a head, wherever it lies, lightly regularised."""
     count = len(offset_N3)
     rest = offset_N3 - offset_N3.mean(0)
     shifts = np.tile(np.eye(3), (count, 1))

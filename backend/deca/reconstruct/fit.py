@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_factor, cho_solve
 
 from deca.assets import asset
 from deca.errors import AssetError, DecaError
@@ -162,7 +163,7 @@ class LandmarkSolver:
     Args:
         head: The head model.
         points: The surface points that the landmarks stand for; by default the head's 478 MediaPipe landmarks.
-        noise: The landmarks' noise; by default the calibrated one of the head model, or plain noise where there is none.
+        noise: The landmarks' noise; by default the head model's calibrated one, or plain noise where there is none.
         num_shape, num_expression: Leading coefficients fitted.
     """
 
@@ -256,7 +257,7 @@ class LandmarkSolver:
         nearness_B = np.full(batch, 1 / ASSUMED_DISTANCE)
         robust_BL = np.ones_like(weight_BL)
         target_BL2 = photo_BL2
-        for _ in range(12):
+        for _ in range(8):
             root_B33, scale_B, shift_B2 = _scaled_orthographic(rest_L3, target_BL2, weight_BL * robust_BL)
             turned_BL3 = rest_L3 @ root_B33.transpose(0, 2, 1)
             if focal_px is not None:
@@ -278,7 +279,7 @@ class LandmarkSolver:
         for iteration in range(max_iterations):
             now, target = state.take(active), data.take(active)
             residual_BL2 = self._residuals(now, target)
-            if iteration in (0, 2, 4):
+            if iteration in (0, 1, 3):
                 # The outlier scale follows the estimate in, then stays, so that costs can be compared.
                 size_BL = np.linalg.norm(residual_BL2, axis=2)
                 typical_B = _masked_median(size_BL, target.confidence_BL > 0)
@@ -293,8 +294,8 @@ class LandmarkSolver:
             for name in _State.__dataclass_fields__:
                 getattr(state, name)[active] = getattr(merged, name)
             damping_B[active] *= np.where(better_B, 0.2, 8.0)
-            if iteration >= 4:
-                settled_B = np.where(better_B, (cost_B - trial_cost_B) < 2e-4 * cost_B, damping_B[active] > 1e3)
+            if iteration >= 3:
+                settled_B = np.where(better_B, (cost_B - trial_cost_B) < 1e-3 * cost_B, damping_B[active] > 1e3)
                 active = active[~settled_B]
                 if len(active) == 0:
                     break
@@ -347,7 +348,7 @@ class LandmarkSolver:
         plane_BL23[..., 2] = pull_BL[..., None] * centred_BL2
         plane_BL23 = data.whitening_BL22 @ plane_BL23
         codes = self.reduced.num_codes
-        out = np.empty((batch, points, 2, len(self._precision)))
+        out = np.empty((batch, points, 2, len(self._precision)), np.float32)
         spin_BL33 = -skew(turned_BL3.reshape(-1, 3)).reshape(batch, points, 3, 3)
         out[..., :3] = plane_BL23 @ spin_BL33
         out[..., 3] = _apply(data.whitening_BL22, centred_BL2)
@@ -367,8 +368,10 @@ class LandmarkSolver:
         limit_B1 = data.outlier_B[:, None] ** 2
         weight_BL = data.confidence_BL / (1 + (residual_BL2**2).sum(2) / limit_B1) ** 2
         root_BL1 = np.sqrt(weight_BL)[..., None]
-        jacobian_BNX = (self.jacobian(state, data) * root_BL1[..., None]).reshape(batch, -1, size)
-        residual_BN1 = (residual_BL2 * root_BL1).reshape(batch, -1, 1)
+        jacobian_BNX = self.jacobian(state, data)
+        jacobian_BNX *= root_BL1[..., None].astype(np.float32)
+        jacobian_BNX = jacobian_BNX.reshape(batch, -1, size)
+        residual_BN1 = (residual_BL2 * root_BL1).reshape(batch, -1, 1).astype(np.float32)
         offset_BX = np.hstack((np.zeros((batch, _VIEW)), state.params_BP - data.prior_mean_BP))
         excess_BP = priors.excess(state.params_BP, self._low_P, self._high_P)
         gradient_BX = (jacobian_BNX.transpose(0, 2, 1) @ residual_BN1)[..., 0] + offset_BX @ precision
@@ -376,10 +379,10 @@ class LandmarkSolver:
         step_BX = np.empty((batch, size))
         diagonal = np.arange(size)
         for i in range(batch):
-            hessian_XX = jacobian_BNX[i].T @ jacobian_BNX[i] + precision
+            hessian_XX = (jacobian_BNX[i].T @ jacobian_BNX[i]).astype(np.float64) + precision
             hessian_XX[diagonal[_VIEW:], diagonal[_VIEW:]] += (excess_BP[i] != 0) / priors.LIMIT_SIGMA**2
             hessian_XX[diagonal, diagonal] *= 1 + damping_B[i]
-            step_BX[i] = -np.linalg.solve(hessian_XX, gradient_BX[i])
+            step_BX[i] = -cho_solve(cho_factor(hessian_XX, overwrite_a=True, check_finite=False), gradient_BX[i])
         return step_BX
 
     # -- In and out -----------------------------------------------------------------------------------------------
@@ -462,7 +465,7 @@ def view_angles(root_B33: Array) -> tuple[Array, Array, Array]:
 
 
 def _scaled_orthographic(rest_L3: Array, points_BL2: Array, weight_BL: Array) -> tuple[Array, Array, Array]:
-    """Rotation (B, 3, 3), scale (B,) and shift (B, 2) of points seen from afar: weighted affine fit, then its rotation."""
+    """Rotation (B, 3, 3), scale (B,) and shift (B, 2) of points seen from afar, from a weighted affine fit."""
     design_L4 = np.concatenate((rest_L3, np.ones((len(rest_L3), 1))), axis=1)
     weighted_BL4 = weight_BL[..., None] * design_L4
     affine_B42 = np.linalg.solve(design_L4.T @ weighted_BL4, weighted_BL4.transpose(0, 2, 1) @ points_BL2)
@@ -497,6 +500,8 @@ def _turn3(angle_B: Array) -> Array:
 
 
 def _masked_median(values_BL: Array, keep_BL: NDArray[np.bool_]) -> Array:
+    if keep_BL.all():
+        return np.median(values_BL, axis=1)
     return np.nanmedian(np.where(keep_BL, values_BL, np.nan), axis=1)
 
 

@@ -7,7 +7,8 @@ turns,
 
 where v (with pose correctives) and J are linear in the codes. So y is exact with a few small precomputed bases.
 
-Shape suffixes: B batch, L landmarks, M landmarks that a joint moves, K codes (shape then expression), F 27 pose features.
+Shape suffixes: B batch, L landmarks, M landmarks that a joint moves, K codes (shape then expression), F the 27
+pose features.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class _Basis:
 
     def __init__(self, constant_L3: Array, dirs_LK3: Array, correctives_LF3: Array) -> None:
         self.constant_L3 = constant_L3
-        self.dirs_L3K = np.ascontiguousarray(dirs_LK3.transpose(0, 2, 1))
+        self.dirs_L3K = np.ascontiguousarray(dirs_LK3.transpose(0, 2, 1), np.float32)
         stacked = np.concatenate((dirs_LK3, correctives_LF3), axis=1).transpose(1, 0, 2)
         self._flat_QX = np.ascontiguousarray(stacked.reshape(stacked.shape[0], -1))
         self._num_codes = dirs_LK3.shape[1]
@@ -149,7 +150,7 @@ class LandmarkHead:
         return out_BL3
 
     def jacobian(self, codes_BK: Array, pose_B7: Array, view_BL23: Array) -> Array:
-        """Derivatives (B, L, 2, K + 7) of `view @ positions` with respect to codes and pose.
+        """Derivatives (B, L, 2, K + 7) of `view @ positions` with respect to codes and pose, float32.
 
         Args:
             codes_BK: Shape, then expression coefficients.
@@ -162,7 +163,8 @@ class LandmarkHead:
         features_BF = _features(rots)
         # d features / d pose and d rotation / d pose, each pose parameter belonging to one joint
         columns = ((0, 1, 2), (0, 1), (0, 1))
-        out = np.empty((batch, self.num_points, 2, self.num_codes + NUM_POSE))
+        out = np.empty((batch, self.num_points, 2, self.num_codes + NUM_POSE), np.float32)
+        view_BL23 = np.asarray(view_BL23, np.float32)
         codes, pose = out[..., : self.num_codes], out[..., self.num_codes :]
         np.matmul(view_BL23, self._rest.dirs_L3K, out=codes)
         spins, feature_columns_B7F = [], np.zeros((batch, NUM_POSE, features_BF.shape[1]))
@@ -172,15 +174,14 @@ class LandmarkHead:
             spins.append((first, spin))
             feature_columns_B7F[:, first : first + len(kept), 9 * joint : 9 * joint + 9] = spin.reshape(batch, -1, 9)
             first += len(kept)
-        np.matmul(view_BL23, self._rest.corrections(feature_columns_B7F), out=pose)
+        pose[...] = view_BL23 @ self._rest.corrections(feature_columns_B7F).astype(np.float32)
         for (rows, basis), rot_B33, (start, spin) in zip(self._joints, rots, spins, strict=True):
-            turned_BM23 = view_BL23[:, rows] @ (rot_B33 - np.eye(3))[:, None]
+            turned_BM23 = view_BL23[:, rows] @ (rot_B33 - np.eye(3))[:, None].astype(np.float32)
             codes[:, rows] += turned_BM23 @ basis.dirs_L3K
-            pose[:, rows] += turned_BM23 @ basis.corrections(feature_columns_B7F)
+            pose[:, rows] += turned_BM23 @ basis.corrections(feature_columns_B7F).astype(np.float32)
             moved_BM3 = basis.points(codes_BK, features_BF)
-            pose[:, rows, :, start : start + spin.shape[1]] += np.einsum(
-                "blix,bpxy,bly->blip", view_BL23[:, rows], spin, moved_BM3, optimize=True
-            )
+            spun_BM3P = (spin[:, None] @ moved_BM3[:, :, None, :, None])[..., 0].transpose(0, 1, 3, 2)
+            pose[:, rows, :, start : start + spin.shape[1]] += view_BL23[:, rows] @ spun_BM3P.astype(np.float32)
         return out
 
 

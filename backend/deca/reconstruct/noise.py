@@ -5,7 +5,8 @@ mean, and its errors of one face are strongly correlated between landmarks. A fi
 spends identity coefficients on them. The model, in the picture plane with the head's roll removed and divided by the
 head's scale (metres, x right, y up):
 
-    detected - projected = bias(view) + gain codes + loadings z + noise,   z ~ N(0, I),   noise ~ N(0, covariance_l(view))
+    detected - projected = bias(view) + gain codes + loadings z + noise,
+    z ~ N(0, I),  noise ~ N(0, covariance_l(view))
 
 `tools/calibrate_landmarks.py` estimates it from renders of known geometry.
 
@@ -26,10 +27,12 @@ from deca.head.model import HeadModel
 
 Array = NDArray[np.float64]
 
-FACE_OVAL = np.array(
-    [10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377]
-    + [152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109]
-)
+# fmt: off
+FACE_OVAL = np.array([
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+])
+# fmt: on
 """MediaPipe landmarks on the outline of the face; they follow the silhouette rather than the skin."""
 
 IRIS = np.arange(468, 478)

@@ -21,7 +21,7 @@ JAW_RANGE = (0.0, 0.55)
 SHAPE_LIMIT, EXPRESSION_LIMIT = 2.7, 3.5
 """Soft limits of the coefficients: beyond them a head model's directions stop looking human."""
 
-LIMIT_SIGMA = 0.02
+LIMIT_SIGMA = 0.01
 """Standard deviation with which all soft limits give way, radians or coefficients."""
 
 _GAZE_SIGMA = 0.25
