@@ -79,7 +79,7 @@ class Source:
             "data/mpfb2/3dobjs/base.obj",
             "data/mpfb2/mesh_metadata/hm08.mirror",
             "data/mpfb2/rigs/standard/weights.makehuman.json",
-            f"{TARGETS}/target.json",
+            f"{TARGETS}/target.json",  # in the pinned hash; the sliders are read off the file names
             *(f"data/mpfb2/textures/{name}.jpg" for name in TEXTURES),
         ]
         for folder in (FACE_UNITS, f"{TARGETS}/macrodetails", *(f"{TARGETS}/{name}" for name in LOCAL_FOLDERS)):
@@ -145,16 +145,6 @@ class Source:
     def face_unit_names(self) -> list[str]:
         """The 52 ARKit names, sorted."""
         return sorted(name.rsplit("/", 1)[1].removesuffix(".target") for name in self.data_files if FACE_UNITS in name)
-
-    def sliders(self, folder: str) -> list[dict[str, str]]:
-        """MakeHuman's local sliders of one folder, from ``target.json``.
-
-        Returns:
-            For each slider the ``opposites`` entry: ``negative-left``, ``positive-left``, ``negative-right``,
-            ``positive-right``, ``negative-unsided``, ``positive-unsided`` -> target name, or an empty string.
-        """
-        categories = json.loads(self.read(f"{TARGETS}/target.json"))[folder]["categories"]
-        return [category["opposites"] for category in categories if category.get("opposites")]
 
     @cached_property
     def bone_weights(self) -> dict[str, np.ndarray]:
