@@ -70,10 +70,11 @@ class ColourModel:
         normals_N3 = normals_N3[::every].astype(np.float64)
         middle = normals_N3.mean(0)
         basis_N4 = np.column_stack((np.ones(len(lab_N3)), normals_N3 - middle))
-        light_43, scale_3 = np.zeros((4, 3)), _LEAST_SPREAD.astype(np.float64)
-        light_43[0] = np.median(lab_N3, axis=0)
+        scale_3 = _LEAST_SPREAD.astype(np.float64)
+        light = np.zeros((4, 3))
+        light[0] = np.median(lab_N3, axis=0)
         for _ in range(6):
-            residual_N3 = lab_N3 - basis_N4 @ light_43
+            residual_N3 = lab_N3 - basis_N4 @ light
             scale_3 = np.maximum(1.4826 * np.median(np.abs(residual_N3), axis=0), _LEAST_SPREAD)
             weight_N1 = 1 / (1 + ((residual_N3 / scale_3) ** 2).sum(1, keepdims=True) / 4) ** 2
             gram_44 = (basis_N4 * weight_N1).T @ basis_N4
@@ -81,11 +82,9 @@ class ColourModel:
             for channel in range(3):
                 # A Gaussian prior keeps the light plausible where the samples' normals say little about it.
                 prior_4 = np.array((0, *[1 / _LIGHT_PRIOR[channel] ** 2] * 3)) * scale_3[channel] ** 2 * 30
-                light_43[:, channel] = np.linalg.solve(gram_44 + np.diag(prior_4), moment_43[:, channel])
-        light_43[0] -= middle @ light_43[1:]
-        return cls(
-            light_43.astype(np.float32), scale_3.astype(np.float32), np.median(lab_N3, axis=0).astype(np.float32)
-        )
+                light[:, channel] = np.linalg.solve(gram_44 + np.diag(prior_4), moment_43[:, channel])
+        light[0] -= middle @ light[1:]
+        return cls(light.astype(np.float32), scale_3.astype(np.float32), np.median(lab_N3, axis=0).astype(np.float32))
 
     @classmethod
     def flat(cls, colour: NDArray[np.float32]) -> ColourModel:
