@@ -67,9 +67,9 @@ class ColourModel:
             return None
         every = max(len(colours_N3) // _MAX_SAMPLES, 1)
         lab_N3 = to_lab(colours_N3[::every]).astype(np.float64)
-        normals_N3 = normals_N3[::every].astype(np.float64)
-        middle = normals_N3.mean(0)
-        basis_N4 = np.column_stack((np.ones(len(lab_N3)), normals_N3 - middle))
+        sampled_N3 = normals_N3[::every].astype(np.float64)
+        middle = sampled_N3.mean(0)
+        basis_N4 = np.column_stack((np.ones(len(lab_N3)), sampled_N3 - middle))
         scale_3 = _LEAST_SPREAD.astype(np.float64)
         light = np.zeros((4, 3))
         light[0] = np.median(lab_N3, axis=0)
