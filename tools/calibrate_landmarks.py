@@ -27,8 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from deca.head import HeadModel, load_head  # noqa: E402
 from deca.head.model import mirror_directions  # noqa: E402
-from deca.reconstruct.fit import view_angles  # noqa: E402
-from deca.reconstruct.landmark_head import rotation  # noqa: E402
+from deca.reconstruct.geometry import rotation, view_angles  # noqa: E402
 from deca.reconstruct.noise import view_features, yaw_weights  # noqa: E402
 from deca.vision import Photo, find_faces  # noqa: E402
 from tools.openhead.portrait import Look, Portrait, View, paint, posed_verts  # noqa: E402

@@ -24,7 +24,8 @@ from deca.assets import asset
 from deca.errors import AssetError, DecaError
 from deca.head.model import HeadModel, SurfacePoints
 from deca.reconstruct import priors
-from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead, axis_angle, rotation, skew
+from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthographic, skew, turn, turn3, view_angles
+from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
 from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, interior_landmarks
 
 Array = NDArray[np.float64]
@@ -139,7 +140,8 @@ class _Data:
         points_BL2: Landmarks less the view's bias.
         whitening_BL22: Residuals to standard deviations.
         confidence_BL: Weights in 0..1.
-        nearness_B: Perspective, 1 / distance of the camera in metres.
+        axis_B2: Where the lens looks (the photo's middle; unknown lenses are taken to look at the head).
+        nearness_B: Perspective: 1 / distance of the camera, in metres, at the first placement's scale.
         errors_BL2Q: Whitened displacement per error code: the noise's gain on the codes and jaw, then its factors.
         prior_mean_BP: Mean of the parameters' prior.
         outlier_B: Residual, in standard deviations, at which a landmark's pull is greatest.
@@ -148,6 +150,7 @@ class _Data:
     points_BL2: Array
     whitening_BL22: Array
     confidence_BL: Array
+    axis_B2: Array
     nearness_B: Array
     errors_BL2Q: Array
     prior_mean_BP: Array
@@ -207,24 +210,27 @@ class LandmarkSolver:
         """See `fit_landmarks`; without `trace` the fit ends with the first of its two estimates."""
         landmarks_BL2, confidence_BL = self._checked(landmarks_BL2, confidence_BL, focal_px)
         if len(landmarks_BL2) == 0:
-            return self._result(landmarks_BL2, self._start(0), np.zeros(0), np.zeros(0), np.zeros((0, 2)), np.zeros(0))
+            return self._nobody()
         # The photo with y up and its middle as the origin, for well-conditioned numbers.
         middle = np.array([image_size[0] / 2, image_size[1] / 2])
         photo_BL2 = (landmarks_BL2 - middle) * np.array([1.0, -1.0])
         state, scale_B, shift_B2, nearness_B = self._place(photo_BL2, confidence_BL, focal_px)
         roll_B, yaw_B, pitch_B = view_angles(state.root_B33)
-        upright_BL2 = (photo_BL2 - shift_B2[:, None]) / scale_B[:, None, None] @ _turn(-roll_B).transpose(0, 2, 1)
-        view = yaw_B, pitch_B
-        state = replace(state, root_B33=_turn3(-roll_B) @ state.root_B33)
-        data = self._data(self.noise, upright_BL2, view, confidence_BL, nearness_B, np.zeros_like(state.params_BP))
+        upright_BL2 = (photo_BL2 - shift_B2[:, None]) / scale_B[:, None, None] @ turn(-roll_B).transpose(0, 2, 1)
+        axis_B2 = np.zeros_like(shift_B2)
+        if focal_px is not None:
+            axis_B2 = apply(turn(-roll_B), -shift_B2 / scale_B[:, None])
+        view, lens = (yaw_B, pitch_B), (axis_B2, nearness_B)
+        state = replace(state, root_B33=turn3(-roll_B) @ state.root_B33)
+        data = self._data(self.noise, upright_BL2, view, confidence_BL, lens, np.zeros_like(state.params_BP))
         state = self._minimise(state, data, self._precision, max_iterations)
         if trace:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
-            data = self._data(self._tracing_noise, upright_BL2, view, confidence_BL, nearness_B, mean_BP)
+            data = self._data(self._tracing_noise, upright_BL2, view, confidence_BL, lens, mean_BP)
             state = self._minimise(state, data, self._tracing_precision, 6)
-        return self._result(landmarks_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, nearness_B)
+        return self._result(landmarks_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, data)
 
     def _data(
         self,
@@ -232,7 +238,7 @@ class LandmarkSolver:
         upright_BL2: Array,
         view: tuple[Array, Array],
         confidence_BL: Array,
-        nearness_B: Array,
+        lens: tuple[Array, Array],
         mean_BP: Array,
     ) -> _Data:
         whitening_BL22 = noise.whitening(view[0])
@@ -241,7 +247,7 @@ class LandmarkSolver:
         errors_BL2Q = whitening_BL22 @ np.concatenate((noise.gain_L2C, factors), axis=2)
         outlier_B = np.full(len(upright_BL2), np.inf)
         points_BL2 = upright_BL2 - noise.bias(*view)
-        return _Data(points_BL2, whitening_BL22, confidence_BL, nearness_B, errors_BL2Q, mean_BP, outlier_B)
+        return _Data(points_BL2, whitening_BL22, confidence_BL, *lens, errors_BL2Q, mean_BP, outlier_B)
 
     # -- The two stages -------------------------------------------------------------------------------------------
 
@@ -258,7 +264,7 @@ class LandmarkSolver:
         robust_BL = np.ones_like(weight_BL)
         target_BL2 = photo_BL2
         for _ in range(8):
-            root_B33, scale_B, shift_B2 = _scaled_orthographic(rest_L3, target_BL2, weight_BL * robust_BL)
+            root_B33, scale_B, shift_B2 = scaled_orthographic(rest_L3, target_BL2, weight_BL * robust_BL)
             turned_BL3 = rest_L3 @ root_B33.transpose(0, 2, 1)
             if focal_px is not None:
                 nearness_B = np.minimum(scale_B / focal_px, 1 / 0.25)
@@ -307,19 +313,22 @@ class LandmarkSolver:
 
     # -- The cost and its derivatives -----------------------------------------------------------------------------
 
-    def _project(self, state: _State, nearness_B: Array) -> tuple[Array, Array, Array]:
-        """Projected landmarks (B, L, 2) in the upright frame, the turned points (B, L, 3) and their zoom (B, L)."""
+    def _project(self, state: _State, data: _Data) -> tuple[Array, Array, Array]:
+        """Projected landmarks (B, L, 2) in the upright frame, the turned points (B, L, 3), their enlargement (B, L)."""
         codes = self.reduced.num_codes
         rest_BL3 = self.reduced.positions(state.params_BP[:, :codes], state.params_BP[:, codes : codes + NUM_POSE])
         turned_BL3 = rest_BL3 @ state.root_B33.transpose(0, 2, 1)
-        zoom_BL = np.exp(state.log_scale_B)[:, None] / (1 - nearness_B[:, None] * turned_BL3[..., 2])
-        return zoom_BL[..., None] * turned_BL3[..., :2] + state.shift_B2[:, None], turned_BL3, zoom_BL
+        # With a fixed lens a head that looks larger is nearer.
+        scale_B1 = np.exp(state.log_scale_B)[:, None]
+        enlargement_BL = 1 / (1 - data.nearness_B[:, None] * scale_B1 * turned_BL3[..., 2])
+        from_axis_BL2 = scale_B1[..., None] * turned_BL3[..., :2] + (state.shift_B2 - data.axis_B2)[:, None]
+        return enlargement_BL[..., None] * from_axis_BL2 + data.axis_B2[:, None], turned_BL3, enlargement_BL
 
     def _residuals(self, state: _State, data: _Data) -> Array:
         """Predicted minus detected landmarks (B, L, 2), in standard deviations."""
-        predicted_BL2 = self._project(state, data.nearness_B)[0]
-        residual_BL2 = _apply(data.whitening_BL22, predicted_BL2 - data.points_BL2)
-        return residual_BL2 + _apply(data.errors_BL2Q, self._error_codes(state)[:, None])
+        predicted_BL2 = self._project(state, data)[0]
+        residual_BL2 = apply(data.whitening_BL22, predicted_BL2 - data.points_BL2)
+        return residual_BL2 + apply(data.errors_BL2Q, self._error_codes(state)[:, None])
 
     def _error_codes(self, state: _State) -> Array:
         """The codes of the noise model: shape, expression, the jaw's opening; then its factors."""
@@ -339,20 +348,21 @@ class LandmarkSolver:
     def jacobian(self, state: _State, data: _Data) -> Array:
         """Derivatives (B, L, 2, view + parameters) of `_residuals`."""
         batch, points = len(state.log_scale_B), self.reduced.num_points
-        projected_BL2, turned_BL3, zoom_BL = self._project(state, data.nearness_B)
-        centred_BL2 = projected_BL2 - state.shift_B2[:, None]
-        # d picture / d turned = zoom * [I, centred * nearness / scale], the last column from the perspective
+        projected_BL2, turned_BL3, enlargement_BL = self._project(state, data)
+        zoom_BL = enlargement_BL * np.exp(state.log_scale_B)[:, None]
+        from_axis_BL2 = projected_BL2 - data.axis_B2[:, None]
+        # d picture / d turned = zoom * [I, from_axis * nearness], the last column from the perspective
         plane_BL23 = np.zeros((batch, points, 2, 3))
         plane_BL23[..., 0, 0] = plane_BL23[..., 1, 1] = zoom_BL
-        pull_BL = zoom_BL * data.nearness_B[:, None] / np.exp(state.log_scale_B)[:, None]
-        plane_BL23[..., 2] = pull_BL[..., None] * centred_BL2
+        plane_BL23[..., 2] = (zoom_BL * data.nearness_B[:, None])[..., None] * from_axis_BL2
         plane_BL23 = data.whitening_BL22 @ plane_BL23
         codes = self.reduced.num_codes
         out = np.empty((batch, points, 2, len(self._precision)), np.float32)
         spin_BL33 = -skew(turned_BL3.reshape(-1, 3)).reshape(batch, points, 3, 3)
         out[..., :3] = plane_BL23 @ spin_BL33
-        out[..., 3] = _apply(data.whitening_BL22, centred_BL2)
-        out[..., 4:_VIEW] = data.whitening_BL22
+        grown_BL2 = zoom_BL[..., None] * turned_BL3[..., :2] + (enlargement_BL - 1)[..., None] * from_axis_BL2
+        out[..., 3] = apply(data.whitening_BL22, grown_BL2)
+        out[..., 4:_VIEW] = data.whitening_BL22 * enlargement_BL[..., None, None]
         last = _VIEW + codes + NUM_POSE
         params_BP = state.params_BP
         out[..., _VIEW:last] = self.reduced.jacobian(
@@ -414,7 +424,7 @@ class LandmarkSolver:
         return landmarks_BL2, confidence_BL
 
     def _result(
-        self, landmarks_BL2: Array, state: _State, roll_B: Array, scale_B: Array, shift_B2: Array, nearness_B: Array
+        self, landmarks_BL2: Array, state: _State, roll_B: Array, scale_B: Array, shift_B2: Array, data: _Data
     ) -> FitResult:
         """Back to photo pixels, with the orthographic camera that matches the fitted perspective best."""
         batch, shapes, codes = len(landmarks_BL2), self.reduced.num_shape, self.reduced.num_codes
@@ -423,25 +433,31 @@ class LandmarkSolver:
         pose_B53 = np.zeros((batch, 5, 3))
         pose_B53[:, 2] = params_BP[:, codes : codes + 3]
         pose_B53[:, 3:, :2] = params_BP[:, codes + 3 : codes + NUM_POSE].reshape(batch, 2, 2)
-        error_B, offset_B2 = np.zeros(batch), np.zeros((batch, 2))
-        if batch:
-            rest_BL3 = self.reduced.positions(params_BP[:, :codes], params_BP[:, codes : codes + NUM_POSE])
-            seen_BL2 = self._project(state, nearness_B)[0] @ _turn(roll_B).transpose(0, 2, 1) * scale_B[:, None, None]
-            for i in range(batch):
-                weight_1L = 1 / self.noise.covariance_YL22[2].trace(axis1=1, axis2=2)[None]
-                rot, zoom, shift = _scaled_orthographic(rest_BL3[i], seen_BL2[i : i + 1], weight_1L)
-                pose_B53[i, 0] = axis_angle(rot)[0]
-                scale_B = _set(scale_B, i, zoom[0])
-                shift_B2 = _set(shift_B2, i, shift_B2[i] + shift[0] * (1, -1))
-                photo_L2 = zoom[0] * (rest_BL3[i] @ rot[0].T)[:, :2] * (1, -1) + shift_B2[i]
-                distance_L = np.linalg.norm(photo_L2 - landmarks_BL2[i], axis=1)
-                eyes = np.ptp(landmarks_BL2[i], axis=0).max()
-                if self.reduced.num_points == 478:
-                    eyes = np.linalg.norm(np.subtract(*landmarks_BL2[i, OUTER_EYES]))
-                error_B[i] = distance_L[self._interior].mean() / eyes
-            root_B3 = self.reduced.root_3 + np.tensordot(shape_BS, self.reduced.root_dirs_S3, 1)
-            offset_B2 = shift_B2 - scale_B[:, None] * root_B3[:, :2] * (1, -1)
+        rest_BL3 = self.reduced.positions(params_BP[:, :codes], params_BP[:, codes : codes + NUM_POSE])
+        seen_BL2 = scale_B[:, None, None] * self._project(state, data)[0] @ turn(roll_B).transpose(0, 2, 1)
+        weight_1L = 1 / self._tracing_noise.covariance_YL22[0].trace(axis1=1, axis2=2)[None]
+        cameras = [
+            scaled_orthographic(rest_L3, seen_L2[None], weight_1L)
+            for rest_L3, seen_L2 in zip(rest_BL3, seen_BL2, strict=True)
+        ]
+        root_B33, scale_B, moved_B2 = (np.concatenate(parts) for parts in zip(*cameras, strict=True))
+        pose_B53[:, 0] = axis_angle(root_B33)
+        joint_B2 = shift_B2 + moved_B2 * (1, -1)
+        photo_BL2 = scale_B[:, None, None] * (rest_BL3 @ root_B33.transpose(0, 2, 1))[..., :2] * (1, -1)
+        distance_BL = np.linalg.norm(photo_BL2 + joint_B2[:, None] - landmarks_BL2, axis=2)
+        if self.reduced.num_points == 478:
+            size_B = np.linalg.norm(landmarks_BL2[:, OUTER_EYES[0]] - landmarks_BL2[:, OUTER_EYES[1]], axis=1)
+        else:
+            size_B = np.ptp(landmarks_BL2, axis=1).max(1)
+        error_B = distance_BL[:, self._interior].mean(1) / np.maximum(size_B, 1e-9)
+        joint_B3 = self.reduced.root_3 + shape_BS @ self.reduced.root_dirs_S3
+        offset_B2 = joint_B2 - scale_B[:, None] * joint_B3[:, :2] * (1, -1)
         return FitResult(shape_BS, expression_BE, pose_B53, scale_B, offset_B2, error_B)
+
+    def _nobody(self) -> FitResult:
+        shapes, expressions = self.reduced.num_shape, self.reduced.num_expression
+        sizes = ((0, shapes), (0, expressions), (0, 5, 3), (0,), (0, 2), (0,))
+        return FitResult(*map(np.zeros, sizes))
 
 
 def calibrated_noise(head: HeadModel, reduced: LandmarkHead) -> LandmarkNoise:
@@ -451,52 +467,6 @@ def calibrated_noise(head: HeadModel, reduced: LandmarkHead) -> LandmarkNoise:
         if noise.gain_L2C.shape[2] == reduced.num_codes + 1:
             return noise
     return LandmarkNoise.plain(reduced.num_points, reduced.num_codes + 1)
-
-
-def view_angles(root_B33: Array) -> tuple[Array, Array, Array]:
-    """Roll, yaw and pitch (B,) in radians of head rotations.
-
-    Roll turns the head's up axis on the picture (counter-clockwise positive); with the roll undone, yaw turns the face
-    towards the picture's right and pitch turns it up.
-    """
-    roll_B = np.arctan2(-root_B33[:, 0, 1], root_B33[:, 1, 1])
-    forward_B3 = (_turn3(-roll_B) @ root_B33)[:, :, 2]
-    return roll_B, np.arctan2(forward_B3[:, 0], forward_B3[:, 2]), np.arcsin(np.clip(forward_B3[:, 1], -1, 1))
-
-
-def _scaled_orthographic(rest_L3: Array, points_BL2: Array, weight_BL: Array) -> tuple[Array, Array, Array]:
-    """Rotation (B, 3, 3), scale (B,) and shift (B, 2) of points seen from afar, from a weighted affine fit."""
-    design_L4 = np.concatenate((rest_L3, np.ones((len(rest_L3), 1))), axis=1)
-    weighted_BL4 = weight_BL[..., None] * design_L4
-    affine_B42 = np.linalg.solve(design_L4.T @ weighted_BL4, weighted_BL4.transpose(0, 2, 1) @ points_BL2)
-    u, stretch, vt = np.linalg.svd(affine_B42[:, :3].transpose(0, 2, 1), full_matrices=False)
-    rows_B23 = u @ vt
-    root_B33 = np.concatenate((rows_B23, np.cross(rows_B23[:, 0], rows_B23[:, 1])[:, None]), axis=1)
-    turned_BL2 = rest_L3 @ rows_B23.transpose(0, 2, 1)
-    # Scale and shift again, for the rotation found.
-    weight_BL1 = (weight_BL / weight_BL.sum(1, keepdims=True))[..., None]
-    mean_B12 = (weight_BL1 * turned_BL2).sum(1, keepdims=True)
-    goal_B12 = (weight_BL1 * points_BL2).sum(1, keepdims=True)
-    spread_B = (weight_BL1 * (turned_BL2 - mean_B12) ** 2).sum((1, 2))
-    scale_B = (weight_BL1 * (turned_BL2 - mean_B12) * (points_BL2 - goal_B12)).sum((1, 2)) / spread_B
-    scale_B = np.maximum(scale_B, 1e-6 * stretch[:, 0])
-    return root_B33, scale_B, (goal_B12 - scale_B[:, None, None] * mean_B12)[:, 0]
-
-
-def _apply(matrix_BL22: Array, vector_BL2: Array) -> Array:
-    return (matrix_BL22 @ vector_BL2[..., None])[..., 0]
-
-
-def _turn(angle_B: Array) -> Array:
-    """Rotations (B, 2, 2) of the picture plane, counter-clockwise with y up."""
-    cos, sin = np.cos(angle_B), np.sin(angle_B)
-    return np.stack((np.stack((cos, -sin), 1), np.stack((sin, cos), 1)), 1)
-
-
-def _turn3(angle_B: Array) -> Array:
-    out = np.tile(np.eye(3), (len(angle_B), 1, 1))
-    out[:, :2, :2] = _turn(angle_B)
-    return out
 
 
 def _masked_median(values_BL: Array, keep_BL: NDArray[np.bool_]) -> Array:
@@ -511,10 +481,4 @@ def _block_diagonal(*blocks: Array) -> Array:
     for block in blocks:
         out[start : start + len(block), start : start + len(block)] = block
         start += len(block)
-    return out
-
-
-def _set(array: Array, index: int, value: ArrayLike) -> Array:
-    out = array.copy()
-    out[index] = value
     return out

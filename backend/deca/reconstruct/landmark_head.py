@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.head.model import HeadModel, SurfacePoints
+from deca.reconstruct.geometry import rotation, rotation_derivatives
 
 Array = NDArray[np.float64]
 
@@ -25,44 +26,6 @@ _FIRST_FEATURE = 9  # the neck's nine pose features stay zero
 
 NUM_POSE = 7
 """Pose parameters: jaw axis-angle (3), then x and y rotation of the left and the right eye."""
-
-
-def skew(vector_B3: Array) -> Array:
-    """Cross product matrices (B, 3, 3): skew(a) @ b = a x b."""
-    out = np.zeros((len(vector_B3), 3, 3))
-    x, y, z = vector_B3.T
-    out[:, 0, 1], out[:, 0, 2], out[:, 1, 2] = -z, y, -x
-    return out - out.transpose(0, 2, 1)
-
-
-def rotation(axis_angle_B3: Array) -> Array:
-    """Rotation matrices (B, 3, 3) of axis-angle vectors, radians."""
-    angle_B = np.linalg.norm(axis_angle_B3, axis=1)
-    skew_B33 = skew(axis_angle_B3)
-    sinc, cosc = np.sinc(angle_B / np.pi), 0.5 * np.sinc(angle_B / (2 * np.pi)) ** 2
-    return np.eye(3) + sinc[:, None, None] * skew_B33 + cosc[:, None, None] * (skew_B33 @ skew_B33)
-
-
-def rotation_derivatives(axis_angle_B3: Array, rot_B33: Array) -> Array:
-    """Derivatives (B, 3, 3, 3) of `rotation`, index 1 the parameter (Gallego and Yezzi 2015, Eq. 9)."""
-    basis = np.eye(3)
-    out = np.empty((len(axis_angle_B3), 3, 3, 3))
-    squared_B = (axis_angle_B3**2).sum(1)
-    small_B = squared_B < 1e-12
-    safe_B1 = np.where(small_B, 1.0, squared_B)[:, None]
-    for i in range(3):
-        turned_B3 = np.cross(axis_angle_B3, (np.eye(3) - rot_B33)[:, :, i])
-        generator_B3 = (axis_angle_B3[:, i : i + 1] * axis_angle_B3 + turned_B3) / safe_B1
-        generator_B3 = np.where(small_B[:, None], basis[i], generator_B3)
-        out[:, i] = skew(generator_B3) @ rot_B33
-    return out
-
-
-def axis_angle(rot_B33: Array) -> Array:
-    """Axis-angle vectors (B, 3) of rotation matrices, angle in [0, pi]."""
-    import cv2
-
-    return np.stack([cv2.Rodrigues(rot)[0][:, 0] for rot in rot_B33])
 
 
 class _Basis:
