@@ -53,7 +53,7 @@ class TfliteReader:
     """
 
     def __init__(self, data: bytes) -> None:
-        import tflite
+        import tflite  # pyright: ignore[reportMissingImports] (optional: build-assets)
 
         self.lib: Any = tflite
         self.model: Any = tflite.Model.GetRootAsModel(data, 0)
@@ -262,7 +262,7 @@ class TfliteReader:
 
     def _convert_custom(self, name: str, op: Any, inputs: list[int], output: int) -> None:
         raw = op.CustomOptionsAsNumpy().tobytes() if op.CustomOptionsLength() else b""
-        from flatbuffers import flexbuffers
+        from flatbuffers import flexbuffers  # pyright: ignore[reportMissingImports] (optional: build-assets)
 
         attrs: Any = flexbuffers.Loads(raw) if raw else {}
         if name == "Landmarks2TransformMatrix":

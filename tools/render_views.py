@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import bpy
-from mathutils import Matrix, Vector
+from mathutils import Matrix
 
 YAW = {"front": 0, "left": 30, "right": -30, "open": 12}
 OPEN_MOUTH = {"jawOpen": 0.7, "mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}
@@ -91,8 +91,8 @@ def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Obj
         camera = bpy.data.objects.new("Portrait", bpy.data.cameras.new("Portrait"))
         scene.collection.objects.link(camera)
         camera.data.lens, camera.data.clip_start = 135, 0.01
-    eye_line = (rig.data.bones["eye_l"].head_local + rig.data.bones["eye_r"].head_local) / 2
-    centre = Vector(eye_line + Vector((0, -0.03, -0.05)))
+    left, right = (rig.data.bones[name].head_local for name in ("eye_l", "eye_r"))
+    centre = ((left.x + right.x) / 2, (left.y + right.y) / 2 - 0.03, left.z - 0.05)
     around = Matrix.Rotation(yaw, 4, "Y")
     camera.matrix_world = rig.matrix_world @ Matrix.Translation(centre) @ around @ Matrix.Translation((0, 0, 1.4))
     scene.camera = camera

@@ -100,8 +100,9 @@ def _nearest_on_edge(target: NDArray, corners_F33: NDArray, opposite_F3: NDArray
     first, second = (opposite + 1) % 3, (opposite + 2) % 3
     a, b = corners_F33[rows, first], corners_F33[rows, second]
     t = np.clip(((target - a) * (b - a)).sum(1) / (((b - a) ** 2).sum(1) + 1e-30), 0, 1)
-    weights: NDArray[np.float64] = np.zeros(corners_F33.shape[:2])
-    weights[rows, first], weights[rows, second] = 1 - t, t
+    weights = np.zeros(corners_F33.shape[:2])
+    weights[rows, first] = 1 - t
+    weights[rows, second] = t
     return weights
 
 

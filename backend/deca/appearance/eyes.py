@@ -63,7 +63,7 @@ def iris_colour(photo_HW3: NDArray[np.uint8], landmarks_L2: NDArray) -> NDArray[
         open_HW = np.zeros(patch.shape[:2], np.uint8)
         lids_L2 = landmarks_L2[list(lids)]
         lids_L2 = lids_L2.mean(0) + (lids_L2 - lids_L2.mean(0)) * (1, 0.8)
-        cv2.fillPoly(open_HW, [np.round((lids_L2 - low - 0.5) * 16).astype(np.int32)], 1, shift=4)
+        cv2.fillPoly(open_HW, [np.round((lids_L2 - low - 0.5) * 16).astype(np.int32)], (1,), shift=4)
         ring = (distance > 0.45) & (distance < 0.85) & (open_HW > 0)
         samples.append(patch[ring])
     colours_N3 = np.concatenate(samples) if samples else np.zeros((0, 3), np.float32)

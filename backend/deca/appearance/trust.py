@@ -86,9 +86,9 @@ def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_
 
     def draw(polygon: NDArray, value: int, rim: float = 0.0) -> None:
         points = [np.round((polygon - origin) * scale * 16).astype(np.int32)]
-        cv2.fillPoly(drawing, points, value, shift=4)
+        cv2.fillPoly(drawing, points, (value,), shift=4)
         if rim > 0:
-            cv2.polylines(drawing, points, True, value, max(round(2 * rim * scale), 1), shift=4)
+            cv2.polylines(drawing, points, True, (value,), max(round(2 * rim * scale), 1), shift=4)
 
     middle = hull.mean(0)
     draw(middle + (hull - middle) * _HULL_SCALE, _INSIDE)
