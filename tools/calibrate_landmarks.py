@@ -143,7 +143,9 @@ def with_mirror_images(head: HeadModel, samples: Samples) -> Samples:
     rest_L3 = head.landmarks_478.positions(head.template_V3, head.faces_F3).astype(np.float64)
     distance_LL = np.linalg.norm(rest_L3[:, None] * (-1, 1, 1) - rest_L3[None], axis=2)
     pairs_L = linear_sum_assignment(distance_LL**2)[1]
+    assert head.mirror_V is not None, "OpenHead has a mirror map"
     dirs = np.concatenate((head.shape_dirs_V3S[..., :NUM_SHAPE], head.expression_dirs_V3E[..., :NUM_EXPRESSION]), 2)
+    assert head.mirror_V is not None
     parity_K = np.sign((dirs * mirror_directions(dirs, head.mirror_V)).sum((0, 1)))
     parity_K = np.append(np.where(parity_K == 0, 1, parity_K), 1)
     return Samples(

@@ -76,10 +76,10 @@ def test_derivatives_of_rotations() -> None:
 def test_jacobian_equals_finite_differences(head: HeadModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the residuals with respect to every parameter, with perspective and the calibrated noise, mid-fit."""
     solver = LandmarkSolver(head)
-    seen = {}
+    seen: dict = {}
 
     def spy(self, state, data, *args):
-        seen.setdefault("state", state), seen.update(state=state, data=data)
+        seen.update(state=state, data=data)
         return original(self, state, data, *args)
 
     original = LandmarkSolver._step

@@ -28,7 +28,7 @@ from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthog
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
 from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, interior_landmarks
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 ASSUMED_DISTANCE = 1.3
 """Metres between camera and head when the focal length is unknown: between a selfie and a portrait."""
@@ -345,7 +345,7 @@ class LandmarkSolver:
         excess_BP = priors.excess(state.params_BP, self._low_P, self._high_P)
         return (data.confidence_BL * robust_BL).sum(1) + prior_B + (excess_BP**2).sum(1)
 
-    def jacobian(self, state: _State, data: _Data) -> Array:
+    def jacobian(self, state: _State, data: _Data) -> NDArray[np.float32]:
         """Derivatives (B, L, 2, view + parameters) of `_residuals`."""
         batch, points = len(state.log_scale_B), self.reduced.num_points
         projected_BL2, turned_BL3, enlargement_BL = self._project(state, data)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from deca.head.model import HeadModel, SurfacePoints
 from deca.reconstruct.geometry import rotation, rotation_derivatives
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 
 _JAW, _EYE_L, _EYE_R = 2, 3, 4
 _FIRST_FEATURE = 9  # the neck's nine pose features stay zero
@@ -112,7 +112,7 @@ class LandmarkHead:
             out_BL3[:, rows] += moved_BM3 @ (rot_B33 - np.eye(3)).transpose(0, 2, 1)
         return out_BL3
 
-    def jacobian(self, codes_BK: Array, pose_B7: Array, view_BL23: Array) -> Array:
+    def jacobian(self, codes_BK: Array, pose_B7: Array, view_BL23: Array) -> NDArray[np.float32]:
         """Derivatives (B, L, 2, K + 7) of `view @ positions` with respect to codes and pose, float32.
 
         Args:
@@ -127,9 +127,9 @@ class LandmarkHead:
         # d features / d pose and d rotation / d pose, each pose parameter belonging to one joint
         columns = ((0, 1, 2), (0, 1), (0, 1))
         out = np.empty((batch, self.num_points, 2, self.num_codes + NUM_POSE), np.float32)
-        view_BL23 = np.asarray(view_BL23, np.float32)
+        seen_by_BL23 = view_BL23.astype(np.float32)
         codes, pose = out[..., : self.num_codes], out[..., self.num_codes :]
-        np.matmul(view_BL23, self._rest.dirs_L3K, out=codes)
+        np.matmul(seen_by_BL23, self._rest.dirs_L3K, out=codes)
         spins, feature_columns_B7F = [], np.zeros((batch, NUM_POSE, features_BF.shape[1]))
         first = 0
         for joint, (axis_B3, rot_B33, kept) in enumerate(zip(axes, rots, columns, strict=True)):
@@ -137,14 +137,14 @@ class LandmarkHead:
             spins.append((first, spin))
             feature_columns_B7F[:, first : first + len(kept), 9 * joint : 9 * joint + 9] = spin.reshape(batch, -1, 9)
             first += len(kept)
-        pose[...] = view_BL23 @ self._rest.corrections(feature_columns_B7F).astype(np.float32)
+        pose[...] = seen_by_BL23 @ self._rest.corrections(feature_columns_B7F).astype(np.float32)
         for (rows, basis), rot_B33, (start, spin) in zip(self._joints, rots, spins, strict=True):
-            turned_BM23 = view_BL23[:, rows] @ (rot_B33 - np.eye(3))[:, None].astype(np.float32)
+            turned_BM23 = seen_by_BL23[:, rows] @ (rot_B33 - np.eye(3))[:, None].astype(np.float32)
             codes[:, rows] += turned_BM23 @ basis.dirs_L3K
             pose[:, rows] += turned_BM23 @ basis.corrections(feature_columns_B7F).astype(np.float32)
             moved_BM3 = basis.points(codes_BK, features_BF)
             spun_BM3P = (spin[:, None] @ moved_BM3[:, :, None, :, None])[..., 0].transpose(0, 1, 3, 2)
-            pose[:, rows, :, start : start + spin.shape[1]] += view_BL23[:, rows] @ spun_BM3P.astype(np.float32)
+            pose[:, rows, :, start : start + spin.shape[1]] += seen_by_BL23[:, rows] @ spun_BM3P.astype(np.float32)
         return out
 
 
