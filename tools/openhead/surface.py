@@ -5,6 +5,8 @@ Shape suffixes: V vertices, F triangles, L points.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -108,8 +110,8 @@ def _nearest_on_edge(target: NDArray, corners_F33: NDArray, opposite_F3: NDArray
 
 def turn(yaw: float, pitch: float = 0.0) -> NDArray[np.float64]:
     """Rotation (3, 3) by a yaw about y (positive turns the face to the subject's left, +x) after a pitch about x."""
-    (cy, sy), (cx, sx) = ((np.cos(a), np.sin(a)) for a in np.radians((yaw, pitch)))
-    return np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]]) @ np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    (cy, sy), (cx, sx) = ((math.cos(angle), math.sin(angle)) for angle in map(math.radians, (yaw, pitch)))
+    return np.matmul([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], [[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
 
 
 def _seen(head: HeadModel) -> NDArray[np.bool_]:

@@ -213,7 +213,7 @@ class LandmarkSolver:
             return self._nobody()
         # The photo with y up and its middle as the origin, for well-conditioned numbers.
         middle = np.array([image_size[0] / 2, image_size[1] / 2])
-        photo_BL2 = (landmarks_BL2 - middle) * np.array([1.0, -1.0])
+        photo_BL2 = np.multiply(np.subtract(landmarks_BL2, middle), (1, -1))
         state, scale_B, shift_B2, nearness_B = self._place(photo_BL2, confidence_BL, focal_px)
         roll_B, yaw_B, pitch_B = view_angles(state.root_B33)
         upright_BL2 = (photo_BL2 - shift_B2[:, None]) / scale_B[:, None, None] @ turn(-roll_B).transpose(0, 2, 1)
