@@ -208,13 +208,13 @@ class LandmarkSolver:
         trace: bool = True,
     ) -> FitResult:
         """See `fit_landmarks`; without `trace` the fit ends with the first of its two estimates."""
-        landmarks_BL2, confidence_BL = self._checked(landmarks_BL2, confidence_BL, focal_px)
-        if len(landmarks_BL2) == 0:
+        detected_BL2, trust_BL = self._checked(landmarks_BL2, confidence_BL, focal_px)
+        if len(detected_BL2) == 0:
             return self._nobody()
         # The photo with y up and its middle as the origin, for well-conditioned numbers.
         middle = np.array([image_size[0] / 2, image_size[1] / 2])
-        photo_BL2 = np.multiply(np.subtract(landmarks_BL2, middle), (1, -1))
-        state, scale_B, shift_B2, nearness_B = self._place(photo_BL2, confidence_BL, focal_px)
+        photo_BL2 = np.multiply(detected_BL2 - middle, (1, -1))
+        state, scale_B, shift_B2, nearness_B = self._place(photo_BL2, trust_BL, focal_px)
         roll_B, yaw_B, pitch_B = view_angles(state.root_B33)
         upright_BL2 = (photo_BL2 - shift_B2[:, None]) / scale_B[:, None, None] @ turn(-roll_B).transpose(0, 2, 1)
         axis_B2 = np.zeros_like(shift_B2)
@@ -222,15 +222,15 @@ class LandmarkSolver:
             axis_B2 = apply(turn(-roll_B), -shift_B2 / scale_B[:, None])
         view, lens = (yaw_B, pitch_B), (axis_B2, nearness_B)
         state = replace(state, root_B33=turn3(-roll_B) @ state.root_B33)
-        data = self._data(self.noise, upright_BL2, view, confidence_BL, lens, np.zeros_like(state.params_BP))
+        data = self._data(self.noise, upright_BL2, view, trust_BL, lens, np.zeros_like(state.params_BP))
         state = self._minimise(state, data, self._precision, max_iterations)
         if trace:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
-            data = self._data(self._tracing_noise, upright_BL2, view, confidence_BL, lens, mean_BP)
+            data = self._data(self._tracing_noise, upright_BL2, view, trust_BL, lens, mean_BP)
             state = self._minimise(state, data, self._tracing_precision, 6)
-        return self._result(landmarks_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, data)
+        return self._result(detected_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, data)
 
     def _data(
         self,
