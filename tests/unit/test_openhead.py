@@ -125,8 +125,11 @@ def test_layer_equals_plain_skinning(head: HeadModel, layer: HeadLayer) -> None:
 
 
 def test_arkit_units_are_makehumans(head: HeadModel, reference: dict[str, np.ndarray]) -> None:
-    """Through map, correctives and skinning, against the units as stored in MakeHuman; a blink's lids are our own."""
-    verts, is_lid = reference["vertices"], reference["is_lid"]
+    """Through map, correctives and skinning, against the units as stored in MakeHuman; a blink's lids are our own,
+    and the cheeks of a smile are smoothed."""
+    verts, is_lid, is_lip = reference["vertices"], reference["is_lid"], reference["is_lip"]
+    is_any = np.ones_like(is_lip)
+    assert is_lip.sum() >= 10
     units = dict(zip(head.arkit_names, reference["units"], strict=True))
     for name, unit in units.items():
         if name == "mouthClose":
@@ -134,7 +137,9 @@ def test_arkit_units_are_makehumans(head: HeadModel, reference: dict[str, np.nda
         else:
             moved, expected, bound = arkit(head, **{name: 1.0}), unit, 5e-4 if name == "jawOpen" else 5e-5
         error = np.linalg.norm((moved - head.template_V3)[verts] - expected, axis=1)
-        assert error[~is_lid if name.startswith("eyeBlink") else slice(None)].max() < bound, name
+        is_theirs = ~is_lid if name.startswith("eyeBlink") else is_lip if name.startswith("mouthSmile") else is_any
+        assert error[is_theirs].max() < bound, name
+        assert error.max() < 4e-3, name
 
 
 def test_full_blink_is_within_three_deviations(head: HeadModel) -> None:
@@ -190,12 +195,17 @@ class Views:
         return mouth, eyes
 
 
-def polygon(points_P2: np.ndarray, size: int, border: int) -> np.ndarray:
-    """(size, size) bool: inside a polygon or within half the border of its edge, pixels."""
+def polygon(loop_P2: np.ndarray, size: int, border: int) -> np.ndarray:
+    """(size, size) bool: the fan from a loop's centre, or within half the border of its edge, pixels.
+
+    The loop is not plane. Whatever is seen through it is seen through every surface it bounds, so through the fan.
+    """
     mask = np.zeros((size, size), np.uint8)
-    corners = np.rint(points_P2 * 16).astype(np.int32)[:, None]
-    cv2.fillPoly(mask, [corners], 1, shift=4)
-    cv2.polylines(mask, [corners], True, 1, thickness=border, shift=4)
+    corners = np.rint(loop_P2 * 16).astype(np.int32)
+    centre = np.rint(loop_P2.mean(axis=0) * 16).astype(np.int32)
+    for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        cv2.fillConvexPoly(mask, np.stack([centre, first, second]), 1, shift=4)
+    cv2.polylines(mask, [corners[:, None]], True, 1, thickness=border, shift=4)
     return mask > 0
 
 

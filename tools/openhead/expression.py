@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .lids import close_left_lids
 from .mouth import Mouth
-from .skinning import Skinning, fit_rotation
+from .skinning import Skinning, fit_rotation, smooth
 from .source import Source
 from .topology import EYE_LEFT, EYE_RIGHT, INNER_MOUTH, SKIN, TONGUE, Topology
 
@@ -56,6 +57,11 @@ class Expression:
     arkit_map: np.ndarray
 
 
+SMILE_SMOOTHING = 4.0
+SMILE_LIPS = 0.007
+"""Metres from the lip line within which a smile keeps MakeHuman's shape."""
+EYE_SURROUNDINGS = 0.018
+"""Metres from an eye's centre within which a smile keeps MakeHuman's shape."""
 OWN_MOUTH = ("jaw", "mouthClose", "tongueOut")
 """Starts of the names of the units that move the jaw or tongue: the inside of the mouth keeps MakeHuman's motion."""
 
@@ -68,9 +74,25 @@ def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np
             mouth.follow(unit[None], mouth.bag)
     flip = np.array([-1, 1, 1])
     units = {name: (unit + units[twin(name)][topology.mirror] * flip) / 2 for name, unit in units.items()}
+    for name in ("mouthSmileLeft", "mouthSmileRight"):
+        share = smoothing_share(topology.template, topology, mouth.lip_line)
+        units[name] = np.stack([smooth(topology, column, share, SMILE_SMOOTHING) for column in units[name].T], axis=1)
     blink = close_left_lids(topology, topology.template, units["eyeBlinkLeft"])
     units["eyeBlinkLeft"], units["eyeBlinkRight"] = blink, blink[topology.mirror] * flip
     return units
+
+
+def smoothing_share(verts_V3: np.ndarray, topology: Topology, lip_line: np.ndarray) -> np.ndarray:
+    """How much a smile may be smoothed at every vertex, 0..1: the skin of the face, but neither lips nor lids.
+
+    MakeHuman's smile puts lumps beside the mouth that no longer fit its own face once many faces are averaged.
+    """
+    from_lips = cKDTree(verts_V3[lip_line]).query(verts_V3)[0]
+    share = np.clip((from_lips - SMILE_LIPS) / SMILE_LIPS, 0, 1) * (topology.part == SKIN)
+    for part in (EYE_LEFT, EYE_RIGHT):
+        centre = verts_V3[topology.vertices_of(part)[[0, -1]]].mean(axis=0)
+        share[np.linalg.norm(verts_V3 - centre, axis=1) < EYE_SURROUNDINGS] = 0
+    return share
 
 
 def twin(name: str) -> str:

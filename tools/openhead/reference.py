@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .expression import twin
 from .lids import island_edge
@@ -14,6 +15,8 @@ from .topology import EYE_LEFT, EYE_RIGHT, SKIN, TEETH_LOWER, TONGUE, Topology
 VERTICES = 300
 LID_RADIUS = 0.020
 """Metres around an eye's centre in which the blink is our own (see `lids.py`)."""
+LIP_RADIUS = 0.006
+"""Metres around the lip line in which the smile is MakeHuman's own; elsewhere it is smoothed (see `expression.py`)."""
 
 
 def write_reference(source: Source, topology: Topology, path: Path, seed: int = 3) -> None:
@@ -23,7 +26,8 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
     the reference, since components that are exactly symmetric or antisymmetric can hold nothing else.
 
     Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lid` (N,) bool:
-    near an eye; `lip_loop`, `lid_loop_left`, `lid_loop_right`: vertices in order; `neck_loop`: the cut of the neck.
+    near an eye; `is_lip` (N,): near the lip line; `lip_loop`, `lid_loop_left`, `lid_loop_right`: vertices in order;
+    `neck_loop`: the cut of the neck.
     """
     candidates = topology.vertices_of(SKIN, TEETH_LOWER, TONGUE)
     names = source.face_unit_names
@@ -41,6 +45,7 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
         vertices=candidates[chosen].astype(np.int32),
         units=units[:, chosen].astype(np.float32),
         is_lid=distance < LID_RADIUS,
+        is_lip=cKDTree(topology.template[island_edge(topology, 1)]).query(place)[0] < LIP_RADIUS,
         lip_loop=island_edge(topology, 1).astype(np.int32),
         lid_loop_left=island_edge(topology, 2).astype(np.int32),
         lid_loop_right=island_edge(topology, 3).astype(np.int32),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import splu
 
 from .mouth import Mouth
+from .skinning import laplacian
 from .source import Source
 from .topology import EYE_RADIUS, HEAD_CENTRE, NECK_RINGS, SKIN, Topology, eyeball
 
@@ -17,6 +20,7 @@ NECK_LENGTH = 0.045
 NECK_FLARE = 0.35
 """How much of the shoulders' widening the neck keeps."""
 NECK_SMOOTHING = 8
+NECK_RELAXATION = 4.0
 
 
 class Sculptor:
@@ -98,6 +102,20 @@ def _level_neck(verts_NV3: np.ndarray, topology: Topology) -> None:
         last = rings[-1]
         around = verts_NV3[:, np.roll(last, 1)] + verts_NV3[:, np.roll(last, -1)]
         verts_NV3[:, last] = 0.5 * verts_NV3[:, last] + 0.25 * around
+
+    # The head's own rows above still run up and down: relax the neck's skin between the ears, the jaw and the cut.
+    x, y, z = topology.template.T
+    neck = (topology.part == SKIN) & (y < -0.07) & (z < 0.035) & (np.abs(x) > 0.02)
+    neck[rings[-1]] = False
+    inside = np.flatnonzero(neck)
+    matrix = sp.identity(len(inside)) + NECK_RELAXATION * laplacian(topology)[inside][:, inside]
+    edge = np.flatnonzero(np.asarray(abs(laplacian(topology)[inside]).sum(axis=0)).ravel() * ~neck)
+    pull = -NECK_RELAXATION * laplacian(topology)[inside][:, edge]
+    solve = splu(matrix.tocsc()).solve
+    right = verts_NV3[:, inside].transpose(1, 0, 2).reshape(len(inside), -1).astype(np.float64)
+    right += pull @ verts_NV3[:, edge].transpose(1, 0, 2).reshape(len(edge), -1).astype(np.float64)
+    relaxed = solve(right).reshape(len(inside), len(verts_NV3), 3).transpose(1, 0, 2)
+    verts_NV3[:, inside] = relaxed
 
 
 def _symmetric_mean(verts_NV3: np.ndarray, topology: Topology) -> np.ndarray:
