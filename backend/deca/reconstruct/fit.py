@@ -30,8 +30,8 @@ from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, interior_landmarks
 
 Array = NDArray[np.floating]
 
-ASSUMED_DISTANCE = 1.3
-"""Metres between camera and head when the focal length is unknown: between a selfie and a portrait."""
+ASSUMED_DISTANCE = 2.0
+"""Metres between camera and head when the focal length is unknown; chosen on photos (docs/fit.md)."""
 
 TRACING_SIGMA = 0.0015
 """Standard deviation, metres, with which the second estimate follows the landmarks."""
