@@ -241,7 +241,7 @@ def test_blink_leaves_no_slit(head: HeadModel, layer: HeadLayer) -> None:
 @pytest.mark.slow
 @pytest.mark.xfail(
     strict=True,
-    reason="3 of the 200 heads show 1 to 5 pixels of an eye socket or the mouth bag; the socket must cling to the eyeball",
+    reason="3 of the 200 heads show 1 to 5 pixels of what lies inside: the eye socket must cling to the eyeball",
 )
 def test_nothing_inside_shows_through_the_skin(
     head: HeadModel, layer: HeadLayer, reference: dict[str, np.ndarray]
