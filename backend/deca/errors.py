@@ -29,5 +29,9 @@ class AssetError(DecaError):
     """A file that ships with the product, or that the user pointed at, is missing, damaged or foreign."""
 
 
+class OptionError(DecaError, ValueError):
+    """An option has a value that is not offered."""
+
+
 class OutputError(DecaError):
     """A result could not be written."""

@@ -19,6 +19,7 @@ from deca.appearance.eyes import DEFAULT_IRIS, iris_colour, paint_eyes, paint_mo
 from deca.appearance.hair import hair_layer
 from deca.appearance.sampling import inside_photo, sample_photo, view_surface
 from deca.appearance.trust import FACING, believe, outlines, regions_of
+from deca.errors import OptionError
 from deca.head.model import HeadModel, Part
 from deca.render.uv import Texels, texels_of
 
@@ -102,7 +103,7 @@ def _check(photo: NDArray, verts_V3: NDArray, to_photo: NDArray, head: HeadModel
     if np.shape(to_photo) != (2, 4):
         raise ValueError(f"to_photo must be (2, 4), got {np.shape(to_photo)}")
     if size not in SIZES:
-        raise ValueError(f"texture size must be one of {SIZES}, got {size}")
+        raise OptionError(f"A texture of {size} pixels is not offered.", f"Choose one of {', '.join(map(str, SIZES))}.")
 
 
 def _with_mirrored(

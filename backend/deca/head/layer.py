@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deca.errors import AssetError
 from deca.head.model import HeadModel, SurfacePoints
 
 
@@ -148,5 +149,5 @@ def contour_rows(pose_BJ3: Tensor) -> Tensor:
 
 def _present(points: SurfacePoints | None, what: str) -> SurfacePoints:
     if points is None:
-        raise ValueError(f"this head model carries no {what}")
+        raise AssetError(f"The head model carries no {what}.", "Build or convert it again with its landmarks.")
     return points
