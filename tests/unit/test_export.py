@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from deca.errors import OutputError
+from deca.files import write_file
 from deca.head import load_head
-from deca.reconstruct.export import overlay, write_faces, write_file
+from deca.reconstruct.export import overlay, write_faces
 from deca.reconstruct.face import Face
 from deca.reconstruct.pipeline import camera_on_crop
 

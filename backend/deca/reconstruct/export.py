@@ -1,45 +1,22 @@
-"""Writes a reconstructed face to disk: codes as JSON, the textured mesh as OBJ, an overlay picture.
-
-Every file is written under a temporary name beside its place and then renamed: no half-written file is ever seen.
-"""
+"""Writes a reconstructed face to disk: codes as JSON, the textured mesh as OBJ, an overlay picture."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deca.errors import OutputError
+from deca.files import write_file
 from deca.reconstruct.face import Face
 from deca.render.preview import draw_head
 
 _OVERLAY_SIZE = 1600
 """Longest side of the overlay's photo, pixels; small photos are enlarged up to it until a face is _FACE_SIZE wide."""
 _FACE_SIZE = 400
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Writes a file in one piece, making its folder.
-
-    Raises:
-        OutputError: The folder or the file cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise OutputError(
-            f"{path} could not be written ({error.strerror or error}).",
-            "Choose another output folder, or make room and permissions there.",
-        ) from error
 
 
 def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
