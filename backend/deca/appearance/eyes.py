@@ -1,33 +1,23 @@
-"""Eyeballs, teeth and the inside of the mouth: what a photo hardly shows, painted.
+"""Eyeballs, painted: a photo shows little of them.
 
 Shape suffixes: V vertices, N texels, H W texture rows and columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance.blend import smoothstep
-from deca.appearance.skin import surface_noise, to_lab, to_srgb
-from deca.head.model import HeadModel, Part
+from deca.appearance.sampling import part_share
+from deca.appearance.skin import to_lab, to_srgb
+from deca.head.model import Part
 from deca.render.uv import Texels
 
 DEFAULT_IRIS = np.array((0.33, 0.22, 0.14), np.float32)
 """sRGB brown, the most common iris."""
 _SCLERA = np.array((0.86, 0.83, 0.81), np.float32)
-_TEETH = np.array((0.84, 0.80, 0.72), np.float32)
-_MOUTH_BACK = np.array((0.16, 0.05, 0.05), np.float32)
-_COLOURS: dict[Part, tuple[NDArray[np.float32], NDArray[np.float32]]] = {
-    Part.INNER_MOUTH: (np.array((0.52, 0.25, 0.24), np.float32), _MOUTH_BACK),
-    Part.TONGUE: (np.array((0.68, 0.38, 0.36), np.float32), _MOUTH_BACK),
-    Part.TEETH_UPPER: (_TEETH, 0.6 * _TEETH),
-    Part.TEETH_LOWER: (_TEETH, 0.6 * _TEETH),
-}
-"""sRGB at the front and at the back of each part."""
 _IRIS_RADIUS = 0.49
 """Sine of the angle between the iris' rim and the pole: an iris of 11.8 mm on an eyeball of 24 mm."""
 _PUPIL_RADIUS = 0.17
@@ -93,7 +83,7 @@ def paint_eyes(image_HW3: NDArray[np.float32], texels: Texels, iris: NDArray, br
             continue
         direction_V3 = np.zeros_like(head.template_V3)
         direction_V3[on_eye_V] = head.template_V3[on_eye_V] - _sphere_centre(head.template_V3[on_eye_V])
-        eye_HW = _part_share(texels, (part,)) > 0.5
+        eye_HW = part_share(texels, (part,)) > 0.5
         direction_N3 = texels.interpolate(direction_V3)[eye_HW]
         direction_N3 /= np.maximum(np.linalg.norm(direction_N3, axis=1, keepdims=True), 1e-9)
         image_HW3[eye_HW] = _eye_colours(direction_N3, np.asarray(iris, np.float32), brightness)
@@ -131,26 +121,3 @@ def _eye_colours(direction_N3: NDArray, iris: NDArray, brightness: float) -> NDA
     pupil_N = smoothstep(radius_N, _PUPIL_RADIUS - 0.025, _PUPIL_RADIUS + 0.02)[:, None]
     colours_N3 = (iris_N3 * (1 - rim_N) + sclera_N3 * rim_N) * (1 - 0.45 * dark_rim_N)
     return (colours_N3 * pupil_N + 0.02 * (1 - pupil_N)).astype(np.float32)
-
-
-def paint_mouth(image_HW3: NDArray[np.float32], texels: Texels, brightness: float) -> None:
-    """Paints teeth, tongue and the inside of the mouth, in place; the lips pass into the inside without an edge."""
-    head: HeadModel = texels.head
-    inside_HW = _part_share(texels, _COLOURS) > 0
-    template_HW3 = texels.interpolate(head.template_V3)
-    points_N3, colours_N3 = template_HW3[inside_HW], image_HW3[inside_HW]
-    grain_N1 = surface_noise(points_N3, 0.006, 8)[:, None]
-    for part, (front, back) in _COLOURS.items():
-        of_part_V = head.parts_V == part
-        if not of_part_V.any():
-            continue
-        share_N1 = _part_share(texels, (part,))[inside_HW][:, None]
-        depth_N1 = smoothstep(head.template_V3[of_part_V, 2].max() - points_N3[:, 2:], 0.005, 0.045)
-        painted_N3 = (front + (back - front) * depth_N1) * brightness * (1 + 0.02 * grain_N1)
-        colours_N3 += share_N1 * (np.clip(painted_N3, 0, 1) - colours_N3)
-    image_HW3[inside_HW] = colours_N3
-
-
-def _part_share(texels: Texels, parts: Iterable[Part]) -> NDArray[np.float32]:
-    """Share (H, W) of every texel that belongs to the parts, 0 to 1: barycentric weight of their corners."""
-    return texels.interpolate(np.isin(texels.head.parts_V, list(parts)).astype(np.float32))

@@ -22,6 +22,8 @@ _TUFTS = 6.0
 """Changes of the hair's pattern per radian from the crown downward."""
 _BALD = 3.0
 """Distance from skin below which 60 % of the visible scalp must stay to be bare."""
+_BRIDGE = 0.06
+"""Half of the widest gap between the photo's hair and the scalp's that hair is painted into, of the texture."""
 
 
 def hair_layer(
@@ -59,7 +61,7 @@ def hair_layer(
     def shown_by(model: ColourModel) -> NDArray[np.bool_]:
         """What is nearer to hair than to skin and hangs together with the scalp, but no brows and no beard."""
         distance_HW = model.distance(photo_HW3, view.normals_HW3)
-        hairlike_HW = likeness(distance_HW * (3 / np.clip(skin_distance_HW, 3, 7)), 0.004 * size) > 0.5
+        hairlike_HW = likeness(distance_HW * (3 / np.clip(skin_distance_HW, 1, 7)), 0.004 * size) > 0.5
         return connected_to(near_HW > 0.4, without_specks(allowed_HW & hairlike_HW, allowed_HW, 0.004 * size))
 
     def far_from_skin(samples_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -81,7 +83,10 @@ def hair_layer(
     if not purest.may_be_hair:
         return None
     painted_HW3, streaks_HW = _cropped(purest.colour, texels)
-    grown_HW = smoothstep(near_HW + 0.12 * streaks_HW.clip(-1.5, 1.5), 0.2, 0.55)
+    # What shows no skin between the hair on the photo and the scalp, the temples above all, is hair as well.
+    bridge_HW = closed(shown_HW | (near_HW > 0.4), _BRIDGE * size) & (regions.upper > 0.5)
+    reach_HW = np.maximum(near_HW, _soft(bridge_HW.astype(np.float32), texels, 0.012 * size))
+    grown_HW = smoothstep(reach_HW + 0.12 * streaks_HW.clip(-1.5, 1.5), 0.2, 0.55)
     weight_HW = shrink_mask(shown_HW | ~front_HW, FEATHER * size) * shown_HW
     weight_HW *= smoothstep(view.facing_HW, 0.3, 0.6)
     return over_base(photo_HW3, weight_HW, painted_HW3), np.maximum(grown_HW * (1 - face_HW), weight_HW)

@@ -5,6 +5,7 @@ Shape suffixes: V vertices, F triangles, H W texture rows and columns.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deca.head.model import Part
 from deca.render.rasterizer import rasterize
 from deca.render.uv import Texels
 
@@ -127,3 +129,8 @@ def _pixels_per_texel(view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> float:
         step = np.roll(view.pixels_HW2, -1, axis)[both] - view.pixels_HW2[both]
         steps.append(np.median(np.linalg.norm(step, axis=1)) if len(step) else 1.0)
     return float(np.sqrt(steps[0] * steps[1]))
+
+
+def part_share(texels: Texels, parts: Iterable[Part]) -> NDArray[np.float32]:
+    """Share (H, W) of every texel that belongs to the parts, 0 to 1: barycentric weight of their corners."""
+    return texels.interpolate(np.isin(texels.head.parts_V, list(parts)).astype(np.float32))

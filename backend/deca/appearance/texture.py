@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from deca.appearance import skin
 from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, tone_field
-from deca.appearance.eyes import DEFAULT_IRIS, iris_colour, paint_eyes, paint_mouth
+from deca.appearance.eyes import DEFAULT_IRIS, iris_colour, paint_eyes
 from deca.appearance.hair import hair_layer
+from deca.appearance.mouth import paint_mouth
 from deca.appearance.sampling import inside_photo, sample_photo, view_surface
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.errors import OptionError
