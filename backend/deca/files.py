@@ -1,15 +1,22 @@
-"""Writing files in one piece: under a temporary name beside their place, then renamed, so that no half is ever seen."""
+"""Files: written in one piece, and tensors as safetensors."""
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
-from deca.errors import OutputError
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from deca.errors import AssetError, OutputError
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Writes a file in one piece, making its folder.
+    """Writes a file in one piece, making its folder: under a temporary name beside its place, then renamed.
 
     Raises:
         OutputError: The folder or the file cannot be written.
@@ -25,3 +32,38 @@ def write_file(path: Path, data: bytes) -> None:
             f"{path} could not be written ({error.strerror or error}).",
             "Choose another output folder, or make room and permissions there.",
         ) from error
+
+
+def safetensors_bytes(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file that is the same, byte for byte, whenever arrays and metadata are.
+
+    The library writes the metadata in an order that differs between runs, which would change the file's hash.
+    """
+    data = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, dict(metadata))
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    names = sorted((name for name in header if name != "__metadata__"), key=lambda n: header[n]["data_offsets"])
+    ordered = {"__metadata__": dict(sorted(metadata.items())), **{name: header[name] for name in names}}
+    text = json.dumps(ordered, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+
+
+def read_safetensors(path: Path, what: str, hint: str) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """Arrays and metadata of a safetensors file.
+
+    Args:
+        path: The file.
+        what: What it is, for the errors: "head model".
+        hint: What to do when it is missing or damaged.
+
+    Raises:
+        AssetError: The file is missing or damaged.
+    """
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except FileNotFoundError as error:
+        raise AssetError(f"The {what} {path} does not exist.", hint) from error
+    except (SafetensorError, OSError) as error:
+        raise AssetError(f"The {what} {path} could not be read ({error}).", hint) from error

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
+
+from deca.files import safetensors_bytes, write_file
 
 LICENCE = "CC0-1.0"
 
@@ -30,17 +31,4 @@ def write_head(path: Path, arrays: dict[str, np.ndarray], arkit_names: list[str]
         "licence": LICENCE,
         "arkit_names": json.dumps(arkit_names),
     }
-    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_sorted_header(save(ordered, metadata)))
-
-
-def _sorted_header(data: bytes) -> bytes:
-    """safetensors writes its metadata in an order that differs between runs; sort the header."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    names = sorted((name for name in header if name != "__metadata__"), key=lambda n: header[n]["data_offsets"])
-    ordered = {"__metadata__": dict(sorted(header["__metadata__"].items())), **{name: header[name] for name in names}}
-    text = json.dumps(ordered, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + data[8 + length :]
+    write_file(path, safetensors_bytes(arrays, metadata))

@@ -127,16 +127,18 @@ class HeadLayer(nn.Module):
 
     def landmarks_68(self, verts_BV3: Tensor, pose_BJ3: Tensor) -> Tensor:
         """iBUG landmarks (B, 68, 3): 17 contour points that follow the yaw, then 51 fixed ones, as in DECA."""
-        fixed = _present(self.model.landmarks_68, "68 landmarks")
+        fixed = _present(self.model.landmarks_51, "68 landmarks")
         contour = _present(self.model.contour, "a dynamic contour")
         rows_B = contour_rows(pose_BJ3)
         faces_BL3 = self.faces_F3[torch.as_tensor(contour.faces, device=verts_BV3.device)[rows_B]]
         bary_BL31 = torch.as_tensor(contour.bary, dtype=verts_BV3.dtype, device=verts_BV3.device)[rows_B][..., None]
         batch_B11 = torch.arange(len(verts_BV3), device=verts_BV3.device)[:, None, None]
         contour_BL3 = (verts_BV3[batch_B11, faces_BL3] * bary_BL31).sum(-2)
-        return torch.cat(
-            (contour_BL3, self.surface_points(verts_BV3, SurfacePoints(fixed.faces[17:], fixed.bary[17:]))), dim=1
-        )
+        return torch.cat((contour_BL3, self.surface_points(verts_BV3, fixed)), dim=1)
+
+    def landmarks_68_fixed(self, verts_BV3: Tensor) -> Tensor:
+        """iBUG landmarks (B, 68, 3) whose contour is fixed to the jaw too: DECA's 3D landmarks."""
+        return self.surface_points(verts_BV3, _present(self.model.landmarks_68, "68 landmarks"))
 
 
 def contour_rows(pose_BJ3: Tensor) -> Tensor:

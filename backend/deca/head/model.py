@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from deca.assets import asset
 from deca.errors import AssetError
+from deca.files import read_safetensors
 
 JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
@@ -71,11 +71,14 @@ class HeadModel:
         uv_T2, uv_faces_F3: Texture coordinates (v up) and their triangles.
         mirror_V: Index of the mirrored vertex, or None.
         parts_V: `Part` of each vertex (all skin when the file does not say).
-        masks: UV masks by name, (512, 512) uint8, top row first.
+        masks: UV masks by name, (N, N) uint8, top row first.
         landmarks_68, landmarks_478: iBUG and MediaPipe landmarks, or None.
+        landmarks_51: The iBUG landmarks inside the face, which stay on the skin when the head turns; or None.
         contour: Dynamic jaw contour (79 yaws, 17), or None.
         arkit_names, arkit_map_K52: ARKit weight -> 51 expression coefficients, then the axis-angle of
             jaw, left eye and right eye; or None.
+        fixed_displacement_NN: Displacement in metres that DECA adds to every face's, top row first; or None.
+        mean_texture_NN3: Mean texture, uint8 sRGB, top row first; or None.
         licence: Licence of the file as its header states it.
     """
 
@@ -96,9 +99,12 @@ class HeadModel:
     masks: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     landmarks_68: SurfacePoints | None = None
     landmarks_478: SurfacePoints | None = None
+    landmarks_51: SurfacePoints | None = None
     contour: SurfacePoints | None = None
     arkit_names: tuple[str, ...] = ()
     arkit_map_K52: NDArray[np.float32] | None = None
+    fixed_displacement_NN: NDArray[np.float32] | None = None
+    mean_texture_NN3: NDArray[np.uint8] | None = None
     licence: str = ""
 
     @property
@@ -114,14 +120,7 @@ class HeadModel:
         """
         path = Path(path)
         hint = "Build or convert the head model again, or reinstall the add-on."
-        try:
-            with safe_open(str(path), framework="numpy") as file:
-                metadata = file.metadata() or {}
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
-        except FileNotFoundError as error:
-            raise AssetError(f"The head model {path} does not exist.", hint) from error
-        except (SafetensorError, OSError) as error:
-            raise AssetError(f"The head model {path} could not be read ({error}).", hint) from error
+        tensors, metadata = read_safetensors(path, "head model", hint)
         if (metadata.get("format"), metadata.get("version")) != (_FORMAT, _VERSION):
             raise AssetError(f"{path} is not a head model file of format {_FORMAT} {_VERSION}.", hint)
         missing = [key for key in _REQUIRED if key not in tensors]
@@ -163,6 +162,9 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], file_ha
     for key in ("weights", "posedirs"):
         if len(tensors[key]) != verts:
             raise ValueError(f"{key} has {len(tensors[key])} rows for {verts} vertices")
+    landmarks_68, landmarks_51 = _points(tensors, "lmk68"), _points(tensors, "lmk51")
+    if landmarks_68 is not None and landmarks_51 is None:
+        landmarks_51 = SurfacePoints(landmarks_68.faces[17:], landmarks_68.bary[17:])
     if int(tensors["f"].max()) >= verts or int(tensors["ft"].max()) >= len(tensors["vt"]):
         raise ValueError("triangle indices out of range")
     return HeadModel(
@@ -181,11 +183,14 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], file_ha
         parts_V=tensors["part"] if "part" in tensors else np.zeros(verts, np.uint8),
         mirror_V=mirror,
         masks={key[5:]: tensors[key] for key in tensors if key.startswith("mask_")},
-        landmarks_68=_points(tensors, "lmk68"),
+        landmarks_68=landmarks_68,
         landmarks_478=_points(tensors, "mp"),
+        landmarks_51=landmarks_51,
         contour=_points(tensors, "contour"),
         arkit_names=tuple(json.loads(metadata.get("arkit_names", "[]"))),
         arkit_map_K52=tensors.get("arkit_map"),
+        fixed_displacement_NN=tensors.get("fixed_displacement"),
+        mean_texture_NN3=tensors.get("mean_texture"),
         licence=metadata.get("licence", ""),
     )
 
