@@ -12,6 +12,7 @@ from PIL import Image
 
 from deca.files import write_file
 from deca.reconstruct.face import Face
+from deca.reconstruct.mesh import obj_text
 from deca.render.preview import draw_head
 
 _OVERLAY_SIZE = 1600
@@ -42,19 +43,6 @@ def overlay(photo: NDArray[np.uint8], faces: list[Face]) -> NDArray[np.uint8]:
     return np.concatenate((small, drawn), axis=1)
 
 
-def obj_text(face: Face, texture_name: str) -> tuple[str, str]:
-    """The posed head as OBJ and its material library: metres, y up, z forward, one texture coordinate per corner."""
-    head = face.head
-    material = f"{Path(texture_name).stem}.mtl"
-    lines = [f"# {head.name}, {head.num_verts} vertices", f"mtllib {material}", "o head"]
-    lines += [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in face.vertices()]
-    lines += [f"vt {u:.6f} {v:.6f}" for u, v in head.uv_T2]
-    lines += ["usemtl head", "s 1"]
-    corners = np.stack((head.faces_F3 + 1, head.uv_faces_F3 + 1), -1).tolist()
-    lines += ["f " + " ".join(f"{vertex}/{uv}" for vertex, uv in triangle) for triangle in corners]
-    return "\n".join(lines) + "\n", f"newmtl head\nKd 1 1 1\nmap_Kd {texture_name}\n"
-
-
 def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face]) -> list[Path]:
     """Writes `face_<k>.json`, `head.obj` with its texture, and `overlay.png` into `folder`.
 
@@ -72,7 +60,7 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face]) -> li
     for face in faces:
         stem = "head" if face.index == 0 else f"head_{face.index}"
         put(f"face_{face.index}.json", json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode())
-        obj, material = obj_text(face, f"{stem}.png")
+        obj, material = obj_text(face.mesh(), face.head.name, f"{stem}.png")
         put(f"{stem}.obj", obj.encode())
         if face.texture_NN3 is not None:
             put(f"{stem}.mtl", material.encode())

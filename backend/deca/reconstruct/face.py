@@ -1,6 +1,6 @@
 """The result of a reconstruction: everything known about one face on one photo.
 
-Shape suffixes: S shape and E expression coefficients, V vertices, L landmarks, N texture size.
+Shape suffixes: S shape, E expression and A albedo coefficients, D detail code, V vertices, L landmarks, N texture size.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deca.head import HeadModel
 from deca.head.layer import HeadLayer
+from deca.reconstruct.mesh import Mesh
 from deca.render.camera import photo_transform
 
 
@@ -36,6 +37,9 @@ class Face:
         landmarks_L2: The 478 detected landmarks, photo pixels.
         landmark_error: Mean interior landmark distance as a fraction of the outer-eye distance.
         texture_NN3: Unwrapped photo, uint8 sRGB, top row first; None when not asked for.
+        albedo_A: Albedo coefficients; None without an albedo model for this head.
+        light_93: Spherical harmonics coefficients of the photo's light, 9 bands of RGB; None without albedo.
+        detail_D: Detail code, the person's wrinkles; None without a detail encoder.
     """
 
     photo: Path
@@ -51,6 +55,9 @@ class Face:
     landmarks_L2: NDArray[np.float32]
     landmark_error: float
     texture_NN3: NDArray[np.uint8] | None = None
+    albedo_A: NDArray[np.float32] | None = None
+    light_93: NDArray[np.float32] | None = None
+    detail_D: NDArray[np.float32] | None = None
 
     def vertices(self) -> NDArray[np.float32]:
         """Posed vertices (V, 3) in metres, head space."""
@@ -58,6 +65,10 @@ class Face:
         codes = (self.shape_S, self.expression_E, self.pose_53)
         with torch.inference_mode():
             return layer(*(torch.from_numpy(np.ascontiguousarray(code))[None] for code in codes))[0].numpy()
+
+    def mesh(self) -> Mesh:
+        """The posed head."""
+        return Mesh(self.vertices(), self.head.faces_F3, self.head.uv_T2, self.head.uv_faces_F3)
 
     def to_photo(self) -> NDArray[np.float64]:
         """The 2x4 matrix from head space to upright photo pixels."""
@@ -73,6 +84,9 @@ class Face:
             "shape": _floats(self.shape_S),
             "expression": _floats(self.expression_E),
             "pose_axis_angle": _floats(self.pose_53),
+            "albedo": None if self.albedo_A is None else _floats(self.albedo_A),
+            "light": None if self.light_93 is None else _floats(self.light_93),
+            "detail": None if self.detail_D is None else _floats(self.detail_D),
             "camera": _floats(self.camera_3),
             "crop": _floats(self.crop_33),
             "image_size": list(self.image_size),
