@@ -56,6 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
 
+    flame = commands.add_parser("convert-flame", help="licensed FLAME files to a head model file")
+    flame.add_argument("model", type=Path, metavar="PKL", help="FLAME's generic_model.pkl or flame2023.pkl")
+    flame.add_argument("--landmarks", type=Path, required=True, metavar="NPY", help="landmark_embedding.npy")
+    flame.add_argument("--template", type=Path, required=True, metavar="OBJ", help="head_template.obj")
+    flame.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the head model file")
+    flame.add_argument("--maps", type=Path, metavar="DIR", help="folder of DECA's masks and fixed displacement")
+    flame.add_argument("--mediapipe", type=Path, metavar="NPZ", help="mediapipe_landmark_embedding.npz")
+    flame.add_argument("--name", help="name of the head model (default: FLAME and its year, by the file's name)")
+    flame.set_defaults(run=_convert_flame)
+
     commands.add_parser("serve", help="run as the backend process of the add-on, on stdin and stdout", add_help=False)
     return parser
 
@@ -125,6 +135,22 @@ def unique_names(photos: Sequence[Path]) -> list[str]:
             name, number = f"{photo.stem}_{number}", number + 1
         names.append(name)
     return names
+
+
+def _convert_flame(options: argparse.Namespace) -> int:
+    from deca.head.flame import convert_flame
+
+    path = convert_flame(
+        options.model,
+        options.landmarks,
+        options.template,
+        options.out,
+        maps=options.maps,
+        mediapipe=options.mediapipe,
+        name=options.name,
+    )
+    print(json.dumps({"head": str(path)}, ensure_ascii=False), flush=True)
+    return 0
 
 
 def _import(options: argparse.Namespace) -> int:

@@ -1,10 +1,11 @@
-"""Files: written in one piece, and tensors as safetensors."""
+"""Files of arrays (safetensors, .npy, .npz) read with errors that tell what to do, and files written in one piece."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,33 @@ def read_safetensors(path: Path, what: str, hint: str) -> tuple[dict[str, NDArra
         raise AssetError(f"The {what} {path} does not exist.", hint) from error
     except (SafetensorError, OSError) as error:
         raise AssetError(f"The {what} {path} could not be read ({error}).", hint) from error
+
+
+def read_npy(path: Path) -> NDArray:
+    """The array of an .npy file.
+
+    Raises:
+        AssetError: The file is missing or damaged, or holds Python objects.
+    """
+    with _numpy_errors(path):
+        return np.asarray(np.load(path, allow_pickle=False))
+
+
+def read_npz(path: Path, names: Iterable[str]) -> dict[str, NDArray]:
+    """Those of the named arrays that an .npz file holds; only they are read.
+
+    Raises:
+        AssetError: The file is missing or damaged, or holds Python objects under these names.
+    """
+    with _numpy_errors(path), np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in names if name in file.files}
+
+
+@contextmanager
+def _numpy_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise AssetError(f"The file {path} does not exist.", "Check the path.") from error
+    except Exception as error:  # damaged zip and npy files fail in many ways
+        raise AssetError(f"{path} is not a file of NumPy arrays ({error}).", "Download or make it again.") from error

@@ -99,8 +99,9 @@ def test_gradient_is_finite_at_zero_rotation() -> None:
 
 def test_contour_row_follows_the_yaw() -> None:
     """The rule of facts: half-even rounding; 0..39 as is, -1..-39 -> 40..78, saturating on both sides."""
-    yaws = [0, 0.5, 1.5, 12.4, 39, 60, -0.4, -1, -20, -39, -55]
-    rows = [0, 0, 2, 12, 39, 39, 0, 40, 59, 78, 78]
+    row_of_yaw = {0: 0, 0.5: 0, 1.5: 2, 2.5: 2, 12.4: 12, 37.5: 38, 38.5: 38, 39: 39, 60: 39}
+    row_of_yaw |= {-0.4: 0, -0.5: 0, -1: 40, -1.5: 41, -2.5: 41, -20: 59, -38.5: 77, -39: 78, -55: 78}
+    yaws, rows = list(row_of_yaw), list(row_of_yaw.values())
     pose = torch.zeros(len(yaws), 5, 3)
     pose[:, 0, 1] = torch.deg2rad(torch.tensor(yaws, dtype=torch.float32))
     assert contour_rows(pose).tolist() == rows

@@ -21,7 +21,7 @@ from deca.files import read_safetensors
 
 JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
-_FORMAT, _VERSION = "deca-head", "1"
+FORMAT, VERSION = "deca-head", "1"
 
 
 class Part(IntEnum):
@@ -121,8 +121,8 @@ class HeadModel:
         path = Path(path)
         hint = "Build or convert the head model again, or reinstall the add-on."
         tensors, metadata = read_safetensors(path, "head model", hint)
-        if (metadata.get("format"), metadata.get("version")) != (_FORMAT, _VERSION):
-            raise AssetError(f"{path} is not a head model file of format {_FORMAT} {_VERSION}.", hint)
+        if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
+            raise AssetError(f"{path} is not a head model file of format {FORMAT} {VERSION}.", hint)
         missing = [key for key in _REQUIRED if key not in tensors]
         if missing:
             raise AssetError(f"The head model {path} lacks {', '.join(missing)}.", hint)
