@@ -93,7 +93,8 @@ def convert_flame(
         "num_shape": str(NUM_SHAPE),
         "sources": json.dumps({role: hashlib.sha256(path.read_bytes()).hexdigest() for role, path in sources.items()}),
     }
-    out = Path(out_dir) / f"{re.sub(r'[^\w.-]+', '_', name.lower())}.safetensors"
+    file_name = re.sub(r"[^\w.-]+", "_", name.lower())
+    out = Path(out_dir) / f"{file_name}.safetensors"
     write_file(out, safetensors_bytes(arrays, metadata))
     return out
 
