@@ -66,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     flame.add_argument("--name", help="name of the head model (default: FLAME and its year, by the file's name)")
     flame.set_defaults(run=_convert_flame)
 
+    weights = commands.add_parser("convert-weights", help="DECA's licensed deca_model.tar to a weights file")
+    weights.add_argument("weights", type=Path, metavar="TAR", help="DECA's deca_model.tar")
+    weights.add_argument("--out", type=Path, required=True, metavar="FILE", help="the safetensors file to write")
+    weights.set_defaults(run=_convert_weights)
+
     commands.add_parser("serve", help="run as the backend process of the add-on, on stdin and stdout", add_help=False)
     return parser
 
@@ -150,6 +155,14 @@ def _convert_flame(options: argparse.Namespace) -> int:
         name=options.name,
     )
     print(json.dumps({"head": str(path)}, ensure_ascii=False), flush=True)
+    return 0
+
+
+def _convert_weights(options: argparse.Namespace) -> int:
+    from deca.networks.checkpoint import convert_weights
+
+    card = convert_weights(options.weights, options.out)
+    print(json.dumps({"weights": str(options.out), "head": card.head, "licence": card.licence}, ensure_ascii=False))
     return 0
 
 

@@ -1,0 +1,145 @@
+"""The three networks as the product runs them: on a device, fast, without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
+
+from deca.errors import OptionError
+from deca.networks.checkpoint import OFFICIAL_CARD, Card, Checkpoint, load_checkpoint
+from deca.networks.codes import Codes
+from deca.networks.encoders import Encoder
+from deca.networks.onnx_runtime import OnnxNetwork, is_installed
+from deca.networks.random_weights import random_checkpoint
+from deca.vision.crop import CROP_SIZE
+
+Runtime = Literal["auto", "torch", "onnx"]
+
+
+class Networks:
+    """E_c, E_d and F_d for inference.
+
+    On the CPU ONNX Runtime runs them where it is installed, else torch with batch normalisation folded and channels
+    last; both agree with the plain modules to 1e-4 in the codes and 1e-7 m in the map. On CUDA the backbones run in
+    half precision.
+
+    Args:
+        checkpoint: The networks. They are taken over: their weights are changed in place or let go.
+        device: torch device.
+        runtime: `auto`, or `torch` or `onnx` to insist.
+        half: Backbones in half precision; by default on CUDA only.
+
+    Attributes:
+        card: Where the weights come from, and which head model they belong to (`check_head`).
+        sizes: Lengths of the codes.
+        device: Where results are.
+        runtime: `torch` or `onnx`.
+
+    Raises:
+        OptionError: ONNX Runtime was asked for where it is not installed or not on the CPU.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "cpu",
+        runtime: Runtime = "auto",
+        half: bool | None = None,
+    ) -> None:
+        self.card = checkpoint.card
+        self.sizes = checkpoint.card.sizes
+        self.device = torch.device(device)
+        self.half = self.device.type == "cuda" if half is None else half
+        self.runtime = self._choose(runtime)
+        sizes = self.sizes
+        image = (torch.zeros(1, 3, CROP_SIZE, CROP_SIZE),)
+        codes = tuple(torch.zeros(1, size) for size in (sizes.detail, sizes.expression, 3))
+        self._coarse_encoder = self._runner(checkpoint.coarse_encoder, image)
+        self._detail_encoder = self._runner(checkpoint.detail_encoder, image)
+        self._detail_decoder = self._runner(checkpoint.detail_decoder, codes)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str | torch.device = "cpu", runtime: Runtime = "auto") -> Networks:
+        """The networks of DECA's `deca_model.tar` or of a weights file of ours.
+
+        Raises:
+            AssetError: See `load_checkpoint`.
+            OptionError: See the class.
+        """
+        return cls(load_checkpoint(path), device, runtime)
+
+    @classmethod
+    def random(
+        cls,
+        seed: int = 0,
+        card: Card = OFFICIAL_CARD,
+        device: str | torch.device = "cpu",
+        runtime: Runtime = "torch",
+    ) -> Networks:
+        """Networks of the card's backbone and sizes with random weights: `Networks.random(card=Card.of(head))`."""
+        return cls(random_checkpoint(seed, card), device, runtime)
+
+    def encode(self, images_B3HW: Tensor) -> tuple[Codes, Tensor]:
+        """Codes of crops.
+
+        Args:
+            images_B3HW: (B, 3, 224, 224) RGB in 0..1, as `deca.vision.warp_crop` makes them.
+
+        Returns:
+            The coarse codes, and the detail codes (B, D); float32 on `device`.
+        """
+        coarse_BN = self._run(self._coarse_encoder, images_B3HW)
+        return Codes.split(coarse_BN, self.sizes), self._run(self._detail_encoder, images_B3HW)
+
+    def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_pose_B3: Tensor) -> Tensor:
+        """Displacement maps (B, 1, 256, 256) in metres; see `DetailDecoder`."""
+        return self._run(self._detail_decoder, detail_BD, expression_BE, jaw_pose_B3)
+
+    def _run(self, runner: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        with torch.inference_mode():
+            result = runner(*(tensor.to(self.device, torch.float32) for tensor in inputs)).float()
+        return result.clone()  # outside of inference mode: gradients may start at the codes
+
+    def _choose(self, runtime: Runtime) -> Runtime:
+        possible = self.device.type == "cpu" and not self.half and is_installed()
+        if runtime == "onnx" and not possible:
+            raise OptionError(
+                f"ONNX Runtime cannot run the networks on {self.device}{' in half precision' * self.half}.",
+                "Install the extra `deca-blender[onnx]` and choose the device cpu, or choose the runtime torch.",
+            )
+        if runtime == "auto":
+            return "onnx" if possible else "torch"
+        return runtime
+
+    def _runner(self, network: nn.Module, example: tuple[Tensor, ...]) -> Callable[..., Tensor]:
+        if self.runtime == "onnx":
+            runner = OnnxNetwork(network, example)
+            network.to("meta")  # the session has its own copy of the weights
+            return runner
+        network = fold_batch_norm(network.requires_grad_(False)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if not isinstance(network, Encoder):
+            return network
+        if self.half:
+            network.encoder.half()
+        dtype = torch.float16 if self.half else torch.float32
+        return lambda image: network(image.to(dtype, memory_format=torch.channels_last))
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Folds each batch normalisation into the convolution registered right before it, in place; for inference only.
+
+    In the networks of this room that neighbour is always the layer whose output it normalises.
+    """
+    for parent in list(network.modules()):
+        children = list(parent.named_children())
+        for (name, conv), (norm_name, norm) in pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return network
