@@ -9,20 +9,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from deca.head import HeadModel
+from deca.render.normals import vertex_normals
 from deca.render.rasterizer import interpolate, rasterize
 
 _LIGHT = (0.35, 0.45, 0.82)
 _CLAY = (0.78, 0.77, 0.75)
-
-
-def vertex_normals(verts_V3: Tensor, faces_F3: Tensor) -> Tensor:
-    """Area-weighted unit normals (V, 3)."""
-    a_F3, b_F3, c_F3 = verts_V3[faces_F3].unbind(1)
-    face_F3 = torch.linalg.cross(b_F3 - a_F3, c_F3 - a_F3)
-    sum_V3 = torch.zeros_like(verts_V3)
-    for corner in range(3):
-        sum_V3.index_add_(0, faces_F3[:, corner], face_F3)
-    return functional.normalize(sum_V3, dim=1)
 
 
 def draw_head(
@@ -55,7 +46,7 @@ def draw_head(
     fragments = rasterize(torch.cat((flat_V2, -verts[:, 2:]), 1)[None], faces, height, width)
     mask_HW = fragments.mask_BHW[0]
 
-    normal_BHW3 = interpolate(vertex_normals(verts, faces)[None], faces, fragments)
+    normal_BHW3 = interpolate(vertex_normals(verts[None], faces), faces, fragments)
     normal_N3 = functional.normalize(normal_BHW3[0][mask_HW], dim=1)
     light_N = (normal_N3 @ torch.tensor(_LIGHT)).clamp(min=0) * 0.75 + 0.35
     if texture_NN3 is None:

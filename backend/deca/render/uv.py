@@ -2,36 +2,113 @@
 
 Texture images are stored top row first: row r of an N-row texture has v = 1 - (r + 0.5) / N.
 
-Shape suffixes: V vertices, F triangles, N covered texels, H W texture rows and columns.
+Shape suffixes: B batch, V vertices, T texture vertices, F triangles, C channels, N covered texels, X texels,
+H W rows and columns of textures (of the photo in `photo_B3HW`).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
+from torch import Tensor
+from torch.nn import functional
 
+from deca.errors import AssetError
 from deca.head.model import HeadModel
-from deca.render.rasterizer import Fragments, rasterize
+from deca.render.rasterizer import Fragments, blend, rasterize
+from deca.render.visibility import visible_points
+
+T = TypeVar("T")
 
 _CACHED_MAPS = 4
 
 
-def uv_fragments(head: HeadModel, size: int) -> Fragments:
-    """Triangle and barycentrics of every texel of a size x size texture (a batch of one, not cached)."""
-    picture_T3 = np.zeros((len(head.uv_T2), 3), np.float32)
-    picture_T3[:, 0] = head.uv_T2[:, 0] * 2 - 1
-    picture_T3[:, 1] = 1 - head.uv_T2[:, 1] * 2
+@dataclass(frozen=True)
+class UvRaster:
+    """The texels of a head model as the rasteriser sees them, on one device.
+
+    Attributes:
+        fragments: One "picture", the texture; its triangles are those of `HeadModel.faces_F3`.
+        corners_3N: Mesh vertices at the corners of each covered texel's triangle.
+    """
+
+    fragments: Fragments
+    corners_3N: Tensor
+
+    @cached_property
+    def covered_HW(self) -> Tensor:
+        """True inside the UV islands."""
+        return self.fragments.mask_BHW[0]
+
+
+def uv_raster(head: HeadModel, size: int, device: torch.device | str = "cpu") -> UvRaster:
+    """Rasterises a head model's texture space; the last few are cached by the head's hash, size and device.
+
+    Pixels on the edge of a UV island count as covered: vertices may lie on texel centres.
+    """
+    return _cached(_rasters, (head.hash, size, str(device)), lambda: _rasterize(head, size, device))
+
+
+def world2uv(attributes_BVC: Tensor, head: HeadModel, size: int = 256) -> Tensor:
+    """Vertex attributes as UV maps (B, C, size, size), zero outside the UV islands; differentiable."""
+    batch, _, channels = attributes_BVC.shape
+    raster = uv_raster(head, size, attributes_BVC.device)
+    planar_XV = attributes_BVC.transpose(1, 2).reshape(batch * channels, -1)
+    values_XN = blend(planar_XV, raster.corners_3N, raster.fragments.bary_3N.to(planar_XV.dtype))
+    return raster.fragments.image(values_XN).view(batch, channels, size, size)
+
+
+def uv_mask(
+    head: HeadModel, name: str, size: int = 256, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """A UV mask of the head model (size, size) in [0, 1].
+
+    Raises:
+        AssetError: The head model has no such mask.
+    """
+    if name not in head.masks:
+        raise AssetError(f"The head model {head.name} carries no UV mask '{name}'.", "Build or convert it again.")
+    mask = head.masks[name]
+    smoothly = cv2.INTER_AREA if size < len(mask) else cv2.INTER_LINEAR
+    resized = cv2.resize(mask, (size, size), interpolation=smoothly)
+    return torch.from_numpy(resized).to(device, dtype) / 255
+
+
+def photo_texture(
+    photo_B3HW: Tensor, picture_BV3: Tensor, normals_BV3: Tensor, fragments: Fragments, head: HeadModel, size: int = 256
+) -> tuple[Tensor, Tensor]:
+    """What a photo shows of every texel: the photo sampled at the projected surface (DECA's ground-truth texture).
+
+    Args:
+        photo_B3HW: Pictures.
+        picture_BV3: Projected vertices in those pictures' coordinates (`deca.render.camera`).
+        normals_BV3: Vertex normals in head space.
+        fragments: Rasterisation of `picture_BV3`, for the visibility.
+        head: Gives the texture space.
+        size: Rows and columns of the texture.
+
+    Returns:
+        The texture (B, 3, size, size), differentiable in photo and vertices, and the texels that the photo shows
+        (B, 1, size, size), 0 or 1; the texture is zero elsewhere.
+    """
+    batch = len(picture_BV3)
+    raster = uv_raster(head, size, picture_BV3.device)
+    picture_BHW3 = world2uv(picture_BV3, head, size).permute(0, 2, 3, 1)
     with torch.no_grad():
-        return rasterize(
-            torch.from_numpy(picture_T3)[None], torch.from_numpy(head.uv_faces_F3), size, size, closed=True
-        )
+        facing_BX = world2uv(normals_BV3[..., 2:], head, size).flatten(1)
+        seen_BX = visible_points(picture_BHW3.flatten(1, 2), facing_BX, fragments)
+        shown_B1HW = (seen_BX.view(batch, 1, size, size) & raster.covered_HW).to(photo_B3HW.dtype)
+    texture_B3HW = functional.grid_sample(photo_B3HW, picture_BHW3[..., :2], align_corners=False)
+    return texture_B3HW * shown_B1HW, shown_B1HW
 
 
 @dataclass(frozen=True)
@@ -97,31 +174,43 @@ class Texels:
         return map_HW2
 
 
-_cache: OrderedDict[tuple[str, int], Texels] = OrderedDict()
+_texels: OrderedDict[tuple, Texels] = OrderedDict()
+_rasters: OrderedDict[tuple, UvRaster] = OrderedDict()
 
 
 def texels_of(head: HeadModel, size: int) -> Texels:
     """The texels of a head model at a size; the last few are cached by the head's hash."""
-    key = (head.hash, size)
-    if key not in _cache:
-        _cache[key] = _build(head, size)
-        if len(_cache) > _CACHED_MAPS:
-            _cache.popitem(last=False)
-    _cache.move_to_end(key)
-    return _cache[key]
+    return _cached(_texels, (head.hash, size), lambda: _texels_from(uv_raster(head, size), head, size))
 
 
-def _build(head: HeadModel, size: int) -> Texels:
-    fragments = uv_fragments(head, size)
-    face_HW = fragments.face_BHW[0].numpy()
-    covered = face_HW >= 0
-    bary_N3 = fragments.bary_BHW3[0].numpy()[covered]
-    bary_N3 = np.clip(bary_N3, 0, None)
-    bary_N3 /= np.maximum(bary_N3.sum(1, keepdims=True), 1e-12)
-    corners_N3 = head.faces_F3[face_HW[covered]]
+def _cached(cache: OrderedDict[tuple, T], key: tuple, build: Callable[[], T]) -> T:
+    if key not in cache:
+        cache[key] = build()
+        if len(cache) > _CACHED_MAPS:
+            cache.popitem(last=False)
+    cache.move_to_end(key)
+    return cache[key]
+
+
+def _rasterize(head: HeadModel, size: int, device: torch.device | str) -> UvRaster:
+    picture_T3 = np.zeros((len(head.uv_T2), 3), np.float32)
+    picture_T3[:, 0] = head.uv_T2[:, 0] * 2 - 1
+    picture_T3[:, 1] = 1 - head.uv_T2[:, 1] * 2
+    uv_faces_F3 = torch.from_numpy(head.uv_faces_F3).to(device)
+    # Tensors born in inference mode could never take part in a backward pass, and these outlive the caller's mode.
+    with torch.inference_mode(False), torch.no_grad():
+        found = rasterize(torch.from_numpy(picture_T3)[None].to(device), uv_faces_F3, size, size, closed=True)
+        bary_3N = found.bary_3N.clamp(min=0)
+        fragments = replace(found, bary_3N=bary_3N / bary_3N.sum(0).clamp(min=1e-12))
+        corners_3N = torch.from_numpy(head.faces_F3).to(device)[fragments.face_N].T.contiguous()
+    return UvRaster(fragments, corners_3N)
+
+
+def _texels_from(raster: UvRaster, head: HeadModel, size: int) -> Texels:
+    corners_N3, bary_N3 = raster.corners_3N.T.numpy(), raster.fragments.bary_3N.T.numpy()
     rows = np.arange(0, 3 * len(bary_N3) + 1, 3)
     weights = csr_matrix(
         (bary_N3.ravel().astype(np.float32), corners_N3.ravel().astype(np.int32), rows),
         shape=(len(bary_N3), head.num_verts),
     )
-    return Texels(size, face_HW, weights, head)
+    return Texels(size, raster.fragments.face_BHW[0].numpy(), weights, head)

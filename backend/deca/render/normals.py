@@ -1,0 +1,32 @@
+"""Normals of meshes.
+
+Shape suffixes: B batch, V vertices, F triangles.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def vertex_normals(verts_BV3: Tensor, faces_F3: Tensor) -> Tensor:
+    """Area-weighted unit vertex normals (B, V, 3), in the frame of the vertices; differentiable.
+
+    They point outwards where triangles are counter-clockwise seen from outside. Vertices without a triangle that has
+    an area get zero.
+    """
+    planar_B3V = verts_BV3.transpose(1, 2).contiguous()
+    index_KB3F = [corner_F.expand(len(verts_BV3), 3, -1) for corner_F in faces_F3.T]
+    a_B3F, b_B3F, c_B3F = (planar_B3V.gather(2, index) for index in index_KB3F)
+    face_B3F = cross(b_B3F - a_B3F, c_B3F - a_B3F)
+    sum_B3V = torch.zeros_like(planar_B3V)
+    for index in index_KB3F:
+        sum_B3V = sum_B3V.scatter_add(2, index, face_B3F)
+    return functional.normalize(sum_B3V, dim=1, eps=1e-20).transpose(1, 2)
+
+
+def cross(a_B3X: Tensor, b_B3X: Tensor) -> Tensor:
+    """Cross products of vectors along dimension 1, trailing dimensions free; fast on planar memory."""
+    (ax, ay, az), (bx, by, bz) = a_B3X.unbind(1), b_B3X.unbind(1)
+    return torch.stack((ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx), dim=1)
