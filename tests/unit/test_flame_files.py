@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from deca.errors import AssetError, OutputError
 from deca.head import HeadModel, Part, load_head
 from deca.head.flame import convert_flame, texture_coordinates
 from deca.head.layer import HeadLayer
+from deca.reconstruct.fit import fit_landmarks
 from deca.render.uv import texels_of
 from tests import flame_files
 from tests.flame_files import EYES, HEAD_VERTS, NUM_VERTS, FlameFiles, make_flame_files
@@ -247,3 +249,32 @@ class TestBadFiles:
         (tmp_path / "file").touch()
         with pytest.raises(OutputError, match="could not be written"):
             self.convert(files, tmp_path / "file" / "out")
+
+
+def test_fit_on_the_landmarks_that_are_placed(head: HeadModel) -> None:
+    """A head is found again from FLAME's 105 MediaPipe landmarks; where the others are seen changes nothing."""
+    assert head.landmarks_478 is not None
+    placed = head.landmarks_478.placed
+    rng = np.random.default_rng(0)
+    layer, pose = HeadLayer(head), torch.zeros(2, 5, 3)
+    pose[:, 0] = torch.tensor([[0.1, -0.2, 0.05], [-0.1, 0.25, 0.1]])
+    shape = torch.from_numpy(rng.normal(scale=0.5, size=(2, 100)).astype(np.float32))
+    true_BL2 = layer.landmarks_478(layer(shape, torch.zeros(2, 50), pose)).numpy()[..., :2] * (1500, -1500) + (300, 260)
+    fits = []
+    for _ in range(2):
+        seen_BL2 = true_BL2.copy()
+        seen_BL2[:, ~placed] = rng.uniform(0, 600, (2, (~placed).sum(), 2))
+        fits.append(fit_landmarks(seen_BL2, (600, 520), head))
+    fit = fits[0]
+    np.testing.assert_array_equal(fit.shape_BS, fits[1].shape_BS)
+    np.testing.assert_array_equal(fit.pose_B53, fits[1].pose_B53)
+    codes = [torch.from_numpy(np.asarray(code, np.float32)) for code in (fit.shape_BS, fit.expression_BE, fit.pose_B53)]
+    found_BL3 = layer.landmarks_478(layer(*codes)).numpy()
+    found_BL2 = found_BL3[..., :2] * (fit.scale_B[:, None, None] * (1, -1)) + fit.offset_B2[:, None]
+    assert np.linalg.norm(found_BL2 - true_BL2, axis=2)[:, placed].mean(1).max() < 1.0  # pixels on a head of 330
+
+
+def test_fit_without_mediapipe_landmarks_says_what_to_do(head: HeadModel) -> None:
+    bare = replace(head, landmarks_478=None)
+    with pytest.raises(AssetError, match=r"--mediapipe mediapipe_landmark_embedding\.npz"):
+        fit_landmarks(np.zeros((1, 478, 2)), (600, 520), bare)

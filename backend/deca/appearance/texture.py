@@ -67,7 +67,7 @@ def unwrap_photo(
     photo_HW3 = sample_photo(photo_pixels, view, seen_HW)
 
     outline = landmarks_L2
-    if outline is None and head.landmarks_478 is not None:
+    if outline is None and head.landmarks_478 is not None and head.landmarks_478.placed.all():
         outline = head.landmarks_478.positions(verts_V3, head.faces_F3) @ to_photo[:, :3].T + to_photo[:, 3]
     face_HW, opening_HW = seen_HW & (regions.face > 0.5), np.zeros_like(seen_HW)
     if outline is not None:

@@ -56,7 +56,8 @@ def regions_of(texels: Texels) -> Regions:
     features = np.maximum.reduce([mask(name, 0) for name in ("brows", "eyes", "eyelids", "lips", "mouth")])
     core = lower_core = face * (1 - features)
     lower, upper = np.zeros_like(face), np.zeros_like(face)
-    if head.landmarks_478 is not None:
+    anchored = head.landmarks_478 is not None and bool(head.landmarks_478.placed[[33, 263, 2, 152]].all())
+    if head.landmarks_478 is not None and anchored:
         points = head.landmarks_478.positions(head.template_V3, head.faces_F3)
         eye_y, nose_y, chin_y = points[[33, 263], 1].mean(), points[2, 1], points[152, 1]
         height_HW = texels.interpolate(head.template_V3[:, 1], fill=-1.0)
@@ -65,7 +66,7 @@ def regions_of(texels: Texels) -> Regions:
         core = core * ((height_HW < eye_y - 0.012) & (height_HW > nose_y) & front_HW)
         upper = face * (height_HW > eye_y)
         lower = (height_HW < nose_y).astype(np.float32)
-    tolerance = 1 + 0.5 * np.maximum(core, lower_core) * (head.landmarks_478 is not None) + 100 * features
+    tolerance = 1 + 0.5 * np.maximum(core, lower_core) * anchored + 100 * features
     return Regions(face, mask("scalp", 0), core, lower_core, lower, upper, tolerance)
 
 

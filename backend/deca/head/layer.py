@@ -122,7 +122,7 @@ class HeadLayer(nn.Module):
         return (verts_BV3[:, faces_L3] * bary_L31).sum(-2)
 
     def landmarks_478(self, verts_BV3: Tensor) -> Tensor:
-        """MediaPipe landmarks (B, 478, 3)."""
+        """MediaPipe landmarks (B, 478, 3); zero where `SurfacePoints.placed` is not."""
         return self.surface_points(verts_BV3, _present(self.model.landmarks_478, "MediaPipe landmarks"))
 
     def landmarks_68(self, verts_BV3: Tensor, pose_BJ3: Tensor) -> Tensor:

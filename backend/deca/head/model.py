@@ -41,12 +41,17 @@ class SurfacePoints:
     """Points fixed to the surface: a triangle index and barycentric weights each.
 
     Attributes:
-        faces: (...,) int64, indices into `HeadModel.faces_F3`.
-        bary: (..., 3), rows sum to 1.
+        faces: (...,) int64, indices into `HeadModel.faces_F3`; -1 where a point is not placed.
+        bary: (..., 3), rows sum to 1, or are zero where a point is not placed.
     """
 
     faces: NDArray[np.int64]
     bary: NDArray[np.floating]
+
+    @property
+    def placed(self) -> NDArray[np.bool_]:
+        """(...,) False for the points of which the head model does not know where they lie."""
+        return self.faces >= 0
 
     def positions(self, verts_V3: NDArray, faces_F3: NDArray) -> NDArray:
         """Positions (..., 3) of the points on the given vertices."""
@@ -72,7 +77,7 @@ class HeadModel:
         mirror_V: Index of the mirrored vertex, or None.
         parts_V: `Part` of each vertex (all skin when the file does not say).
         masks: UV masks by name, (N, N) uint8, top row first.
-        landmarks_68, landmarks_478: iBUG and MediaPipe landmarks, or None.
+        landmarks_68, landmarks_478: iBUG and MediaPipe landmarks, or None. FLAME's file places 105 of the 478.
         landmarks_51: The iBUG landmarks inside the face, which stay on the skin when the head turns; or None.
         contour: Dynamic jaw contour (79 yaws, 17), or None.
         arkit_names, arkit_map_K52: ARKit weight -> 51 expression coefficients, then the axis-angle of

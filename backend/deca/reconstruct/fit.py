@@ -182,7 +182,8 @@ class LandmarkSolver:
         if points is None:
             raise AssetError(
                 f"The head model {head.name} has no MediaPipe landmarks to fit.",
-                "Convert the head model again with its MediaPipe landmark embedding.",
+                "Convert it again with --mediapipe mediapipe_landmark_embedding.npz (from FLAME's site), "
+                "or give DECA weights for it.",
             )
         self.head = head
         self.reduced = LandmarkHead(head, points, num_shape, num_expression)
@@ -195,7 +196,9 @@ class LandmarkSolver:
         shape = np.arange(_VIEW, _VIEW + self.reduced.num_shape)
         self._tracing_precision[shape, shape] = 1 / TRACING_SHAPE_SIGMA**2
         self._low_P, self._high_P = priors.limits(self.reduced, factors)
-        self._interior = interior_landmarks(count) if count == 478 else np.arange(count)
+        self._placed_L = points.placed
+        interior = interior_landmarks(count) if count == 478 else np.arange(count)
+        self._interior = interior[points.placed[interior]]
 
     def fit(
         self,
@@ -417,11 +420,11 @@ class LandmarkSolver:
                     f"Confidence of shape {given.shape} must be {confidence_BL.shape} with values in 0..1.", hint
                 )
             confidence_BL = given
-            if ((confidence_BL > 0).sum(1) < 20).any():
+            if (((confidence_BL > 0) & self._placed_L).sum(1) < 20).any():
                 raise LandmarkError("Fewer than 20 landmarks of a face may be trusted.", hint)
         if focal_px is not None and not (np.isfinite(focal_px) and focal_px > 0):
             raise LandmarkError(f"A focal length of {focal_px} pixels makes no sense.", "Leave it out if unknown.")
-        return landmarks_BL2, confidence_BL
+        return landmarks_BL2, confidence_BL * self._placed_L
 
     def _result(
         self, landmarks_BL2: Array, state: _State, roll_B: Array, scale_B: Array, shift_B2: Array, data: _Data
@@ -435,7 +438,7 @@ class LandmarkSolver:
         pose_B53[:, 3:, :2] = params_BP[:, codes + 3 : codes + NUM_POSE].reshape(batch, 2, 2)
         rest_BL3 = self.reduced.positions(params_BP[:, :codes], params_BP[:, codes : codes + NUM_POSE])
         seen_BL2 = scale_B[:, None, None] * self._project(state, data)[0] @ turn(roll_B).transpose(0, 2, 1)
-        weight_1L = 1 / self._tracing_noise.covariance_YL22[0].trace(axis1=1, axis2=2)[None]
+        weight_1L = self._placed_L / self._tracing_noise.covariance_YL22[0].trace(axis1=1, axis2=2)[None]
         cameras = [
             scaled_orthographic(rest_L3, seen_L2[None], weight_1L)
             for rest_L3, seen_L2 in zip(rest_BL3, seen_BL2, strict=True)
