@@ -163,7 +163,8 @@ def paint(
     with torch.no_grad():
         faces = torch.from_numpy(head.faces_F3)
         fragments = rasterize(torch.from_numpy(view.project(worn_V3))[None], faces, fine, fine)
-    face_HW, bary_HW3, depth_HW = (t[0].numpy() for t in fragments)
+    seen = (fragments.face_BHW, fragments.bary_BHW3, fragments.depth_BHW)
+    face_HW, bary_HW3, depth_HW = (image[0].numpy() for image in seen)
     seen_HW = face_HW >= 0
     face_N, bary_N3 = face_HW[seen_HW], bary_HW3[seen_HW]
 
