@@ -266,7 +266,14 @@ class Instance(NamedTuple):
 
 def chumpy(array: NDArray, *, with_reconstructor: bool = False) -> Instance:
     """A chumpy variable, with some of the bookkeeping that such objects carry."""
-    state = {"x": array, "_dirty_vars": {"x"}, "_cached_parms": {}, "_itr": None, "_make_dense": False}
+    state = {
+        "_dirty_vars": {"x"},
+        "_itr": None,
+        "_make_dense": False,
+        "_make_sparse": False,
+        "x": array,
+        "_status": "new",
+    }
     return Instance("chumpy.ch", "Ch", state, with_reconstructor)
 
 
