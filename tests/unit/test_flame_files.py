@@ -194,8 +194,8 @@ class TestBadFiles:
             ({"v_template": np.full((8, 3), np.nan)}, "not finite"),
             ({"f": np.full((9, 3), 8, np.uint32)}, "points at 8 where there are 8"),
             ({"kintree_table": np.zeros((2, 5), np.uint32)}, "not FLAME"),
-            ({"posedirs": "text"}, "not numbers"),
-            ({"J_regressor": {"a": 1}}, "not numbers"),
+            ({"posedirs": "text"}, "not an array of numbers"),
+            ({"J_regressor": {"a": 1}}, "not an array of numbers"),
         ],
     )
     def test_model(self, files: FlameFiles, tmp_path: Path, arrays: dict, message: str) -> None:

@@ -248,9 +248,12 @@ def test_malformed_is_an_error(tmp_path: Path, case: str) -> None:
 
 
 def test_shared_parts_do_not_multiply(tmp_path: Path) -> None:
-    """Each list holds the one before twice: 2^60 leaves if they were walked one by one."""
-    data = opcodes([]) + b"q\x00" + b"".join(b"](h%ch%ceq%c" % (i, i, i + 1) for i in range(60))
-    assert len(read(tmp_path, b"\x80\x02" + data + b".")) == 2
+    """Each list holds the one before twice: 2^60 leaves if they were walked one by one, or made an array."""
+    steps = (b"](h%ch%ceq%c0" % (i, i, i + 1) for i in range(60))
+    lists = opcodes([1]) + b"q\x000" + b"".join(steps) + b"h%c" % 60
+    assert len(read(tmp_path, python2_pickle(lists))) == 2
+    with pytest.raises(AssetError, match="x is a list"):
+        read(tmp_path, python2_pickle(Instance("chumpy.ch", "Ch", {"x": lists})))
 
 
 def test_memo_index_takes_no_memory(tmp_path: Path) -> None:

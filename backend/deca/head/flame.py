@@ -159,10 +159,10 @@ class _Entries:
         """One array; None in `shape` stands for any size, and leading axes of size 1 are dropped."""
         if key not in self._content:
             raise AssetError(f"{self._path} holds no {key}.", _HINT)
-        try:
-            array = np.array(self._content[key], dtype)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise AssetError(f"{key} in {self._path} is not numbers ({error}).", _HINT) from error
+        array = self._content[key]
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise AssetError(f"{key} in {self._path} is not an array of numbers.", _HINT)
+        array = array.astype(dtype)
         while array.ndim > len(shape) and len(array) == 1:
             array = array[0]
         fits = array.ndim == len(shape) and all(b in (None, a) for a, b in zip(array.shape, shape, strict=True))

@@ -208,20 +208,27 @@ def _make_scalar(args: tuple, state: Any, items: dict) -> Any:
     return _array((1,), dtype, data)[0]
 
 
+def _entry(state: Any, key: str) -> NDArray:
+    """An array of an object's state. Nested lists are none: shared ones can stand for more than memory holds."""
+    if not isinstance(state[key], np.ndarray | np.generic):
+        raise TypeError(f"{key} is a {type(state[key]).__name__}")
+    return np.asarray(state[key])
+
+
 def _make_chumpy(args: tuple, state: Any, items: dict) -> NDArray:
-    return np.asarray(state["x"])
+    return _entry(state, "x")
 
 
 def _make_selection(args: tuple, state: Any, items: dict) -> NDArray:
     """Chumpy's view of some entries of another object, what reordering and slicing leave behind."""
-    chosen = np.asarray(state["a"]).ravel()[np.asarray(state["idxs"])]
+    chosen = _entry(state, "a").ravel()[_entry(state, "idxs")]
     return chosen if state.get("preferred_shape") is None else chosen.reshape(state["preferred_shape"])
 
 
 def _make_csc(args: tuple, state: Any, items: dict) -> NDArray:
     """A matrix by columns: column c has `data[k]` in row `indices[k]`, k = indptr[c] .. indptr[c + 1] - 1."""
     rows, columns = map(int, state["_shape"] if "_shape" in state else state["shape"])
-    data, indices, starts = (np.asarray(state[key]) for key in ("data", "indices", "indptr"))
+    data, indices, starts = (_entry(state, key) for key in ("data", "indices", "indptr"))
     if rows * columns * data.itemsize > _MAX_BYTES:
         raise AssetError(f"A sparse matrix claims shape ({rows}, {columns}).", _HINT)
     counts = np.diff(starts.astype(np.int64))
