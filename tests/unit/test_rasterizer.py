@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from deca.render.rasterizer import interpolate, rasterize
+from deca.errors import DecaError
+from deca.head import load_head
+from deca.reconstruct.geometry import rotation
+from deca.render.camera import project
+from deca.render.rasterizer import Fragments, interpolate, rasterize
 
 
 def bumpy_sphere(seed: int, rings: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,10 +30,14 @@ def bumpy_sphere(seed: int, rings: int = 24) -> tuple[torch.Tensor, torch.Tensor
     return verts.reshape(-1, 3) @ rotation, faces
 
 
+def centres(size: int) -> np.ndarray:
+    """Pixel centres as PyTorch3D rounds them, seen from the other side: its x runs left and its y up."""
+    return 1 - ((2 * (size - 1 - np.arange(size)) + 1).astype(np.float32) / np.float32(size))
+
+
 def reference(verts: np.ndarray, faces: np.ndarray, height: int, width: int) -> np.ndarray:
     """Nearest triangle whose barycentrics at the pixel centre are all positive; float32, same order of terms."""
-    x = ((2 * np.arange(width) + 1) / width - 1).astype(np.float32)[None, :]
-    y = ((2 * np.arange(height) + 1) / height - 1).astype(np.float32)[:, None]
+    x, y = centres(width)[None, :], centres(height)[:, None]
     nearest = np.full((height, width), np.inf, np.float32)
     seen = np.full((height, width), -1)
     for index, triangle in enumerate(verts[faces]):
@@ -46,6 +54,24 @@ def reference(verts: np.ndarray, faces: np.ndarray, height: int, width: int) -> 
     return seen
 
 
+def posed_head(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The embedded head, turned and placed at random, in picture coordinates."""
+    head, random = load_head(), np.random.default_rng(seed)
+    turned = head.template_V3 @ rotation(random.normal(0, 0.6, (1, 3)))[0].T.astype(np.float32)
+    camera = torch.tensor([[random.uniform(5, 12), *random.normal(0, 0.02, 2)]], dtype=torch.float32)
+    return project(torch.from_numpy(turned)[None], camera)[0], torch.from_numpy(head.faces_F3)
+
+
+def barycentrics_at(points: torch.Tensor, faces: torch.Tensor, fragments: Fragments) -> torch.Tensor:
+    """Barycentrics (N, 3) of the covered pixels, with autograd: p = sum w_k v_k and sum w_k = 1, solved."""
+    _, height, width = fragments.size
+    corners_N33 = points[faces[fragments.face_N]].transpose(1, 2).clone()
+    system_N33 = torch.cat((corners_N33[:, :2], torch.ones_like(corners_N33[:, :1])), 1)
+    x = torch.from_numpy(centres(width)).to(points)[fragments.pixel_N % width]
+    y = torch.from_numpy(centres(height)).to(points)[fragments.pixel_N // width]
+    return torch.linalg.solve(system_N33, torch.stack((x, y, torch.ones_like(x)), 1))
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_equals_the_reference_at_every_pixel(seed: int) -> None:
     verts, faces = bumpy_sphere(seed)
@@ -53,6 +79,33 @@ def test_equals_the_reference_at_every_pixel(seed: int) -> None:
     expected = reference(verts.numpy(), faces.numpy(), 60, 80)
     assert (expected >= 0).sum() > 1500
     assert (fragments.face_BHW[0].numpy() != expected).sum() == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_head_equals_the_reference_at_every_pixel(seed: int) -> None:
+    verts, faces = posed_head(seed)
+    fragments = rasterize(verts[None], faces, 56, 56)
+    expected = reference(verts.numpy(), faces.numpy(), 56, 56)
+    assert (expected >= 0).sum() > 400
+    assert (fragments.face_BHW[0].numpy() != expected).sum() == 0
+
+
+@pytest.mark.slow
+def test_a_head_equals_the_reference_on_the_whole_crop() -> None:
+    verts, faces = posed_head(20)
+    expected = reference(verts.numpy(), faces.numpy(), 224, 224)
+    assert (expected >= 0).sum() > 15000
+    assert (rasterize(verts[None], faces, 224, 224).face_BHW[0].numpy() != expected).sum() == 0
+
+
+def test_many_triangles_over_the_whole_picture_equal_the_reference() -> None:
+    """More candidates than are tested at once."""
+    generator = torch.Generator().manual_seed(1)
+    verts = torch.randn(900, 3, generator=generator) * torch.tensor([3.0, 3.0, 1.0])
+    faces = torch.arange(900).view(-1, 3)
+    seen = rasterize(verts[None], faces, 100, 120).face_BHW[0].numpy()
+    assert (seen != reference(verts.numpy(), faces.numpy(), 100, 120)).sum() == 0
+    assert (seen >= 0).all() and len(np.unique(seen)) > 10
 
 
 def test_a_batch_equals_its_pictures_one_by_one() -> None:
@@ -103,6 +156,83 @@ def test_gradients_equal_finite_differences() -> None:
                 assert points.grad[vertex, axis].item() == pytest.approx(slope, rel=1e-4, abs=1e-4)
                 checked += 1
     assert checked > 20
+
+
+def test_gradients_equal_autograd_through_linear_systems() -> None:
+    verts, faces = posed_head(2)
+    points = verts.double().requires_grad_()
+    fragments = rasterize(points[None], faces, 64, 64)
+    generator = torch.Generator().manual_seed(0)
+    weight_N3 = torch.randn(len(fragments.face_N), 3, generator=generator, dtype=torch.float64)
+    expected_N3 = barycentrics_at(points, faces, fragments)
+    # Slivers are left out: there the 1e-8 that keeps areas from zero is felt, and nothing else would be compared.
+    corners = points[faces[fragments.face_N]]
+    (ax, ay), (bx, by) = (corners[:, 1] - corners[:, 0]).T[:2], (corners[:, 2] - corners[:, 0]).T[:2]
+    wide_N = ((ax * by - ay * bx).abs() > 1e-4).detach()
+    assert wide_N.float().mean() > 0.9
+    depth_N = (expected_N3 * corners[..., 2]).sum(1)
+
+    def slope(bary_N3: torch.Tensor, depths_N: torch.Tensor) -> torch.Tensor:
+        energy = (bary_N3 * weight_N3)[wide_N].sum() + (depths_N * weight_N3[:, 0])[wide_N].sum()
+        return torch.autograd.grad(energy, points, retain_graph=True)[0]
+
+    found, expected = slope(fragments.bary_3N.T, fragments.depth_N), slope(expected_N3, depth_N)
+    assert expected.abs().max() > 1
+    assert torch.allclose(found, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+    assert torch.allclose(fragments.bary_3N.T[wide_N], expected_N3[wide_N], atol=2e-4)
+
+
+def test_only_triangles_with_broken_corners_vanish() -> None:
+    verts, faces = bumpy_sphere(4)
+    broken = verts.clone()
+    broken[100, 0], broken[200, 1], broken[300, 2] = torch.nan, torch.inf, torch.nan
+    whole = ~torch.isin(faces, torch.tensor([100, 200, 300])).any(1)
+    points = broken[None].clone().requires_grad_()
+    fragments = rasterize(points, faces, 60, 60)
+    expected = rasterize(verts[None], faces[whole], 60, 60).face_BHW
+    expected = torch.where(expected >= 0, torch.nonzero(whole)[:, 0][expected], -1)
+    assert torch.equal(fragments.face_BHW, expected)
+    (fragments.bary_3N.sum() + fragments.depth_N.sum()).backward()
+    assert points.grad.isfinite().all()
+
+
+def test_behind_the_camera_is_only_farther_or_nearer() -> None:
+    verts, faces = bumpy_sphere(6)
+    seen = rasterize(verts[None], faces, 40, 40).face_BHW
+    assert torch.equal(rasterize(verts[None] - torch.tensor([0, 0, 64.0]), faces, 40, 40).face_BHW, seen)
+
+
+TRIANGLE = torch.tensor([[-1.0, -1, 0], [1, -1, 0], [-1, 1, 0]])
+
+
+def test_both_windings_are_seen_and_the_lowest_of_equals_wins() -> None:
+    faces = torch.tensor([[0, 1, 2], [0, 2, 1]])
+    for order in ([0], [1], [0, 1], [1, 0]):
+        seen = rasterize(TRIANGLE[None], faces[order], 8, 8).face_BHW[0]
+        assert (seen == 0).sum() == 28, "pixel centres above the diagonal, none on it"
+
+
+def test_nearer_wins_and_flat_triangles_are_skipped() -> None:
+    verts = torch.cat((TRIANGLE, TRIANGLE - torch.tensor([0, 0, 0.5])))
+    faces = torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 1], [3, 3, 3]])
+    fragments = rasterize(verts[None], faces, 8, 8)
+    assert set(fragments.face_BHW.unique().tolist()) == {-1, 1}
+    assert torch.allclose(fragments.depth_N, torch.tensor(-0.5))
+
+
+def test_pytorch3d_sees_the_same_or_says_that_it_is_missing() -> None:
+    verts, faces = posed_head(0)
+    try:
+        from pytorch3d.renderer.mesh import rasterize_meshes  # noqa: F401
+    except ImportError:
+        with pytest.raises(DecaError, match="PyTorch3D"):
+            rasterize(verts[None], faces, 64, 64, backend="pytorch3d")
+        pytest.skip("PyTorch3D is not installed")
+    for height, width in ((224, 224), (96, 160)):
+        ours = rasterize(verts[None], faces, height, width)
+        theirs = rasterize(verts[None], faces, height, width, backend="pytorch3d")
+        assert (ours.face_BHW != theirs.face_BHW).sum() == 0
+        assert torch.equal(ours.bary_3N, theirs.bary_3N)
 
 
 def test_nothing_in_view_and_broken_vertices_give_an_empty_picture() -> None:
