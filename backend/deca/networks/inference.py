@@ -40,6 +40,7 @@ class Networks:
         sizes: Lengths of the codes.
         device: Where results are.
         runtime: `torch` or `onnx`.
+        half: Whether the backbones run in half precision.
 
     Raises:
         OptionError: ONNX Runtime was asked for where it is not installed or not on the CPU.
@@ -95,7 +96,11 @@ class Networks:
             The coarse codes, and the detail codes (B, D); float32 on `device`.
         """
         coarse_BN = self._run(self._coarse_encoder, images_B3HW)
-        return Codes.split(coarse_BN, self.sizes), self._run(self._detail_encoder, images_B3HW)
+        return Codes.split(coarse_BN, self.sizes), self.encode_detail(images_B3HW)
+
+    def encode_detail(self, images_B3HW: Tensor) -> Tensor:
+        """Detail codes (B, D) alone, of crops as `encode` takes them."""
+        return self._run(self._detail_encoder, images_B3HW)
 
     def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_pose_B3: Tensor) -> Tensor:
         """Displacement maps (B, 1, 256, 256) in metres; see `DetailDecoder`."""
@@ -103,7 +108,7 @@ class Networks:
 
     def _run(self, runner: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         with torch.inference_mode():
-            result = runner(*(tensor.to(self.device, torch.float32) for tensor in inputs)).float()
+            result = runner(*(tensor.detach().to(self.device, torch.float32) for tensor in inputs)).float()
         return result.clone()  # outside of inference mode: gradients may start at the codes
 
     def _choose(self, runtime: Runtime) -> Runtime:
