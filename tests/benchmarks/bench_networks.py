@@ -4,8 +4,8 @@
     python tests/benchmarks/bench_networks.py time --device cuda
     python tests/benchmarks/bench_networks.py memory            megabytes and seconds of a process with both encoders
 
-`time` gives medians of the wall time and, on the CPU, of the process's CPU time. `memory` needs Linux; it writes a weights
-file of 214 MB and a cache of ONNX graphs to a temporary folder.
+`time` gives medians of the wall time and, on the CPU, of the process's CPU time. `memory` needs Linux and writes a
+weights file of 214 MB and a cache of ONNX graphs to a temporary folder.
 """
 
 from __future__ import annotations
