@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from deca.head.model import HeadModel
-from deca.render.normals import cross, vertex_normals
+from deca.render.normals import cross, unit, vertex_normals
 from deca.render.uv import uv_mask, uv_raster, world2uv
 
 DETAIL_MASK = "face_no_eyes"
@@ -68,7 +68,7 @@ def detail_surface(
     detail_B3HW = grid_normals(positions_B3HW, covered_HW)
     if smooth:
         turned_B3HW = coarse_normals_B3HW + detail_B3HW - grid_normals(coarse_B3HW, covered_HW)
-        detail_B3HW = functional.normalize(turned_B3HW, dim=1)
+        detail_B3HW = unit(turned_B3HW)
     normals_B3HW = torch.lerp(coarse_normals_B3HW, detail_B3HW, mask_HW)
     return DetailSurface(positions_B3HW, normals_B3HW, coarse_normals_B3HW)
 
@@ -123,4 +123,4 @@ def grid_normals(positions_B3HW: Tensor, covered_HW: Tensor | None = None) -> Te
         + functional.pad(both, (0, 1, 1, 0))
         + functional.pad(lower, (1, 0, 1, 0))
     )
-    return functional.normalize(total, dim=1, eps=1e-20)
+    return unit(total)

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from deca.render.normals import unit
+
 SH_CONSTANTS = (0.2820948, 1.0233268, 1.0233268, 1.0233268, 0.8580855, 0.8580855, 0.8580855, 0.42904276, 0.24770796)
 """Factors of the bands 1, x, y, z, xy, xz, yz, x^2 - y^2, 3 z^2 - 1, as DECA's light coefficients expect them: the
 harmonics' norms times the Lambertian kernel's coefficients 2 pi / 3 and pi / 4 (Ramamoorthi and Hanrahan 2001); that of
@@ -59,7 +61,7 @@ def grey_light(batch: int = 1, intensity: float = 1.0, device: torch.device | st
 
 def lamp_shading(normals_B3X: Tensor) -> Tensor:
     """Shading (B, 1, ...) in about [0.1, 1] by fixed lamps, for pictures that are to be compared."""
-    unit_B3X = functional.normalize(normals_B3X, dim=1)
+    unit_B3X = unit(normals_B3X)
     shading = torch.full_like(unit_B3X[:, :1], _AMBIENT)
     for direction, intensity in _LAMPS:
         towards = functional.normalize(unit_B3X.new_tensor(direction), dim=0)
