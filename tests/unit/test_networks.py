@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from deca.errors import OptionError
 from deca.networks import (
@@ -79,6 +80,28 @@ def test_mobilenet_keys() -> None:
     assert shapes["features.15.block.3.0.weight"] == (160, 960, 1, 1)
     assert shapes["features.16.0.weight"] == (960, 160, 1, 1)
     assert shapes["features.16.1.num_batches_tracked"] == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "classifier"),
+    [
+        ("resnet50", 4.089e9, 2048 * 1000),
+        ("resnet18", 1.814e9, 512 * 1000),
+        ("mobilenet_v3_large", 0.217e9, 960 * 1280 + 1280 * 1000),
+    ],
+)
+def test_backbone_needs_the_published_multiply_adds(name: str, published: float, classifier: int) -> None:
+    """Tells a misplaced stride or kernel. Published by torchvision, classifier included, with three decimals."""
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        build_backbone(name).eval()(torch.empty(1, 3, 224, 224))
+    assert counter.get_total_flops() / 2 + classifier == pytest.approx(published, abs=0.0006e9)
+
+
+def test_mobilenet_activations() -> None:
+    """ReLU in the first six blocks, hard-swish in all others (Howard et al. 2019, Table 1)."""
+    blocks = list(build_backbone("mobilenet_v3_large").get_submodule("features"))
+    kinds = [{type(m) for m in block.modules()} & {torch.nn.ReLU, torch.nn.Hardswish} for block in blocks]
+    assert kinds == [{torch.nn.Hardswish}, *[{torch.nn.ReLU}] * 6, *[{torch.nn.Hardswish}] * 10]
 
 
 @pytest.mark.parametrize(("name", "depths", "convs"), [("resnet50", (3, 4, 6, 3), 3), ("resnet18", (2, 2, 2, 2), 2)])
