@@ -212,6 +212,27 @@ def test_both_windings_are_seen_and_the_lowest_of_equals_wins() -> None:
         assert (seen == 0).sum() == 28, "pixel centres above the diagonal, none on it"
 
 
+@pytest.mark.parametrize("side", [1.0, -1.0])
+def test_pixel_centres_are_rounded_as_pytorch3d_rounds_them(side: float) -> None:
+    """One picture per column, each with a triangle whose vertical edge lies on the column's centre to the last bit."""
+    edge_B = torch.from_numpy(centres(224))
+    far_B, one_B, zero_B = edge_B + 4 * side, torch.ones(224), torch.zeros(224)
+    rows = ((edge_B, -9 * one_B, zero_B), (edge_B, 9 * one_B, zero_B), (far_B, zero_B, zero_B))
+    verts_BV3 = torch.stack([torch.stack(row, -1) for row in rows], 1)
+    seen = rasterize(verts_BV3, torch.tensor([[0, 1, 2]]), 1, 224).mask_BHW[:, 0]
+    inner, column = torch.ones(224, 224, dtype=torch.bool), torch.arange(224)
+    expected = inner.triu(1) if side > 0 else inner.tril(-1)
+    assert torch.equal(seen, expected), column[(seen != expected).any(1)]
+
+
+@pytest.mark.parametrize("broken", [torch.nan, -torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_triangle_with_a_broken_corner_covers_nothing(broken: float, axis: int) -> None:
+    verts = TRIANGLE.clone()
+    verts[1, axis] = broken
+    assert not rasterize(verts[None], torch.tensor([[0, 1, 2]]), 8, 8).mask_BHW.any()
+
+
 def test_nearer_wins_and_flat_triangles_are_skipped() -> None:
     verts = torch.cat((TRIANGLE, TRIANGLE - torch.tensor([0, 0, 0.5])))
     faces = torch.tensor([[0, 1, 2], [3, 4, 5], [0, 0, 1], [3, 3, 3]])
