@@ -106,9 +106,17 @@ def _read_own(path: Path, count: int) -> AlbedoModel:
     if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
         raise AssetError(f"{path} is not an albedo model file of format {FORMAT} {VERSION}.", hint)
     mean, basis = arrays.get("albedo_mean"), arrays.get("albedo_basis")
+    scale = arrays.get("albedo_scale")
     if mean is None or basis is None or basis.shape[1:] != mean.shape or mean.ndim != 3 or mean.shape[2] != 3:
         raise AssetError(f"The albedo model {path} has arrays that do not fit together.", hint)
-    return _checked(path, mean, basis[:count], metadata.get("name", path.stem), metadata.get("head_hash"))
+    basis = basis[:count]
+    if scale is not None:
+        if len(scale) < len(basis):
+            raise AssetError(f"The albedo model {path} lacks the scale of some components.", hint)
+        basis = basis * scale[:count, None, None, None]
+    if metadata.get("half") == "left":
+        mean, basis = (np.concatenate((half, half[..., ::-1, :]), axis=-2) for half in (mean, basis))
+    return _checked(path, mean, basis, metadata.get("name", path.stem), metadata.get("head_hash"))
 
 
 def _read_flame(path: Path, count: int) -> AlbedoModel:
