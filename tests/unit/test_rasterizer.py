@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -212,6 +214,15 @@ def test_both_windings_are_seen_and_the_lowest_of_equals_wins() -> None:
         assert (seen == 0).sum() == 28, "pixel centres above the diagonal, none on it"
 
 
+@pytest.mark.parametrize(("twice_area", "covered"), [(3e-8, True), (-3e-8, True), (-1.5e-8, False), (-0.5e-8, False)])
+def test_triangles_of_hardly_any_area_are_skipped(twice_area: float, covered: bool) -> None:
+    """Signed as PyTorch3D's: 1e-8 is added, then what is not above 1e-8 in size is skipped."""
+    corners = torch.tensor([[-1.0, -1, 0], [-1, 1, 0], [2, 0, 0]]) * (abs(twice_area) / 6) ** 0.5
+    faces = torch.tensor([[0, 1, 2] if twice_area > 0 else [0, 2, 1]])
+    assert reference(corners.numpy(), faces.numpy(), 3, 3)[1, 1] == (0 if covered else -1)
+    assert rasterize(corners[None], faces, 3, 3).mask_BHW[0, 1, 1] == covered
+
+
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_pixel_centres_are_rounded_as_pytorch3d_rounds_them(side: float) -> None:
     """One picture per column, each with a triangle whose vertical edge lies on the column's centre to the last bit."""
@@ -254,6 +265,43 @@ def test_pytorch3d_sees_the_same_or_says_that_it_is_missing() -> None:
         theirs = rasterize(verts[None], faces, height, width, backend="pytorch3d")
         assert (ours.face_BHW != theirs.face_BHW).sum() == 0
         assert torch.equal(ours.bary_3N, theirs.bary_3N)
+
+
+class DocumentedPyTorch3D:
+    """The parts of PyTorch3D that the backend uses, slowly, as its documentation describes them."""
+
+    @staticmethod
+    def Meshes(verts: torch.Tensor, faces: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return verts, faces
+
+    @staticmethod
+    def rasterize_meshes(
+        meshes: tuple[torch.Tensor, torch.Tensor], image_size: tuple[int, int], **options: object
+    ) -> tuple[torch.Tensor]:
+        assert options["blur_radius"] == 0 and options["faces_per_pixel"] == 1 and not options["cull_backfaces"]
+        height, width = image_size
+        seen = []
+        for picture, (verts, faces) in enumerate(zip(*meshes, strict=True)):
+            assert (verts[:, 2] > 0).all(), "what is behind the camera is not drawn"
+            # +x left and +y up, the shorter side spans [-1, 1]; our reference has x right and y down.
+            flip = -min(height, width) / torch.tensor([width, height, -min(height, width)])
+            face = reference((verts * flip).numpy(), faces.numpy(), height, width)
+            seen.append(np.where(face >= 0, face + picture * len(faces), -1))
+        return (torch.from_numpy(np.stack(seen))[..., None],)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 40), (40, 24)])
+def test_the_pytorch3d_backend_keeps_its_conventions(monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> None:
+    for name in ("pytorch3d", "pytorch3d.renderer", "pytorch3d.renderer.mesh", "pytorch3d.structures"):
+        monkeypatch.setitem(sys.modules, name, DocumentedPyTorch3D)  # type: ignore[arg-type]
+    meshes = [bumpy_sphere(seed, rings=12) for seed in range(2)]
+    verts, faces = torch.stack([points for points, _ in meshes]), meshes[0][1]
+    verts[1, 40] = torch.nan
+    ours = rasterize(verts, faces, height, width)
+    theirs = rasterize(verts, faces, height, width, backend="pytorch3d")
+    assert ours.mask_BHW.sum() > 500
+    assert (ours.face_BHW != theirs.face_BHW).sum() == 0
+    assert torch.equal(ours.bary_3N, theirs.bary_3N)
 
 
 def test_nothing_in_view_and_broken_vertices_give_an_empty_picture() -> None:
