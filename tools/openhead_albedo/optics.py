@@ -71,11 +71,11 @@ _SURFACE = 0.03
 """Share of the light that the skin's top scatters back before any pigment."""
 _REFRACTION = 1.4
 
-LEAST_MELANIN, MOST_MELANIN = 0.004, 0.80
+LEAST_MELANIN, MOST_MELANIN = 0.002, 0.80
 """Volume fraction of melanosomes in the epidermis; Jacques 1998: 0.013 to 0.43 for a whole epidermis."""
 LEAST_BLOOD, MOST_BLOOD = 0.001, 0.20
 """Volume fraction of blood in the dermis; lips and flushed cheeks hold the most."""
-_STEPS = (48, 32, 5)
+_STEPS = (56, 32, 5)
 """Entries of the table along melanin, blood and pheomelanin."""
 
 

@@ -1,7 +1,7 @@
 """Random people: what their skin holds, their hair, brows, beard, lips and eyes; and their albedo painted from that.
 
-No picture of a person went into it: the ranges are chosen so that the skin's tone is uniform over the individual
-typology angle (ITA, Chardon et al. 1991) from the lightest to the darkest human skin, and hair and eyes go with it.
+No picture of a person went into it: the ranges are chosen so that the skin's tone is spread evenly over the individual
+typology angle's (ITA) six classes from the lightest to the darkest human skin, and hair and eyes go with it.
 
 Shape suffixes: N texels of a `Canvas`, C fields.
 """
@@ -18,8 +18,9 @@ from deca.appearance.skin import to_lab
 from .optics import LEAST_MELANIN, MOST_MELANIN, skin_colours
 from .regions import BROAD_NOISE, FINE_NOISE, Canvas
 
-LIGHTEST, DARKEST = 66.0, -58.0
-"""ITA of the sample, degrees: "very light" begins above 55, "dark" below -30."""
+TONES = (-58.0, -30.0, 10.0, 28.0, 41.0, 55.0, 66.0)
+"""Bounds of the six skin tones, dark, brown, tan, intermediate, light and very light: ITA in degrees (Chardon et al.
+1991), with the ends of the sample."""
 _IRISES = np.array(((0.45, 0.57, 0.66), (0.46, 0.52, 0.47), (0.45, 0.38, 0.22), (0.33, 0.21, 0.12), (0.17, 0.10, 0.06)))
 """sRGB from blue over green, hazel and brown to dark brown."""
 _EUMELANIN, _PHEOMELANIN = np.array((0.419, 0.697, 1.37)), np.array((0.187, 0.4, 1.05))
@@ -134,10 +135,10 @@ class Person:
 
 
 def people(count: int, seed: int) -> list[Person]:
-    """People with an ITA spread evenly between the darkest and the lightest."""
+    """People, as many of each of the six skin tones."""
     random = np.random.default_rng(seed)
     steps = (random.permutation(count) + random.uniform(size=count)) / count
-    return [Person.random(random, DARKEST + (LIGHTEST - DARKEST) * step) for step in steps]
+    return [Person.random(random, np.interp(step, np.linspace(0, 1, len(TONES)), TONES)) for step in steps]
 
 
 def ita(srgb: NDArray) -> NDArray[np.float32]:
