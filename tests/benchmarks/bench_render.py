@@ -20,7 +20,7 @@ from deca.reconstruct.geometry import rotation
 from deca.render.camera import project
 from deca.render.detail import detail_surface
 from deca.render.normals import vertex_normals
-from deca.render.rasterizer import rasterize
+from deca.render.rasterizer import Backend, rasterize
 from deca.render.renderer import Renderer
 from deca.render.uv import uv_raster, world2uv
 
@@ -48,7 +48,7 @@ def main() -> None:
         print(f"| {name} |" + "".join(f" {value:.2f} |" for value in times), flush=True)
 
 
-def stages(batch: int, device: str, backend: str) -> dict[str, Callable[[], object]]:
+def stages(batch: int, device: str, backend: Backend) -> dict[str, Callable[[], object]]:
     """What is timed, by name."""
     head = load_head()
     random = np.random.default_rng(0)

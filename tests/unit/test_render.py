@@ -320,5 +320,6 @@ def test_the_photos_texture_is_the_albedo_that_was_rendered(head: HeadModel, ren
         error = (texture[index] - albedo[index])[:, face[index]].abs()
         assert error.median() < 3e-3 and error.quantile(0.95) < 0.03
     assert (texture * (1 - shown)).abs().sum() == 0
+    assert not shown[..., ~uv_raster(head, 256).covered_HW].any()
     texture.sum().backward()
     assert photo.grad.abs().sum() > 0 and points.grad.isfinite().all() and points.grad.abs().sum() > 0

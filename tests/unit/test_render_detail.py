@@ -11,7 +11,7 @@ import torch
 from deca.errors import AssetError
 from deca.head import HeadModel, load_head
 from deca.render.detail import applied_displacement, detail_surface, grid_normals
-from deca.render.normals import vertex_normals
+from deca.render.normals import unit, vertex_normals
 from deca.render.uv import uv_mask, uv_raster, world2uv
 
 
@@ -86,6 +86,9 @@ def test_vertices_without_triangles_get_zero() -> None:
     assert (normals[0, 3] == 0).all()
     normals.sum().backward()
     assert verts.grad.isfinite().all()
+    lost = torch.zeros(1, 3, 2, requires_grad=True)
+    unit(lost).sum().backward()
+    assert (lost.grad == 0).all()
 
 
 def test_grid_normals_equal_the_sum_over_triangles() -> None:
@@ -167,8 +170,8 @@ def test_fixed_displacement_counts_everywhere_and_is_resized(head: HeadModel) ->
     applied = applied_displacement(torch.full((2, 1, 256, 256), 0.003), with_fixed)
     mask = uv_mask(head, "face_no_eyes")
     assert torch.allclose(applied, (0.001 + 0.003 * mask).expand(2, 1, -1, -1), atol=1e-8)
-    given = applied_displacement(torch.zeros(1, 1, 64, 64), with_fixed, torch.full((64, 64), 0.002))
-    assert torch.allclose(given, torch.tensor(0.002))
+    small = applied_displacement(torch.zeros(1, 1, 64, 64), with_fixed)
+    assert small.shape == (1, 1, 64, 64) and torch.allclose(small, torch.tensor(0.001))
 
 
 def test_gradients_reach_displacement_and_vertices(head: HeadModel) -> None:

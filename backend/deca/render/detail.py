@@ -39,7 +39,6 @@ def detail_surface(
     head: HeadModel,
     *,
     normals_BV3: Tensor | None = None,
-    fixed_displacement_HW: Tensor | None = None,
     smooth: bool = False,
 ) -> DetailSurface:
     """Displaces the head along its normals (DECA, Eq. 10) and finds the displaced surface's normals.
@@ -49,7 +48,6 @@ def detail_surface(
         displacement_B1HW: The displacement map D, metres, square, top row first.
         head: Gives the texture space, the detail mask and the fixed displacement.
         normals_BV3: Vertex normals, computed when None.
-        fixed_displacement_HW: In place of the head model's own, metres.
         smooth: Take the facets of the coarse mesh out of the normals: the coarse normals, turned as the displacement
             turns those of the facets. DECA leaves them in, and so must who uses or compares with its weights.
 
@@ -61,7 +59,7 @@ def detail_surface(
         normals_BV3 = vertex_normals(verts_BV3, torch.from_numpy(head.faces_F3).to(verts_BV3.device))
     coarse_B6HW = world2uv(torch.cat((verts_BV3, normals_BV3), dim=2), head, size)
     coarse_B3HW, coarse_normals_B3HW = coarse_B6HW[:, :3], coarse_B6HW[:, 3:]
-    offset_B1HW = applied_displacement(displacement_B1HW, head, fixed_displacement_HW)
+    offset_B1HW = applied_displacement(displacement_B1HW, head)
     positions_B3HW = coarse_B3HW + offset_B1HW * coarse_normals_B3HW
     mask_HW = uv_mask(head, DETAIL_MASK, size, verts_BV3.device, verts_BV3.dtype)
     covered_HW = uv_raster(head, size, verts_BV3.device).covered_HW
@@ -73,26 +71,21 @@ def detail_surface(
     return DetailSurface(positions_B3HW, normals_B3HW, coarse_normals_B3HW)
 
 
-def applied_displacement(
-    displacement_B1HW: Tensor, head: HeadModel, fixed_displacement_HW: Tensor | None = None
-) -> Tensor:
+def applied_displacement(displacement_B1HW: Tensor, head: HeadModel) -> Tensor:
     """What displaces the surface (B, 1, H, W), metres: D inside the detail mask, and what every head of the model has.
 
     Args:
         displacement_B1HW: The displacement map D, metres, square.
         head: Gives the detail mask and the fixed displacement.
-        fixed_displacement_HW: In place of the head model's own, metres, any size.
 
     Raises:
         AssetError: The head model has no detail mask.
     """
     size, device, dtype = displacement_B1HW.shape[-1], displacement_B1HW.device, displacement_B1HW.dtype
     applied_B1HW = displacement_B1HW * uv_mask(head, DETAIL_MASK, size, device, dtype)
-    if fixed_displacement_HW is None and head.fixed_displacement_NN is not None:
-        fixed_displacement_HW = torch.from_numpy(head.fixed_displacement_NN)
-    if fixed_displacement_HW is None:
+    if head.fixed_displacement_NN is None:
         return applied_B1HW
-    fixed_11HW = fixed_displacement_HW.to(device, dtype)[None, None]
+    fixed_11HW = torch.from_numpy(head.fixed_displacement_NN).to(device, dtype)[None, None]
     if fixed_11HW.shape[-1] != size:
         fixed_11HW = functional.interpolate(fixed_11HW, (size, size), mode="bilinear", align_corners=False)
     return applied_B1HW + fixed_11HW

@@ -101,12 +101,12 @@ def photo_texture(
         (B, 1, size, size), 0 or 1; the texture is zero elsewhere.
     """
     batch = len(picture_BV3)
-    raster = uv_raster(head, size, picture_BV3.device)
     picture_BHW3 = world2uv(picture_BV3, head, size).permute(0, 2, 3, 1)
     with torch.no_grad():
+        # Outside the UV islands normals are zero, hence face nowhere.
         facing_BX = world2uv(normals_BV3[..., 2:], head, size).flatten(1)
         seen_BX = visible_points(picture_BHW3.flatten(1, 2), facing_BX, fragments)
-        shown_B1HW = (seen_BX.view(batch, 1, size, size) & raster.covered_HW).to(photo_B3HW.dtype)
+        shown_B1HW = seen_BX.view(batch, 1, size, size).to(photo_B3HW.dtype)
     texture_B3HW = functional.grid_sample(photo_B3HW, picture_BHW3[..., :2], align_corners=False)
     return texture_B3HW * shown_B1HW, shown_B1HW
 
