@@ -138,10 +138,25 @@ def test_texels_normals_point_outwards_on_the_head(head: HeadModel) -> None:
 def test_outside_the_mask_the_coarse_head_stays(head: HeadModel) -> None:
     verts = torch.from_numpy(head.template_V3)[None]
     surface = detail_surface(verts, torch.full((1, 1, 256, 256), 0.01), head)
-    outside = uv_mask(head, "face_no_eyes") == 0
+    outside = (uv_mask(head, "face_no_eyes") == 0) & uv_raster(head, 256).covered_HW
     assert outside.float().mean() > 0.2
     assert torch.equal(surface.normals_B3HW[..., outside], surface.coarse_normals_B3HW[..., outside])
     assert torch.equal(surface.positions_B3HW[..., outside], world2uv(verts, head)[..., outside])
+
+
+def test_normals_go_on_beyond_the_islands_edges(head: HeadModel) -> None:
+    """Each texel beside an island repeats one of its neighbours inside; none is left without a normal."""
+    verts = torch.from_numpy(head.template_V3)[None]
+    normals = detail_surface(verts, torch.zeros(1, 1, 256, 256), head, smooth=True).normals_B3HW[0]
+    assert normals.norm(dim=0).min() > 0.5
+    covered = uv_raster(head, 256).covered_HW
+    beside = ~covered[1:] & covered[:-1]
+    rows, columns = torch.nonzero(beside, as_tuple=True)
+    assert len(rows) > 300
+    for row, column in zip(rows[::10].tolist(), columns[::10].tolist(), strict=True):
+        near = [(row + 1 + r, column + c) for r in (-1, 0, 1) for c in (-1, 0, 1)]
+        inside = [at for at in near if 0 <= min(at) and max(at) < 256 and covered[at]]
+        assert any(torch.equal(normals[:, row + 1, column], normals[:, at[0], at[1]]) for at in inside)
 
 
 def test_positions_move_along_the_normals_inside_the_mask(head: HeadModel) -> None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from deca.head.model import HeadModel
 from deca.render.normals import cross, unit, vertex_normals
-from deca.render.uv import uv_mask, uv_raster, world2uv
+from deca.render.uv import pad_islands, uv_mask, uv_raster, world2uv
 
 DETAIL_MASK = "face_no_eyes"
 """Where the head model lets wrinkles be."""
@@ -24,7 +24,8 @@ class DetailSurface(NamedTuple):
 
     Attributes:
         positions_B3HW: Points of the displaced surface, metres; zero outside the UV islands.
-        normals_B3HW: Its normals inside the detail mask, those of the coarse head outside.
+        normals_B3HW: Its normals inside the detail mask, those of the coarse head outside; padded over the edges of
+            the UV islands.
         coarse_normals_B3HW: Interpolated vertex normals of the coarse head.
     """
 
@@ -68,7 +69,7 @@ def detail_surface(
         turned_B3HW = coarse_normals_B3HW + detail_B3HW - grid_normals(coarse_B3HW, covered_HW)
         detail_B3HW = unit(turned_B3HW)
     normals_B3HW = torch.lerp(coarse_normals_B3HW, detail_B3HW, mask_HW)
-    return DetailSurface(positions_B3HW, normals_B3HW, coarse_normals_B3HW)
+    return DetailSurface(positions_B3HW, pad_islands(normals_B3HW, head), coarse_normals_B3HW)
 
 
 def applied_displacement(displacement_B1HW: Tensor, head: HeadModel) -> Tensor:

@@ -49,6 +49,11 @@ class UvRaster:
         """True inside the UV islands."""
         return self.fragments.mask_BHW[0]
 
+    @cached_property
+    def nearest_X(self) -> Tensor:
+        """Flat index of the covered texel nearest to each texel."""
+        return torch.from_numpy(nearest_covered(self.covered_HW.cpu().numpy())).to(self.covered_HW.device).flatten()
+
 
 def uv_raster(head: HeadModel, size: int, device: torch.device | str = "cpu") -> UvRaster:
     """Rasterises a head model's texture space; the last few are cached by the head's hash, size and device.
@@ -65,6 +70,13 @@ def world2uv(attributes_BVC: Tensor, head: HeadModel, size: int = 256) -> Tensor
     planar_XV = attributes_BVC.transpose(1, 2).reshape(batch * channels, -1)
     values_XN = blend(planar_XV, raster.corners_3N, raster.fragments.bary_3N.to(planar_XV.dtype))
     return raster.fragments.image(values_XN).view(batch, channels, size, size)
+
+
+def pad_islands(map_BCHW: Tensor, head: HeadModel) -> Tensor:
+    """Repeats the nearest texel of a UV island in the texels outside, so that bilinear sampling sees no edge."""
+    size = map_BCHW.shape[-1]
+    nearest_X = uv_raster(head, size, map_BCHW.device).nearest_X
+    return map_BCHW.flatten(2).gather(2, nearest_X.expand(*map_BCHW.shape[:2], -1)).view_as(map_BCHW)
 
 
 def uv_mask(
@@ -142,11 +154,7 @@ class Texels:
     @cached_property
     def nearest_HW(self) -> NDArray[np.int64]:
         """Flat index of the nearest covered texel (itself inside the islands), to pad islands against bleeding."""
-        outside = (~self.covered_HW).astype(np.uint8)
-        _, label_HW = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-        index_of_label = np.zeros(label_HW.max() + 1, np.int64)
-        index_of_label[label_HW[self.covered_HW]] = np.flatnonzero(self.covered_HW)
-        return index_of_label[np.asarray(label_HW, np.int64)]
+        return nearest_covered(self.covered_HW)
 
     @cached_property
     def mirrored_HW2(self) -> NDArray[np.float32] | None:
@@ -172,6 +180,15 @@ class Texels:
         map_HW2 = np.full((self.size, self.size, 2), -1, np.float32)
         map_HW2[self.covered_HW] = map_N2
         return map_HW2
+
+
+def nearest_covered(covered_HW: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Flat index (H, W) of the covered texel nearest to each texel; itself where that is covered."""
+    outside = (~covered_HW).astype(np.uint8)
+    _, label_HW = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    index_of_label = np.zeros(label_HW.max() + 1, np.int64)
+    index_of_label[label_HW[covered_HW]] = np.flatnonzero(covered_HW)
+    return index_of_label[np.asarray(label_HW, np.int64)]
 
 
 _texels: OrderedDict[tuple, Texels] = OrderedDict()
