@@ -138,7 +138,8 @@ def people(count: int, seed: int) -> list[Person]:
     """People, as many of each of the six skin tones."""
     random = np.random.default_rng(seed)
     steps = (random.permutation(count) + random.uniform(size=count)) / count
-    return [Person.random(random, np.interp(step, np.linspace(0, 1, len(TONES)), TONES)) for step in steps]
+    angles = np.interp(steps, np.linspace(0, 1, len(TONES)), TONES)
+    return [Person.random(random, angle) for angle in angles.tolist()]
 
 
 def ita(srgb: NDArray) -> NDArray[np.float32]:
