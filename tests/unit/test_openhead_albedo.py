@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from deca.appearance.albedo import AlbedoModel, load_albedo
 from deca.appearance.skin import to_lab
 from deca.assets import asset
+from deca.errors import AssetError
 from deca.head import HeadModel, Part, load_head
 from deca.render.uv import texels_of
 from tools.openhead_albedo import optics
@@ -116,6 +118,14 @@ class TestFile:
         # Bilinear sampling at an island's edge reads two texels beyond it.
         near_HW = cv2.dilate(texels.covered_HW.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
         assert texture_HW3[near_HW].max(-1).min() > 0.01
+
+    def test_scales_must_be_there(self, tmp_path: Path) -> None:
+        with safe_open(str(asset("openhead/albedo.safetensors")), framework="numpy") as file:
+            arrays, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()
+        arrays["albedo_scale"] = arrays["albedo_scale"][:49]
+        save_file(arrays, tmp_path / "a.safetensors", metadata)
+        with pytest.raises(AssetError, match="lacks the scale"):
+            load_albedo(tmp_path / "a.safetensors")
 
 
 class TestBasis:
