@@ -47,8 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     photos.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
 
-    reconstruct = commands.add_parser("reconstruct", parents=[photos], help="photos to codes, overlay and OBJ")
+    reconstruct = commands.add_parser(
+        "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
+    )
     reconstruct.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    reconstruct.add_argument("--weights", type=Path, metavar="FILE", help="DECA's deca_model.tar or a weights file")
+    reconstruct.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
+    reconstruct.add_argument(
+        "--coarse",
+        choices=("auto", "fit", "weights"),
+        default="auto",
+        help="shape, expression, pose and camera from the landmark fit or the weights (default: weights if given)",
+    )
     reconstruct.add_argument("--device", default="cpu", help="torch device of the networks")
     reconstruct.set_defaults(run=_reconstruct)
 
@@ -92,12 +102,11 @@ def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from deca.head import load_head
     from deca.reconstruct.export import write_faces
-    from deca.reconstruct.pipeline import reconstruct
+    from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
 
-    head = load_head(options.head)
+    decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
     photos, failed = _listed(options.photos)
     folders = unique_names(photos)
     for path, name in zip(photos, folders, strict=True):
@@ -105,8 +114,10 @@ def _reconstruct(options: argparse.Namespace) -> int:
         line: dict[str, object] = {"photo": str(path)}
         try:
             photo = read_photo(path)
-            faces = reconstruct(photo, path=path, head=head, texture_size=options.texture_size, device=options.device)
-            write_faces(options.out / name, photo.pixels, faces)
+            faces = reconstruct(
+                photo, path=path, decoder=decoder, coarse=options.coarse, texture_size=options.texture_size
+            )
+            write_faces(options.out / name, photo.pixels, faces, decoder)
             line |= {"ok": True, "out": str(options.out / name), "faces": len(faces)}
             line["landmark_error"] = [round(face.landmark_error, 5) for face in faces]
         except DecaError as error:

@@ -12,9 +12,11 @@ from PIL import Image
 from deca.errors import OutputError
 from deca.files import write_file
 from deca.head import load_head
-from deca.reconstruct.export import overlay, write_faces
+from deca.reconstruct.coarse import camera_on_crop
+from deca.reconstruct.decode import Decoder
+from deca.reconstruct.export import write_faces
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import camera_on_crop
+from deca.reconstruct.pictures import overlay
 
 PHOTO = np.full((300, 400, 3), 90, np.uint8)
 
@@ -50,8 +52,9 @@ def test_camera_on_crop_keeps_the_projection(face: Face) -> None:
 
 def test_files(face: Face, tmp_path: Path) -> None:
     folder = tmp_path / "with space é"
-    written = write_faces(folder, PHOTO, [face])
-    assert {path.name for path in written} == {"face_0.json", "head.obj", "head.mtl", "head.png", "overlay.png"}
+    written = write_faces(folder, PHOTO, [face], Decoder(face.head))
+    pictures = {"head_coarse.png", "overlay.png", "comparison.png"}
+    assert {path.name for path in written} == {"face_0.json", "head.obj", "head.mtl", "head.png"} | pictures
     assert {path.name for path in folder.iterdir()} == {path.name for path in written}
     codes = json.loads((folder / "face_0.json").read_text(encoding="utf-8"))
     assert np.allclose(codes["shape"], face.shape_S, atol=1e-6)
@@ -61,7 +64,7 @@ def test_files(face: Face, tmp_path: Path) -> None:
 
 
 def test_obj_holds_the_posed_mesh(face: Face, tmp_path: Path) -> None:
-    write_faces(tmp_path, PHOTO, [face])
+    write_faces(tmp_path, PHOTO, [face], Decoder(face.head))
     lines = (tmp_path / "head.obj").read_text().splitlines()
     verts = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
     uv = np.array([line.split()[1:] for line in lines if line.startswith("vt ")], float)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from deca.assets import asset
 from deca.errors import AssetError
@@ -66,6 +67,12 @@ class AlbedoModel(nn.Module):
         return textures_BX.view(-1, 3, self.height, self.width)
 
     forward = albedo
+
+    def arrays(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean (H, W, 3) and basis (A, H, W, 3) reduced to size x size texels by averaging."""
+        textures_AX = torch.cat((self.mean_X[None], self.basis_AX)).view(-1, 3, self.height, self.width)
+        small = functional.interpolate(textures_AX, (size, size), mode="area").permute(0, 2, 3, 1).cpu().numpy()
+        return small[0], small[1:]
 
     def check_head(self, head: HeadModel) -> None:
         """Makes sure that the textures are for this head model.

@@ -1,52 +1,33 @@
-"""Writes a reconstructed face to disk: codes as JSON, the textured mesh as OBJ, an overlay picture."""
+"""Writes reconstructed faces to disk: codes, meshes, textures, maps, pictures."""
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from deca.files import write_file
+from deca.reconstruct.decode import Decoded, Decoder
+from deca.reconstruct.dense_mesh import displaced_mesh
 from deca.reconstruct.face import Face
-from deca.reconstruct.mesh import obj_text
-from deca.render.preview import draw_head
-
-_OVERLAY_SIZE = 1600
-"""Longest side of the overlay's photo, pixels; small photos are enlarged up to it until a face is _FACE_SIZE wide."""
-_FACE_SIZE = 400
+from deca.reconstruct.maps import displacement_exr, displacement_png, normal_png, tangent_normals
+from deca.reconstruct.mesh import obj_text, ply_bytes
+from deca.reconstruct.pictures import comparison, on_photo, overlay, png_bytes
+from deca.render.uv import uv_raster, world2uv
 
 
-def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture (H, W, 3) as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=4)
-    return buffer.getvalue()
+def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decoder: Decoder) -> list[Path]:
+    """Writes what is known of a photo's faces into `folder`, each file in one piece.
 
+    `overlay.png` and `comparison.png` show all faces. For the first face, and for a further one with `head_<k>`:
+    `face_<k>.json` (codes, camera, crop); `head.obj` with its texture `head.png`; `head_coarse.png` (the rendering on
+    the photo); with an albedo model `head_albedo.png`; with a detail code `head_detail.obj`, `head_detail.ply`,
+    `head_displacement.png` and `.exr`, `head_normals.png` (tangent space) and `head_detail.png`.
 
-def overlay(photo: NDArray[np.uint8], faces: list[Face]) -> NDArray[np.uint8]:
-    """The photo, and beside it the photo with the fitted heads drawn over it and the landmarks as dots."""
-    widest = max(face.box[2] - face.box[0] for face in faces)
-    scale = min(max(1.0, _FACE_SIZE / widest), _OVERLAY_SIZE / max(photo.shape[:2]))
-    size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
-    small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
-    drawn = small
-    for face in faces:
-        drawn = draw_head(drawn, face.head, face.vertices(), face.to_photo() * scale, opacity=0.75)
-    for face in faces:
-        for x, y in np.round(face.landmarks_L2 * scale - 0.5).astype(int):
-            if 0 <= x < size[0] and 0 <= y < size[1]:
-                drawn[y, x] = (90, 220, 120)
-    return np.concatenate((small, drawn), axis=1)
-
-
-def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face]) -> list[Path]:
-    """Writes `face_<k>.json`, `head.obj` with its texture, and `overlay.png` into `folder`.
-
-    The first face's mesh is `head.obj`, a further one's `head_<k>.obj`.
+    Returns:
+        The files.
 
     Raises:
         OutputError: Something could not be written.
@@ -57,7 +38,8 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face]) -> li
         write_file(folder / name, data)
         written.append(folder / name)
 
-    for face in faces:
+    decoded = [decoder.decode_face(face) for face in faces]
+    for face, codes in zip(faces, decoded, strict=True):
         stem = "head" if face.index == 0 else f"head_{face.index}"
         put(f"face_{face.index}.json", json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode())
         obj, material = obj_text(face.mesh(), face.head.name, f"{stem}.png")
@@ -65,5 +47,40 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face]) -> li
         if face.texture_NN3 is not None:
             put(f"{stem}.mtl", material.encode())
             put(f"{stem}.png", png_bytes(face.texture_NN3))
+        for name, data in _decoded_files(face, codes, stem):
+            put(name, data)
+        for name, picture in on_photo(photo, face, codes, decoder).items():
+            put(f"{stem}_{name}.png", png_bytes(picture))
     put("overlay.png", png_bytes(overlay(photo, faces)))
+    put("comparison.png", png_bytes(comparison(photo, faces, decoded, decoder)))
     return written
+
+
+def _decoded_files(face: Face, decoded: Decoded, stem: str) -> list[tuple[str, bytes]]:
+    """Maps and the dense mesh, as far as the codes go."""
+    files: list[tuple[str, bytes]] = []
+    if decoded.albedo_B3HW is not None:
+        albedo_HW3 = decoded.albedo_B3HW[0].clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+        files.append((f"{stem}_albedo.png", png_bytes(np.round(albedo_HW3 * 255).astype(np.uint8))))
+    if decoded.displacement_B1HW is None or decoded.detail is None:
+        return files
+    displacement_NN = decoded.displacement_B1HW[0, 0].cpu().numpy()
+    normals_V3 = decoded.normals_BV3[0].cpu().numpy()
+    dense = displaced_mesh(face.mesh(), normals_V3, displacement_NN)
+    obj, _ = obj_text(dense, face.head.name, f"{stem}.png")
+    size = len(displacement_NN)
+    covered_HW = uv_raster(face.head, size, decoded.verts_BV3.device).covered_HW.cpu().numpy()
+    maps = (
+        world2uv(decoded.verts_BV3, face.head, size),
+        decoded.detail.coarse_normals_B3HW,
+        decoded.detail.normals_B3HW,
+    )
+    positions, coarse, detail = (tensor_13HW[0].permute(1, 2, 0).cpu().numpy() for tensor_13HW in maps)
+    return [
+        *files,
+        (f"{stem}_detail.obj", obj.encode()),
+        (f"{stem}_detail.ply", ply_bytes(dense)),
+        (f"{stem}_displacement.png", displacement_png(displacement_NN)),
+        (f"{stem}_displacement.exr", displacement_exr(displacement_NN)),
+        (f"{stem}_normals.png", normal_png(tangent_normals(positions, coarse, detail, covered_HW))),
+    ]

@@ -1,0 +1,169 @@
+"""The two ways to a face's codes: the landmark fit, or the encoders' weights (DECA, Section 4.1). Both give a `Face`.
+
+Shape suffixes: B faces, L landmarks, S shape and A albedo coefficients, H W rows and columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deca.appearance.albedo import AlbedoModel
+from deca.appearance.light import fit_albedo_and_light
+from deca.head import HeadModel
+from deca.head.layer import HeadLayer
+from deca.networks import Networks
+from deca.reconstruct.decode import Decoder
+from deca.reconstruct.face import Face
+from deca.reconstruct.fit import FitResult, fit_landmarks
+from deca.render.camera import CROP_SIZE
+from deca.render.detail import DETAIL_MASK
+from deca.render.uv import photo_texture, uv_mask, world2uv
+from deca.vision.crop import crop_from_landmarks, warp_crop
+from deca.vision.faces import DetectedFace
+from deca.vision.landmarks import IBUG_68
+from deca.vision.photo import Photo
+
+LIGHT_SIZE = 64
+"""Rows and columns of the texture that albedo and light are fitted to."""
+
+
+def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder) -> list[Face]:
+    """Codes from the landmark fit; albedo and light from the photo on the fitted head; detail codes from E_d."""
+    head, size = decoder.head, (photo.width, photo.height)
+    landmarks_BL2 = np.stack([found.landmarks_L3[:, :2] for found in detected])
+    fit = fit_landmarks(landmarks_BL2, size, head, focal_px=focal_in_pixels(photo))
+    contours_BL2 = ibug_landmarks(head, fit)
+    faces: list[Face] = []
+    for index, found in enumerate(detected):
+        crop_33 = crop_from_landmarks(contours_BL2[index])
+        face = Face(
+            photo=path,
+            index=index,
+            head=head,
+            shape_S=fit.shape_BS[index].astype(np.float32),
+            expression_E=fit.expression_BE[index].astype(np.float32),
+            pose_53=fit.pose_B53[index].astype(np.float32),
+            camera_3=camera_on_crop(fit.scale_B[index], fit.offset_B2[index], crop_33),
+            crop_33=crop_33,
+            image_size=size,
+            box=tuple(found.box.tolist()),
+            landmarks_L2=landmarks_BL2[index].astype(np.float32),
+            landmark_error=float(fit.error_B[index]),
+        )
+        image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
+        if decoder.albedo is not None:
+            albedo_A, light_93 = _albedo_and_light(decoder, decoder.albedo, face, image_13HW)
+            face = replace(face, albedo_A=albedo_A, light_93=light_93)
+        if decoder.networks is not None:
+            face = replace(face, detail_D=decoder.networks.encode_detail(image_13HW)[0].cpu().numpy())
+        faces.append(face)
+    return faces
+
+
+def regressed_faces(
+    photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder, networks: Networks
+) -> list[Face]:
+    """Codes from E_c and E_d (DECA, Section 4.1), on crops measured on the detected landmarks."""
+    marks_BL2 = np.stack([found.landmarks_L3[:, :2] for found in detected]).astype(np.float32)
+    crops_B33 = [crop_from_landmarks(marks_L2[list(IBUG_68)]) for marks_L2 in marks_BL2]
+    images_B3HW = torch.from_numpy(np.stack([warp_crop(photo.pixels, crop_33) for crop_33 in crops_B33]))
+    codes, detail_BD = networks.encode(images_B3HW)
+
+    def row(codes_BX: Tensor, index: int) -> NDArray[np.float32]:
+        return codes_BX[index].detach().cpu().numpy().astype(np.float32)
+
+    faces = [
+        Face(
+            photo=path,
+            index=index,
+            head=decoder.head,
+            shape_S=row(codes.shape_BS, index),
+            expression_E=row(codes.expression_BE, index),
+            pose_53=row(codes.pose_BJ3, index),
+            camera_3=row(codes.camera_B3, index),
+            crop_33=crops_B33[index],
+            image_size=(photo.width, photo.height),
+            box=tuple(found.box.tolist()),
+            landmarks_L2=marks_BL2[index],
+            landmark_error=0.0,
+            albedo_A=row(codes.albedo_BA, index),
+            light_93=row(codes.light_B93, index),
+            detail_D=row(detail_BD, index),
+        )
+        for index, found in enumerate(detected)
+    ]
+    return [replace(face, landmark_error=interior_error(face)) for face in faces]
+
+
+def interior_error(face: Face) -> float:
+    """Mean distance of the head's 51 inner landmarks from the detected ones, as a fraction of the outer-eye distance.
+
+    MediaPipe's points stand for iBUG's, which they meet to 2 to 4 %.
+    """
+    layer = HeadLayer(face.head, len(face.shape_S), len(face.expression_E))
+    verts_1V3, pose_153 = torch.from_numpy(face.vertices())[None], torch.from_numpy(face.pose_53)[None]
+    points_L3 = layer.landmarks_68(verts_1V3, pose_153)[0].numpy()
+    projected_L2 = points_L3 @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
+    found_L2 = face.landmarks_L2[list(IBUG_68)]
+    distance = np.linalg.norm(projected_L2 - found_L2, axis=1)[17:].mean()
+    return float(distance / max(np.linalg.norm(found_L2[36] - found_L2[45]), 1e-6))
+
+
+def _albedo_and_light(
+    decoder: Decoder, albedo: AlbedoModel, face: Face, image_13HW: Tensor
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Albedo and light codes of a fitted face, from what the photo shows of its texture."""
+    with torch.inference_mode():
+        decoded = decoder.decode_face(face)
+        surface = decoder.renderer(decoded.verts_BV3, decoded.picture_BV3)
+        texture, shown = photo_texture(
+            image_13HW, decoded.picture_BV3, decoded.normals_BV3, surface.fragments, decoder.head, LIGHT_SIZE
+        )
+        normals = world2uv(decoded.normals_BV3, decoder.head, LIGHT_SIZE)
+        facing = ((normals[:, 2:] - 0.2) / 0.3).clamp(0, 1)  # grazing texels show what is behind as well
+        weight = shown * facing * uv_mask(decoder.head, DETAIL_MASK, LIGHT_SIZE, decoder.device)
+        mean_HW3, basis_AHW3 = albedo.arrays(LIGHT_SIZE)
+
+    def image(tensor_13HW: Tensor) -> NDArray[np.float32]:
+        return tensor_13HW[0].permute(1, 2, 0).cpu().numpy()
+
+    return fit_albedo_and_light(image(texture), image(weight)[..., 0], image(normals), mean_HW3, basis_AHW3)
+
+
+def focal_in_pixels(photo: Photo) -> float | None:
+    """Focal length in pixels, from the 35 mm equivalent that the camera noted (its film's diagonal is 43.27 mm)."""
+    if not photo.focal_length_35mm:
+        return None
+    return photo.focal_length_35mm / 43.27 * float(np.hypot(photo.width, photo.height))
+
+
+def ibug_landmarks(head: HeadModel, fit: FitResult) -> NDArray[np.float64]:
+    """The fitted heads' 68 landmarks (B, 68, 2) in photo pixels: what DECA's crop is measured on."""
+    layer = HeadLayer(head, fit.shape_BS.shape[1], fit.expression_BE.shape[1])
+    shape, expression, pose = (
+        torch.from_numpy(np.asarray(code, np.float32)) for code in (fit.shape_BS, fit.expression_BE, fit.pose_B53)
+    )
+    with torch.inference_mode():
+        points_BL3 = layer.landmarks_68(layer(shape, expression, pose), pose).double().numpy()
+    return fit.scale_B[:, None, None] * points_BL3[..., :2] * (1, -1) + fit.offset_B2[:, None]
+
+
+def camera_on_crop(scale: float, offset_2: NDArray, crop_33: NDArray) -> NDArray[np.float32]:
+    """DECA's `[s, tx, ty]` on the crop, from `photo pixel = scale * (x, -y) + offset`.
+
+    Args:
+        scale: Photo pixels per metre.
+        offset_2: Photo pixel of the head space's origin.
+        crop_33: Photo pixels -> crop pixels; uniform scale and shift.
+    """
+    half = CROP_SIZE / 2
+    zoom = crop_33[0, 0]
+    s = zoom * scale / half
+    x, y = zoom * np.asarray(offset_2) + crop_33[:2, 2]
+    return np.array([s, (x - half) / (half * s), (half - y) / (half * s)], np.float32)

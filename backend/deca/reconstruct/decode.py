@@ -1,0 +1,220 @@
+"""Codes to everything that can be seen of a face: mesh, landmarks, albedo, wrinkles, renderings (DECA, Section 4).
+
+Shape suffixes: B batch, S shape, E expression and A albedo coefficients, D detail code, V vertices, J joints, H W rows
+and columns of UV maps and pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deca.appearance.albedo import AlbedoModel
+from deca.errors import AssetError, OptionError
+from deca.head.layer import HeadLayer
+from deca.head.model import HeadModel
+from deca.networks import OFFICIAL_CARD, Networks, check_head
+from deca.reconstruct.face import Face
+from deca.render.camera import project
+from deca.render.detail import DetailSurface, applied_displacement, detail_surface
+from deca.render.normals import vertex_normals
+from deca.render.renderer import Renderer
+
+_JAW = 2
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What codes of B faces stand for. Metres, head space; UV maps as large as F_d's, 256 x 256, top row first.
+
+    Attributes:
+        verts_BV3: Posed vertices of the coarse head.
+        normals_BV3: Their unit normals.
+        picture_BV3: Their places on the crop, picture coordinates (`deca.render.camera.project`).
+        landmarks_BL3: The 68 landmarks; None where the head model has none.
+        albedo_B3HW: Albedo, 0..1; None without an albedo model.
+        light_B93: Light; None without albedo.
+        displacement_B1HW: The displacement along the normals, inside the detail mask, with the head model's fixed one;
+            None without a detail code.
+        detail: The displaced surface; None without a detail code.
+    """
+
+    verts_BV3: Tensor
+    normals_BV3: Tensor
+    picture_BV3: Tensor
+    landmarks_BL3: Tensor | None = None
+    albedo_B3HW: Tensor | None = None
+    light_B93: Tensor | None = None
+    displacement_B1HW: Tensor | None = None
+    detail: DetailSurface | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Renderings of B decoded faces, (B, 3, H, W) in about 0..1, zero beside the head.
+
+    Attributes:
+        alpha_B1HW: 1 where the head is.
+        coarse_shape: The coarse head in grey under fixed lamps.
+        detail_shape: The same with wrinkles; None without a detail code.
+        coarse: Albedo in the photo's light (DECA, Eq. 3); None without albedo.
+        detail: The same with wrinkles (DECA, Eq. 11); None without albedo or detail code.
+    """
+
+    alpha_B1HW: Tensor
+    coarse_shape: Tensor
+    detail_shape: Tensor | None
+    coarse: Tensor | None
+    detail: Tensor | None
+
+
+class Decoder:
+    """Decodes and renders the codes of one head model.
+
+    Args:
+        head: The head model.
+        networks: For wrinkles; without them heads stay coarse.
+        albedo: Albedo model of this head; without it nothing is rendered in colour.
+        device: torch device of all results.
+
+    Raises:
+        AssetError: Networks or albedo model belong to another head model.
+    """
+
+    def __init__(
+        self,
+        head: HeadModel,
+        networks: Networks | None = None,
+        albedo: AlbedoModel | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        if networks is not None:
+            check_head(networks.card, head)
+        if albedo is not None:
+            albedo.check_head(head)
+        self.head, self.networks = head, networks
+        self.albedo = None if albedo is None else albedo.to(device)
+        self.device = torch.device(device)
+        self.renderer = Renderer.of_head(head).to(device)
+        self._layers: dict[tuple[int, int], HeadLayer] = {}
+
+    def decode(
+        self,
+        shape_BS: Tensor,
+        expression_BE: Tensor,
+        pose_BJ3: Tensor,
+        camera_B3: Tensor,
+        *,
+        albedo_BA: Tensor | None = None,
+        light_B93: Tensor | None = None,
+        detail_BD: Tensor | None = None,
+    ) -> Decoded:
+        """Decodes codes on `device`; nothing here carries gradients through F_d.
+
+        Args:
+            shape_BS: Shape coefficients; any leading part of the head model's.
+            expression_BE: Expression coefficients; likewise. F_d sees as many as it was trained on.
+            pose_BJ3: Axis-angle of root, neck, jaw, left eye, right eye, radians.
+            camera_B3: `[s, tx, ty]` on the crop.
+            albedo_BA: Albedo coefficients; with `light_B93` and an albedo model heads get colour.
+            light_B93: Spherical harmonics coefficients.
+            detail_BD: Detail codes; with networks heads get wrinkles.
+        """
+        layer = self._layer(shape_BS.shape[1], expression_BE.shape[1])
+        verts_BV3 = layer(shape_BS, expression_BE, pose_BJ3)
+        normals_BV3 = vertex_normals(verts_BV3, layer.faces_F3)
+        landmarks = layer.landmarks_68(verts_BV3, pose_BJ3) if self.head.landmarks_68 is not None else None
+        displacement, surface = None, None
+        if detail_BD is not None and self.networks is not None:
+            wrinkles = self._wrinkles(detail_BD, expression_BE, pose_BJ3[:, _JAW])
+            surface = detail_surface(
+                verts_BV3, wrinkles, self.head, normals_BV3=normals_BV3, smooth=self.networks.card != OFFICIAL_CARD
+            )
+            displacement = applied_displacement(wrinkles, self.head)
+        lit = self.albedo is not None and albedo_BA is not None and light_B93 is not None
+        return Decoded(
+            verts_BV3,
+            normals_BV3,
+            project(verts_BV3, camera_B3),
+            landmarks,
+            self.albedo(albedo_BA) if lit and self.albedo is not None else None,
+            light_B93 if lit else None,
+            displacement,
+            surface,
+        )
+
+    def decode_face(self, face: Face) -> Decoded:
+        """A reconstructed face, as a batch of one.
+
+        Raises:
+            OptionError: The face belongs to another head model.
+        """
+        if face.head.hash != self.head.hash:
+            raise OptionError(
+                f"{face.photo.name} was reconstructed with {face.head.name}, not with {self.head.name}.",
+                "Decode it with its own head model.",
+            )
+
+        def tensor(array: NDArray | None) -> Tensor | None:
+            return None if array is None else torch.from_numpy(np.array(array, np.float32))[None].to(self.device)
+
+        codes = (tensor(code) for code in (face.shape_S, face.expression_E, face.pose_53, face.camera_3))
+        with torch.inference_mode():
+            return self.decode(
+                *codes,  # pyright: ignore[reportArgumentType]
+                albedo_BA=tensor(face.albedo_A),
+                light_B93=tensor(face.light_93),
+                detail_BD=tensor(face.detail_D),
+            )
+
+    def render(
+        self,
+        decoded: Decoded,
+        picture_BV3: Tensor | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> Pictures:
+        """Renders decoded faces.
+
+        Args:
+            decoded: What to render.
+            picture_BV3: Where its vertices lie on the picture; on the crop when None. For a window of the photo:
+                `deca.render.camera.window_picture`.
+            height: Rows of the pictures, 224 when None.
+            width: Columns, likewise.
+        """
+        where = decoded.picture_BV3 if picture_BV3 is None else picture_BV3
+        surface = self.renderer(decoded.verts_BV3, where, height, width)
+        wrinkled = None if decoded.detail is None else decoded.detail.normals_B3HW
+        coarse, detail = None, None
+        if decoded.albedo_B3HW is not None and decoded.light_B93 is not None:
+            coarse = surface.shade(decoded.albedo_B3HW, decoded.light_B93).image_B3HW
+            if wrinkled is not None:
+                detail = surface.shade(decoded.albedo_B3HW, decoded.light_B93, wrinkled).image_B3HW
+        detail_shape = None if wrinkled is None else _shown(surface.clay(wrinkled))
+        return Pictures(surface.alpha_B1HW, _shown(surface.clay()), detail_shape, coarse, detail)
+
+    def _wrinkles(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor) -> Tensor:
+        assert self.networks is not None
+        wanted = self.networks.sizes.expression
+        if expression_BE.shape[1] < wanted:
+            raise AssetError(
+                f"The weights take {wanted} expression coefficients, and there are {expression_BE.shape[1]}.",
+                "Reconstruct the photo again with these weights.",
+            )
+        return self.networks.displacement(detail_BD, expression_BE[:, :wanted], jaw_B3).to(self.device)
+
+    def _layer(self, num_shape: int, num_expression: int) -> HeadLayer:
+        key = num_shape, num_expression
+        if key not in self._layers:
+            self._layers[key] = HeadLayer(self.head, *key).to(self.device)
+        return self._layers[key]
+
+
+def _shown(linear: Tensor) -> Tensor:
+    """Linear light as pictures hold it (sRGB's curve, about)."""
+    return linear ** (1 / 2.2)
