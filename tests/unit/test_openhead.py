@@ -154,66 +154,91 @@ def view_matrix(yaw: float, pitch: float) -> np.ndarray:
 
 
 class Views:
-    """Which part of the head every pixel shows; the neck's cut is closed by a lid."""
+    """What shows of the head's inside; the neck's cut is closed by a lid.
+
+    The lids' and the lips' openings are closed by doors, surfaces spanned between their rims. Skin and doors together
+    bound the head, so whatever is seen of its inside without a door in front of it is seen through the skin.
+    """
 
     def __init__(self, head: HeadModel, reference: dict[str, np.ndarray]) -> None:
-        self.loops = [
-            reference[f"{name}_loop{side}"].astype(int)
-            for name, side in (("lip", ""), ("lid", "_left"), ("lid", "_right"))
-        ]
+        self.lips = reference["lip_loop"].astype(int)
+        self.lids = [reference[f"lid_loop_{side}"].astype(int) for side in ("left", "right")]
+        self.eyes = [np.flatnonzero(head.parts_V == part) for part in (Part.EYE_L, Part.EYE_R)]
         self.neck = reference["neck_loop"]
         ring = np.concatenate([self.neck, self.neck[:1]])
         cap = np.stack([np.full(len(ring) - 1, head.num_verts), ring[:-1], ring[1:]], axis=1)
         self.faces = np.concatenate([head.faces_F3, cap])
         parts = np.append(head.parts_V, Part.SKIN)
-        self.face_part = parts[self.faces].max(axis=1)
-        self.eyes = [np.flatnonzero(head.parts_V == part) for part in (Part.EYE_L, Part.EYE_R)]
+        face_part = parts[self.faces].max(axis=1)
+        self.is_eye = np.isin(face_part, (Part.EYE_L, Part.EYE_R))
+        self.is_eye[reference["socket_faces"]] = True
+        self.is_mouth = face_part >= Part.TEETH_UPPER
+        # The strip of the bag next to the lip line is the wet part of the lips, which may roll out.
+        self.is_wet_lip = (face_part == Part.INNER_MOUTH) & np.isin(self.faces, self.lips).any(axis=1)
+        self.lip_partner = partners(head.template_V3[self.lips])
 
     def illegal_pixels(self, verts_V3: np.ndarray, yaw: float, pitch: float) -> tuple[int, int]:
-        """Pixels of mouth interior outside the lips' loop, and of eyeballs outside the lids' loop, grown by 1 pixel.
-
-        An eyeball bulges out of the plane of its lids: its pixels are also legal within the loop as the eye sees it.
-        """
+        """Pixels of the mouth's inside, and of eyeballs and eye sockets, that no door is in front of."""
         verts = np.concatenate([verts_V3, verts_V3[self.neck].mean(axis=0, keepdims=True)])
-        clip = ((verts - np.array([0, -0.02, 0])) @ view_matrix(yaw, pitch).T / HALF_WIDTH * (1, -1, -1)).astype(
-            np.float32
-        )
-        fragments = rasterize(torch.from_numpy(clip)[None], torch.from_numpy(self.faces), SIZE, SIZE)
-        face, bary = fragments.face_BHW[0].numpy(), fragments.bary_BHW3[0].numpy()
-        part = np.where(face >= 0, self.face_part[face], 0)
-        pixels = (clip[:, :2] * 0.5 + 0.5) * SIZE - 0.5
-        is_inside = np.isin(part, (Part.INNER_MOUTH, Part.TEETH_UPPER, Part.TEETH_LOWER, Part.TONGUE))
-        mouth = int((is_inside & ~polygon(pixels[self.loops[0]], SIZE, 3)).sum())
-        eyes = 0
-        for number, (ball, loop) in enumerate(zip(self.eyes, self.loops[1:], strict=True), start=1):
-            row, column = np.nonzero((part == number) & ~polygon(pixels[loop], SIZE, 3))
+        face, depth, is_back = self._look(verts, self.faces, yaw, pitch)
+        doors = [mouth_door(verts_V3[self.lips], self.lip_partner)]
+        for ball, lids in zip(self.eyes, self.lids, strict=True):
             centre = (verts_V3[ball[0]] + verts_V3[ball[-1]]) / 2
-            seen = np.einsum("pk,pkc->pc", bary[row, column], verts[self.faces[face[row, column]]])
-            allowed = polygon(angles(verts_V3[loop] - centre) * 200 + 400, 800, 40)
-            u, v = np.clip(np.rint(angles(seen - centre) * 200 + 400).astype(int), 0, 799).T
-            eyes += int((~allowed[v, u]).sum())
-        return mouth, eyes
+            doors.append(eye_door(verts_V3[lids], centre, float(np.linalg.norm(verts_V3[ball[0]] - centre))))
+        first = np.cumsum([0] + [len(points) for points, _ in doors])
+        door_verts = np.concatenate([points for points, _ in doors])
+        door_faces = np.concatenate([faces + k for (_, faces), k in zip(doors, first, strict=False)])
+        door, door_depth, _ = self._look(door_verts, door_faces, yaw, pitch)
+        is_open = (face >= 0) & ~((door >= 0) & (door_depth < depth))
+        mouth = is_open & self.is_mouth[face] & (~self.is_wet_lip[face] | is_back)
+        return int(mouth.sum()), int((is_open & self.is_eye[face]).sum())
+
+    @staticmethod
+    def _look(
+        verts_V3: np.ndarray, faces_F3: np.ndarray, yaw: float, pitch: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The triangle every pixel sees (-1: none), its depth, and whether it is seen from behind."""
+        turned = (verts_V3 - np.array([0, -0.02, 0])) @ view_matrix(yaw, pitch).T
+        clip = (turned / HALF_WIDTH * (1, -1, -1)).astype(np.float32)
+        fragments = rasterize(torch.from_numpy(clip)[None], torch.from_numpy(faces_F3), SIZE, SIZE)
+        face = fragments.face_BHW[0].numpy()
+        edges = clip[faces_F3[:, 1:], :2] - clip[faces_F3[:, :1], :2]
+        is_back_F = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0] > 0
+        return face, fragments.depth_BHW[0].numpy(), (face >= 0) & is_back_F[face]
 
 
-def polygon(loop_P2: np.ndarray, size: int, border: int) -> np.ndarray:
-    """(size, size) bool: the fan from a loop's centre, or within half the border of its edge, pixels.
-
-    The loop is not plane. Whatever is seen through it is seen through every surface it bounds, so through the fan.
-    """
-    mask = np.zeros((size, size), np.uint8)
-    corners = np.rint(loop_P2 * 16).astype(np.int32)
-    centre = np.rint(loop_P2.mean(axis=0) * 16).astype(np.int32)
-    for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        cv2.fillConvexPoly(mask, np.stack([centre, first, second]), 1, shift=4)
-    cv2.polylines(mask, [corners[:, None]], True, 1, thickness=border, shift=4)
-    return mask > 0
+def partners(loop_P3: np.ndarray) -> np.ndarray:
+    """The vertex of the other lip that is opposite to each vertex of the lip line, an involution (P,)."""
+    place = np.arange(len(loop_P3))
+    pairings = [(k - place) % len(place) for k in range(len(place))]
+    return min(pairings, key=lambda partner: float(np.abs(loop_P3[:, 0] - loop_P3[partner, 0]).sum()))
 
 
-def angles(offset_P3: np.ndarray) -> np.ndarray:
-    """Azimuthal equidistant coordinates (P, 2) around +z, radians."""
-    radius = np.hypot(offset_P3[:, 0], offset_P3[:, 1])
-    polar = np.arctan2(radius, offset_P3[:, 2])
-    return offset_P3[:, :2] / np.maximum(radius, 1e-12)[:, None] * polar[:, None]
+def mouth_door(loop_P3: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The surface of straight lines from each vertex of the lip line to its partner: vertices and triangles."""
+    this, after = np.arange(len(loop_P3)), (np.arange(len(loop_P3)) + 1) % len(loop_P3)
+    faces = np.concatenate(
+        [np.stack([this, after, partner[after]], axis=1), np.stack([this, partner[after], partner[this]], axis=1)]
+    )
+    return loop_P3, faces
+
+
+def eye_door(loop_P3: np.ndarray, centre: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """The dome over an eyeball that ends in the lids' margins: vertices and triangles."""
+    offset = loop_P3 - centre
+    length = np.linalg.norm(offset, axis=1, keepdims=True)
+    middle = offset.mean(axis=0) / np.linalg.norm(offset.mean(axis=0))
+    shares = (0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1)
+    rings = []
+    for share in shares:
+        direction = (1 - share) * offset / length + share * middle
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        over = np.maximum((1 - share) * length + share * radius, radius * 1.02) if share else length
+        rings.append(centre + direction * over)
+    index = np.arange(len(shares) * len(loop_P3)).reshape(len(shares), -1)
+    here, after = index, np.roll(index, -1, axis=1)
+    quads = np.stack([here[:-1], after[:-1], after[1:], here[1:]], axis=-1).reshape(-1, 4)
+    return np.concatenate(rings), np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
 def test_blink_leaves_no_slit(head: HeadModel, layer: HeadLayer) -> None:

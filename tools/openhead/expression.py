@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from .lids import close_left_lids
 from .mouth import Mouth
+from .sculpt import still_socket
 from .skinning import Skinning, fit_rotation, smooth
 from .source import Source
 from .topology import EYE_LEFT, EYE_RIGHT, INNER_MOUTH, SKIN, TONGUE, Topology
@@ -79,6 +80,8 @@ def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np
         units[name] = np.stack([smooth(topology, column, share, SMILE_SMOOTHING) for column in units[name].T], axis=1)
     blink = close_left_lids(topology, topology.template, units["eyeBlinkLeft"])
     units["eyeBlinkLeft"], units["eyeBlinkRight"] = blink, blink[topology.mirror] * flip
+    for unit in units.values():
+        still_socket(topology, unit)
     return units
 
 

@@ -1,4 +1,11 @@
-"""Closes the eyelids: MakeHuman's blink fits its own face, not the mean of many."""
+"""Closes the eyelids: MakeHuman's blink fits its own face, not the mean of many.
+
+Around an eye the mesh is a polar grid: 28 columns run outwards from the edge where lid and eye socket meet. Every
+column of the upper lid has one of the lower lid as its partner, and in a full blink the upper margin is laid on its
+partner's.
+
+Shape suffixes: V vertices, R rings from the edge outwards, C columns around the eye.
+"""
 
 from __future__ import annotations
 
@@ -9,103 +16,131 @@ from scipy.sparse.linalg import spsolve
 from .skinning import laplacian
 from .topology import EYE_LEFT, EYE_RADIUS, SKIN, Topology
 
-OVERLAP = 0.0015
-"""Metres the upper lid passes below the lower lid's edge in a full blink, so that other faces close too."""
-LAYER = 0.0008
-"""Metres the upper lid's edge lies outside the lower one's where they overlap."""
+MARGIN_RINGS = 4
+"""Rings of a lid's margin: the edge on the eyeball, two on the margin's breadth, the front of the lid."""
+LANDING = ((-0.8, -0.0012, 0.0004), (-0.1, -0.0004, 0.0006), (0.7, -0.0002, 0.0006), (1.8, 0.0, 0.0003))
+"""Where each ring of the upper margin lands: ring of the lower one (negative: beyond its edge, towards the socket),
+metres upwards, metres outwards. Only the front lies on the lower margin; the rest is tucked behind the lower lid, so
+that eyes wider than the mean's close as well."""
+LOWER_LID_RISE = 0.0002
+"""Metres the middle of the lower lid rises."""
+CORNER_CALM = 0.5
+"""Share of MakeHuman's motion of the outer corner that is taken away: it draws the corner 3 mm down."""
+CORNER_REACH = 0.007
+"""Metres from the outer corner over which that share falls off."""
+CLOSING_GAP, TUCK_GAP = 0.002, 0.004
+"""Metres between the lids, open, at which a column takes most of the closing and of the tuck; less at the corners."""
+DEPARTURE = 0.0037
+"""Metres a margin's landing may depart from MakeHuman's."""
 CLEARANCE = 0.0003
 """Metres kept between lids and eyeball."""
+SKIN_CLEARANCE = 0.0014
+"""The same for the lids' skin in a blink and half-way through it, with a margin for faces other than the mean."""
 REACH = 0.018
 """Metres from the eye's centre within which the lids' skin may be moved."""
 LOCALITY = 0.04
-"""How quickly the correction of the lid's edge fades over the lid."""
+"""How quickly the correction of the lid's margin fades over the lid."""
 
 
 def island_edge(topology: Topology, island: int) -> np.ndarray:
     """Vertices at which the inner mouth (island 1) or an eye socket (2 left, 3 right) meets the face, in order."""
-    triangles = topology.triangles[topology.island == island]
+    return _loop(_border(topology.triangles[topology.island == island]))
+
+
+def lid_grid(topology: Topology, rings: int) -> tuple[np.ndarray, np.ndarray]:
+    """The left eye's lids as a polar grid.
+
+    Returns:
+        Vertices (R, C), ring 0 the edge; each column's partner (C,) on the other lid, an involution.
+    """
+    place = topology.template
+    outside = topology.triangles[topology.island == 0]
+    grid = [island_edge(topology, 2)]
+    for _ in range(rings - 1):
+        strip = outside[np.isin(outside, grid[-1]).any(axis=1) & ~np.isin(outside, grid[:-1]).any(axis=1)]
+        border = _border(strip)
+        ring = _loop(border[~np.isin(border, grid[-1]).any(axis=1)])
+        turns = [np.roll(way, k) for way in (ring, ring[::-1]) for k in range(len(ring))]
+        grid.append(min(turns, key=lambda turn: np.linalg.norm(place[turn] - place[grid[-1]], axis=1).sum()))
+    x, column = place[grid[1], 0], np.arange(len(grid[0]))
+    pairings = [(k - column) % len(column) for k in range(1, len(column), 2)]
+    return np.array(grid), min(pairings, key=lambda partner: np.abs(x - x[partner]).sum())
+
+
+def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.ndarray) -> np.ndarray:
+    """The left blink with the upper lid's margin laid on the lower one's, (V, 3)."""
+    ball = topology.vertices_of(EYE_LEFT)
+    centre = (template_V3[ball[0]] + template_V3[ball[-1]]) / 2
+    grid, partner = lid_grid(topology, MARGIN_RINGS)
+    open_RC3 = template_V3[grid] - centre
+    columns = np.arange(len(partner))
+    gap_C = open_RC3[1, :, 1] - open_RC3[1, partner, 1]
+    is_upper = gap_C > 0
+    closing_C, tuck_C = (1 - np.exp(-((gap_C / wide) ** 2)) for wide in (CLOSING_GAP, TUCK_GAP))
+
+    corner = template_V3[grid[2, open_RC3[2, :, 0].argmax()]]
+    from_corner = np.linalg.norm(template_V3 - corner, axis=1) / CORNER_REACH
+    blink_V3 = blink_V3 * (1 - CORNER_CALM * np.exp(-(from_corner**2)))[:, None]
+    goal_RC3 = open_RC3 + blink_V3[grid]
+    goal_RC3[..., 1] += LOWER_LID_RISE * closing_C
+    radius = np.linalg.norm(goal_RC3, axis=-1, keepdims=True)
+    goal_RC3 *= np.maximum(radius, EYE_RADIUS + CLEARANCE) / radius
+    lower_RC3 = goal_RC3[:, partner]
+    landed_RC3 = np.empty_like(lower_RC3)
+    for own, (ring, up, out) in enumerate(LANDING):
+        ring_C = np.clip(own + (ring - own) * tuck_C, -np.inf, MARGIN_RINGS - 1)
+        first_C = np.clip(ring_C.astype(int), 0, MARGIN_RINGS - 2)
+        start_C3, end_C3 = lower_RC3[first_C, columns], lower_RC3[first_C + 1, columns]
+        point_C3 = start_C3 + (ring_C - first_C)[:, None] * (end_C3 - start_C3)
+        point_C3[:, 1] += up * tuck_C
+        radius = np.linalg.norm(point_C3, axis=1, keepdims=True)
+        landed_RC3[own] = point_C3 / radius * np.maximum(radius + out, EYE_RADIUS + CLEARANCE)
+    # At the corners the lids grow together: there they meet half-way instead of passing each other.
+    share = closing_C[:, None]
+    upper_goal = share * landed_RC3 + (1 - share) * (0.3 * goal_RC3 + 0.7 * lower_RC3)
+    upper_goal[..., 0] = open_RC3[..., 0]
+    goal_RC3[:, is_upper] = upper_goal[:, is_upper]
+    theirs_RC3 = open_RC3 + blink_V3[grid]
+    away = goal_RC3 - theirs_RC3
+    length = np.linalg.norm(away, axis=-1, keepdims=True)
+    goal_RC3 = theirs_RC3 + away * np.minimum(1, DEPARTURE / np.maximum(length, 1e-9))
+
+    closed = template_V3 + blink_V3
+    delta = np.zeros_like(closed)
+    delta[grid] = goal_RC3 + centre - closed[grid]
+    distance = np.linalg.norm(template_V3 - centre, axis=1)
+    near = np.zeros(len(template_V3), bool)
+    near[topology.triangles[topology.island == 0]] = True
+    near &= distance < REACH
+    free = near.copy()
+    free[grid] = False
+    matrix = laplacian(topology) + LOCALITY * sp.identity(len(template_V3))
+    inside, known = np.flatnonzero(free), np.flatnonzero(~free)
+    delta[inside] = spsolve(matrix[inside][:, inside].tocsc(), -(matrix[inside][:, known] @ delta[known]))
+    closed += delta
+
+    near[grid] = False
+    offset = closed[near] - centre
+    length = np.linalg.norm(offset, axis=1, keepdims=True)
+    closed[near] = centre + offset / length * np.maximum(length, EYE_RADIUS + SKIN_CLEARANCE)
+    # A vertex moves on a straight line: half-way, too, the lid's skin has to lie outside the eyeball.
+    half = (closed[near] + template_V3[near]) / 2 - centre
+    length = np.linalg.norm(half, axis=1, keepdims=True)
+    closed[near] += 2 * half / length * np.maximum(EYE_RADIUS + SKIN_CLEARANCE - length, 0)
+    return closed - template_V3
+
+
+def _border(triangles: np.ndarray) -> np.ndarray:
+    """Edges (E, 2) that belong to one triangle only, in the triangle's direction."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_index=True, return_counts=True)
-    after = dict(edges[index[count == 1]].tolist())
+    return edges[index[count == 1]]
+
+
+def _loop(edges: np.ndarray) -> np.ndarray:
+    """Directed edges that make one ring -> its vertices in order, the least first."""
+    after = dict(edges.tolist())
     loop = [min(after)]
     while after[loop[-1]] != loop[0]:
         loop.append(after[loop[-1]])
     return np.array(loop)
-
-
-def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.ndarray) -> np.ndarray:
-    """The left blink with the upper lid's edge laid along the lower one's, (V, 3)."""
-    ball = topology.vertices_of(EYE_LEFT)
-    centre = (template_V3[ball[0]] + template_V3[ball[-1]]) / 2
-    upper, lower = _split(template_V3, island_edge(topology, 2))
-    closed = template_V3 + blink_V3
-
-    below = closed[lower[np.argsort(closed[lower, 0])]]
-    goal = closed[upper].copy()
-    along = np.clip((goal[:, 0] - below[0, 0]) / (below[-1, 0] - below[0, 0]), 0, 1)
-    bump = np.sin(np.pi * along) ** 0.6
-    goal[:, 1] = np.interp(goal[:, 0], below[:, 0], below[:, 1]) - OVERLAP * bump
-    lower_radius = np.interp(goal[:, 0], below[:, 0], np.linalg.norm(below - centre, axis=1))
-    radius = np.maximum(lower_radius, EYE_RADIUS + CLEARANCE) + LAYER * bump
-    flat = ((goal[:, :2] - centre[:2]) ** 2).sum(axis=1)
-    goal[:, 2] = centre[2] + np.sqrt(np.maximum(radius**2 - flat, 0.0))
-    delta = np.zeros_like(closed)
-    delta[upper] = goal - closed[upper]
-
-    rim, rim_goal = _roll_rim(topology, template_V3 - centre, upper, goal - centre, lower)
-    delta[rim] = rim_goal + centre - closed[rim]
-
-    distance = np.linalg.norm(template_V3 - centre, axis=1)
-    near = (topology.part == SKIN) & (distance < REACH)
-    free = near.copy()
-    free[np.concatenate([upper, lower, rim])] = False
-    matrix = laplacian(topology) + LOCALITY * sp.identity(len(template_V3))
-    inside, known = np.flatnonzero(free), np.flatnonzero(~free)
-    delta[inside] = spsolve(matrix[inside][:, inside].tocsc(), -(matrix[inside][:, known] @ delta[known]))
-
-    closed = closed + delta
-    offset = closed[near] - centre
-    length = np.linalg.norm(offset, axis=1, keepdims=True)
-    closed[near] = centre + offset / length * np.maximum(length, EYE_RADIUS + CLEARANCE)
-    return closed - template_V3
-
-
-def _roll_rim(
-    topology: Topology, open_V3: np.ndarray, upper: np.ndarray, upper_goal: np.ndarray, lower: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The lid's outer rim turns about the eye's x axis as its edge does, so that the lid keeps its thickness.
-
-    Args:
-        topology: the mesh.
-        open_V3: open head, relative to the eye's centre.
-        upper: vertices of the upper lid's edge.
-        upper_goal: where they go, relative to the eye's centre.
-        lower: vertices of the lower lid's edge, which stay out of it.
-
-    Returns:
-        Vertices next to the edge, and where they go.
-    """
-    angle = np.arctan2(upper_goal[:, 1], upper_goal[:, 2]) - np.arctan2(open_V3[upper, 1], open_V3[upper, 2])
-    radius = np.hypot(upper_goal[:, 1], upper_goal[:, 2]) / np.hypot(open_V3[upper, 1], open_V3[upper, 2])
-    shift = upper_goal[:, 0] - open_V3[upper, 0]
-    joined = laplacian(topology)[:, upper] != 0
-    around = np.setdiff1d(np.flatnonzero(joined.sum(axis=1)), np.concatenate([upper, lower]))
-    rim = around[np.isin(around, topology.triangles[topology.island == 0])]
-    share = joined[rim].toarray().astype(float)
-    share /= share.sum(axis=1, keepdims=True)
-    angle, radius, shift = share @ angle, share @ radius, share @ shift
-    x, y, z = open_V3[rim].T
-    cos, sin = np.cos(angle), np.sin(angle)
-    return rim, np.stack([x + shift, radius * (cos * y + sin * z), radius * (cos * z - sin * y)], axis=1)
-
-
-def _split(template_V3: np.ndarray, loop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The upper lid's edge without the corners, and the lower one's with them."""
-    x = template_V3[loop, 0]
-    loop = np.roll(loop, -int(x.argmin()))
-    far = int(template_V3[loop, 0].argmax())
-    one, other = loop[1:far], loop[far + 1 :]
-    corners = loop[[0, far]]
-    if template_V3[one, 1].mean() < template_V3[other, 1].mean():
-        one, other = other, one
-    return one, np.concatenate([other, corners])

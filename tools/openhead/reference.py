@@ -8,7 +8,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .expression import twin
-from .lids import island_edge
+from .lids import island_edge, lid_grid
+from .sculpt import socket_vertices
 from .source import Source
 from .topology import EYE_LEFT, EYE_RIGHT, SKIN, TEETH_LOWER, TONGUE, Topology
 
@@ -26,10 +27,13 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
     the reference, since components that are exactly symmetric or antisymmetric can hold nothing else.
 
     Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lid` (N,) bool:
-    near an eye; `is_lip` (N,): near the lip line; `lip_loop`, `lid_loop_left`, `lid_loop_right`: vertices in order;
-    `neck_loop`: the cut of the neck.
+    near an eye; `is_lip` (N,): near the lip line; `lip_loop`, where skin and inner mouth meet, `lid_loop_left`,
+    `lid_loop_right`, on the lids' margins one ring out from their edge: vertices in order;
+    `neck_loop`: the cut of the neck; `socket_faces`: triangles of the eye sockets.
     """
     candidates = topology.vertices_of(SKIN, TEETH_LOWER, TONGUE)
+    socket = np.concatenate([socket_vertices(topology, island)[0] for island in (2, 3)])
+    candidates = np.setdiff1d(candidates, socket)
     names = source.face_unit_names
     sources = {name: source.face_unit(name) for name in names}
     flip = np.array([-1, 1, 1])
@@ -40,14 +44,16 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
     centres = [topology.template[topology.vertices_of(part)[[0, -1]]].mean(axis=0) for part in (EYE_LEFT, EYE_RIGHT)]
     place = topology.template[candidates[chosen]]
     distance = np.min([np.linalg.norm(place - centre, axis=1) for centre in centres], axis=0)
+    lid_loop = lid_grid(topology, 2)[0][1]
     np.savez_compressed(
         path,
         vertices=candidates[chosen].astype(np.int32),
         units=units[:, chosen].astype(np.float32),
         is_lid=distance < LID_RADIUS,
         is_lip=cKDTree(topology.template[island_edge(topology, 1)]).query(place)[0] < LIP_RADIUS,
+        socket_faces=np.flatnonzero(np.isin(topology.island, (2, 3))).astype(np.int32),
         lip_loop=island_edge(topology, 1).astype(np.int32),
-        lid_loop_left=island_edge(topology, 2).astype(np.int32),
-        lid_loop_right=island_edge(topology, 3).astype(np.int32),
+        lid_loop_left=lid_loop.astype(np.int32),
+        lid_loop_right=topology.mirror[lid_loop].astype(np.int32),
         neck_loop=topology.neck_rings[-1],
     )

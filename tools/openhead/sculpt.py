@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
+from .lids import island_edge, lid_grid
 from .mouth import Mouth
 from .skinning import laplacian
 from .source import Source
@@ -15,6 +17,19 @@ EYE_SETBACK = 0.0008
 """Metres the eyeball's front pole lies behind the front of MakeHuman's eye (whose cornea bulges)."""
 LID_CLEARANCE = 0.0003
 """Metres kept between the eyeballs and the skin."""
+SOCKET_GAP = 0.0007
+"""Metres the eye socket lies over the eyeball, beyond the clearance, where it is far from the lids' edge."""
+SOCKET_SLOPE = 0.25
+"""The same gap per metre from the lids' edge, near it."""
+SOCKET_RIM = 0.0025
+"""Metres from the lids' edge over which the socket moves with the lids."""
+OPENING_KEPT = 0.4
+"""Share of the spread of the eyes' openings that stays with the identity. How far eyes are open is mostly expression,
+and one blink can close the eyes of all people only if these open alike."""
+THICKNESS_KEPT = 0.5
+"""The same for the lids' distance from the eyeball, which otherwise cuts through the deepest creases."""
+LID_FADE = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
+"""How much each ring of the lids, from their edge outwards, takes part in both."""
 NECK_LENGTH = 0.045
 """Metres from the edge of the head's UV island down to the cut of the neck."""
 NECK_FLARE = 0.35
@@ -36,6 +51,8 @@ class Sculptor:
         x, y, _ = topology.template[self._mesh].T
         self.rigid_region = np.flatnonzero((topology.part[self._mesh] == SKIN) & (y > -0.03) & (np.abs(x) < 0.07))
         """Positions in :attr:`source_index` of the upper face and skull, on which heads are aligned."""
+
+        self.sockets = [socket_vertices(topology, island) for island in (2, 3)]
 
     def finish(self, verts_NX3: np.ndarray) -> np.ndarray:
         """Head space, own eyeballs, mended lids.
@@ -68,7 +85,9 @@ class Sculptor:
             unit = sphere if side == 0 else sphere[mirror] * (-1, 1, 1)
             verts = topology.vertices_of(side + 1)
             out[:, verts] = centre[:, None] + radius[:, None, None] * unit
+            self._even_lids(out, side, centre, radius)
             self._push_out(out, centre, radius)
+            self._cling(out, side, centre, radius)
         _level_neck(out, topology)
         self.mouth = Mouth(topology, _symmetric_mean(out, topology))
         mean = self.mouth.rest_V3.astype(np.float32)
@@ -77,6 +96,34 @@ class Sculptor:
         out += mean
         return out
 
+    def _even_lids(self, verts_NV3: np.ndarray, side: int, centre_N3: np.ndarray, radius_N: np.ndarray) -> None:
+        """Turns the lids of every head about the eyeball towards the mean opening and evens them out, in place."""
+        grid, partner = lid_grid(self._topology, len(LID_FADE))
+        grid = grid if side == 0 else self._topology.mirror[grid]
+        fade_R1 = np.array(LID_FADE, np.float32)[:, None]
+        offset = verts_NV3[:, grid] - centre_N3[:, None, None]
+        thickness_NRC = np.linalg.norm(offset, axis=-1) - radius_N[:, None, None]
+        excess_NRC = thickness_NRC - thickness_NRC.mean(axis=0)
+        thinner_NRC = (1 - THICKNESS_KEPT) * fade_R1 * excess_NRC
+        offset *= (1 - thinner_NRC / np.linalg.norm(offset, axis=-1))[..., None]
+
+        angle_NRC = np.arctan2(offset[..., 1], offset[..., 2])
+        opening_NC = (angle_NRC - angle_NRC[..., partner])[:, 1:3].mean(axis=1)
+        excess_NC = opening_NC - opening_NC.mean(axis=0)
+        angle_NRC -= (1 - OPENING_KEPT) / 2 * fade_R1 * excess_NC[:, None]
+        radius_NRC = np.hypot(offset[..., 1], offset[..., 2])
+        offset[..., 1], offset[..., 2] = radius_NRC * np.sin(angle_NRC), radius_NRC * np.cos(angle_NRC)
+        verts_NV3[:, grid] = centre_N3[:, None, None] + offset
+
+    def _cling(self, verts_NV3: np.ndarray, side: int, centre_N3: np.ndarray, radius_N: np.ndarray) -> None:
+        """Draws the eye socket onto the eyeball, in place, so that it cannot show through the lids over it."""
+        socket, from_edge = self.sockets[side]
+        offset = verts_NV3[:, socket] - centre_N3[:, None]
+        distance = np.linalg.norm(offset, axis=-1, keepdims=True)
+        nearest = radius_N[:, None, None] + LID_CLEARANCE
+        slack = np.minimum(SOCKET_SLOPE * from_edge, SOCKET_GAP).astype(np.float32)[:, None]
+        verts_NV3[:, socket] = centre_N3[:, None] + offset / distance * np.clip(distance, nearest, nearest + slack)
+
     def _push_out(self, verts_NV3: np.ndarray, centre_N3: np.ndarray, radius_N: np.ndarray) -> None:
         skin = self._topology.vertices_of(SKIN)
         near = skin[np.linalg.norm(self._topology.template[skin] - centre_N3.mean(axis=0), axis=1) < 0.025]
@@ -84,6 +131,20 @@ class Sculptor:
         distance = np.linalg.norm(offset, axis=-1, keepdims=True)
         wanted = np.maximum(distance, radius_N[:, None, None] + LID_CLEARANCE)
         verts_NV3[:, near] = centre_N3[:, None] + offset * (wanted / distance)
+
+
+def socket_vertices(topology: Topology, island: int) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices of an eye socket behind the lids' edge, and their distances from that edge in the base mesh, metres."""
+    edge = island_edge(topology, island)
+    socket = np.setdiff1d(topology.triangles[topology.island == island], edge)
+    return socket, cKDTree(topology.template[edge]).query(topology.template[socket])[0]
+
+
+def still_socket(topology: Topology, motion_V3: np.ndarray) -> None:
+    """Lets only the rim of the eye sockets follow an expression, in place: the rest lies on the eyeball."""
+    for island in (2, 3):
+        socket, from_edge = socket_vertices(topology, island)
+        motion_V3[socket] *= np.exp(-((from_edge / SOCKET_RIM) ** 2))[:, None]
 
 
 def _level_neck(verts_NV3: np.ndarray, topology: Topology) -> None:
