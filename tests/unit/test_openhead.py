@@ -172,15 +172,15 @@ class Views:
         face_part = parts[self.faces].max(axis=1)
         self.is_eye = np.isin(face_part, (Part.EYE_L, Part.EYE_R))
         self.is_eye[reference["socket_faces"]] = True
-        self.is_mouth = face_part >= Part.TEETH_UPPER
         # The strip of the bag next to the lip line is the wet part of the lips, which may roll out.
-        self.is_wet_lip = (face_part == Part.INNER_MOUTH) & np.isin(self.faces, self.lips).any(axis=1)
+        is_wet_lip = (face_part == Part.INNER_MOUTH) & np.isin(self.faces, self.lips).any(axis=1)
+        self.is_mouth = (face_part >= Part.TEETH_UPPER) & ~is_wet_lip
         self.lip_partner = partners(head.template_V3[self.lips])
 
     def illegal_pixels(self, verts_V3: np.ndarray, yaw: float, pitch: float) -> tuple[int, int]:
         """Pixels of the mouth's inside, and of eyeballs and eye sockets, that no door is in front of."""
         verts = np.concatenate([verts_V3, verts_V3[self.neck].mean(axis=0, keepdims=True)])
-        face, depth, is_back = self._look(verts, self.faces, yaw, pitch)
+        face, depth = self._look(verts, self.faces, yaw, pitch)
         doors = [mouth_door(verts_V3[self.lips], self.lip_partner)]
         for ball, lids in zip(self.eyes, self.lids, strict=True):
             centre = (verts_V3[ball[0]] + verts_V3[ball[-1]]) / 2
@@ -188,23 +188,17 @@ class Views:
         first = np.cumsum([0] + [len(points) for points, _ in doors])
         door_verts = np.concatenate([points for points, _ in doors])
         door_faces = np.concatenate([faces + k for (_, faces), k in zip(doors, first, strict=False)])
-        door, door_depth, _ = self._look(door_verts, door_faces, yaw, pitch)
+        door, door_depth = self._look(door_verts, door_faces, yaw, pitch)
         is_open = (face >= 0) & ~((door >= 0) & (door_depth < depth))
-        mouth = is_open & self.is_mouth[face] & (~self.is_wet_lip[face] | is_back)
-        return int(mouth.sum()), int((is_open & self.is_eye[face]).sum())
+        return int((is_open & self.is_mouth[face]).sum()), int((is_open & self.is_eye[face]).sum())
 
     @staticmethod
-    def _look(
-        verts_V3: np.ndarray, faces_F3: np.ndarray, yaw: float, pitch: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The triangle every pixel sees (-1: none), its depth, and whether it is seen from behind."""
+    def _look(verts_V3: np.ndarray, faces_F3: np.ndarray, yaw: float, pitch: float) -> tuple[np.ndarray, np.ndarray]:
+        """The triangle every pixel sees (-1: none) and its depth."""
         turned = (verts_V3 - np.array([0, -0.02, 0])) @ view_matrix(yaw, pitch).T
         clip = (turned / HALF_WIDTH * (1, -1, -1)).astype(np.float32)
         fragments = rasterize(torch.from_numpy(clip)[None], torch.from_numpy(faces_F3), SIZE, SIZE)
-        face = fragments.face_BHW[0].numpy()
-        edges = clip[faces_F3[:, 1:], :2] - clip[faces_F3[:, :1], :2]
-        is_back_F = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0] > 0
-        return face, fragments.depth_BHW[0].numpy(), (face >= 0) & is_back_F[face]
+        return fragments.face_BHW[0].numpy(), fragments.depth_BHW[0].numpy()
 
 
 def partners(loop_P3: np.ndarray) -> np.ndarray:
@@ -229,13 +223,12 @@ def eye_door(loop_P3: np.ndarray, centre: np.ndarray, radius: float) -> tuple[np
     length = np.linalg.norm(offset, axis=1, keepdims=True)
     middle = offset.mean(axis=0) / np.linalg.norm(offset.mean(axis=0))
     shares = (0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1)
-    rings = []
+    rings = [loop_P3]
     for share in shares:
         direction = (1 - share) * offset / length + share * middle
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        over = np.maximum((1 - share) * length + share * radius, radius * 1.02) if share else length
-        rings.append(centre + direction * over)
-    index = np.arange(len(shares) * len(loop_P3)).reshape(len(shares), -1)
+        rings.append(centre + direction * np.maximum((1 - share) * length + share * radius, radius * 1.05))
+    index = np.arange(len(rings) * len(loop_P3)).reshape(len(rings), -1)
     here, after = index, np.roll(index, -1, axis=1)
     quads = np.stack([here[:-1], after[:-1], after[1:], here[1:]], axis=-1).reshape(-1, 4)
     return np.concatenate(rings), np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])

@@ -19,10 +19,12 @@ CLEARANCE_SLOPE = 0.5
 """Clearance per metre of distance from the lip line, where the bag begins at the skin."""
 LIP_REACH = 0.008
 """Metres from the lip line over which the bag's motion passes from that of the lips to that of the skin around."""
-TEETH_SCALE = 0.9
+TEETH_SCALE = 0.88
 """Of the width and depth of the dental arches: MakeHuman's back teeth lie too close to the cheeks."""
 UPPER_TEETH_DROP = 0.003
 """Metres: MakeHuman's upper teeth end above the closed lips, so that a smile would show a gap; people's end below."""
+TEETH_SETBACK = 0.002
+"""Metres the teeth stand further back than MakeHuman's."""
 TEETH_REACH = 0.016
 """Metres: radius of the skin that teeth and tongue follow."""
 
@@ -44,7 +46,7 @@ class Mouth:
             teeth = topology.vertices_of(part)
             front = np.array([0, 0, mean_V3[teeth, 2].max()])
             scale = np.array([TEETH_SCALE, 1, TEETH_SCALE])
-            self.rest_V3[teeth] = (mean_V3[teeth] - front) * scale + front
+            self.rest_V3[teeth] = (mean_V3[teeth] - front) * scale + front - (0, 0, TEETH_SETBACK)
         self.rest_V3[topology.vertices_of(TEETH_UPPER), 1] -= UPPER_TEETH_DROP
         self.weights = self._follow_weights(topology)
         from_lips = cKDTree(mean_V3[self.lip_line]).query(mean_V3[self.inside])[0]

@@ -28,7 +28,7 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
 
     Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lid` (N,) bool:
     near an eye; `is_lip` (N,): near the lip line; `lip_loop`, where skin and inner mouth meet, `lid_loop_left`,
-    `lid_loop_right`, on the lids' margins one ring out from their edge: vertices in order;
+    `lid_loop_right`, on the front of the lids' margins: vertices in order;
     `neck_loop`: the cut of the neck; `socket_faces`: triangles of the eye sockets.
     """
     candidates = topology.vertices_of(SKIN, TEETH_LOWER, TONGUE)
@@ -44,7 +44,7 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
     centres = [topology.template[topology.vertices_of(part)[[0, -1]]].mean(axis=0) for part in (EYE_LEFT, EYE_RIGHT)]
     place = topology.template[candidates[chosen]]
     distance = np.min([np.linalg.norm(place - centre, axis=1) for centre in centres], axis=0)
-    lid_loop = lid_grid(topology, 2)[0][1]
+    lid_loop = lid_grid(topology, 3)[0][2]
     np.savez_compressed(
         path,
         vertices=candidates[chosen].astype(np.int32),
