@@ -227,7 +227,7 @@ def eye_door(loop_P3: np.ndarray, centre: np.ndarray, radius: float) -> tuple[np
     for share in shares:
         direction = (1 - share) * offset / length + share * middle
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        rings.append(centre + direction * np.maximum((1 - share) * length + share * radius, radius * 1.05))
+        rings.append(centre + direction * np.maximum((1 - share) * length + share * radius, radius * 1.08))
     index = np.arange(len(rings) * len(loop_P3)).reshape(len(rings), -1)
     here, after = index, np.roll(index, -1, axis=1)
     quads = np.stack([here[:-1], after[:-1], after[1:], here[1:]], axis=-1).reshape(-1, 4)

@@ -23,7 +23,7 @@ TEETH_SCALE = 0.88
 """Of the width and depth of the dental arches: MakeHuman's back teeth lie too close to the cheeks."""
 UPPER_TEETH_DROP = 0.003
 """Metres: MakeHuman's upper teeth end above the closed lips, so that a smile would show a gap; people's end below."""
-TEETH_SETBACK = 0.002
+TEETH_SETBACK = 0.003
 """Metres the teeth stand further back than MakeHuman's."""
 TEETH_REACH = 0.016
 """Metres: radius of the skin that teeth and tongue follow."""
@@ -94,7 +94,7 @@ class Mouth:
         offset = self.rest_V3[self.inside][:, None] - self.rest_V3[self.anchors]
         squared = (offset**2).sum(axis=-1)
         nearest = squared.min(axis=1)
-        reach = np.clip(0.7 * np.sqrt(nearest), 0.004, 0.012)
+        reach = np.clip(0.5 * np.sqrt(nearest), 0.004, 0.012)
         reach[np.isin(topology.part[self.inside], (TEETH_UPPER, TEETH_LOWER, TONGUE))] = TEETH_REACH
         gauss = np.exp(-(squared - nearest[:, None]) / (2 * reach[:, None] ** 2))
         gauss /= gauss.sum(axis=1, keepdims=True)

@@ -21,7 +21,7 @@ SOCKET_GAP = 0.0007
 """Metres the eye socket lies over the eyeball, beyond the clearance, where it is far from the lids' edge."""
 SOCKET_SLOPE = 0.25
 """The same gap per metre from the lids' edge, near it."""
-SOCKET_RIM = 0.0025
+SOCKET_RIM = 0.0035
 """Metres from the lids' edge over which the socket moves with the lids."""
 OPENING_KEPT = 0.4
 """Share of the spread of the eyes' openings that stays with the identity. How far eyes are open is mostly expression,
