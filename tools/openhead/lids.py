@@ -34,7 +34,7 @@ DEPARTURE = 0.0037
 """Metres a margin's landing may depart from MakeHuman's."""
 CLEARANCE = 0.0003
 """Metres kept between lids and eyeball."""
-SKIN_CLEARANCE = 0.0014
+SKIN_CLEARANCE = 0.0016
 """The same for the lids' skin in a blink and half-way through it, with a margin for faces other than the mean."""
 REACH = 0.018
 """Metres from the eye's centre within which the lids' skin may be moved."""

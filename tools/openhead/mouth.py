@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from .skinning import laplacian
 from .topology import INNER_MOUTH, SKIN, TEETH_LOWER, TEETH_UPPER, TONGUE, Topology
 
-CLEARANCE = 0.007
+CLEARANCE = 0.009
 """Metres the bag keeps under the skin where it is far from the lips."""
 CLEARANCE_SLOPE = 0.5
 """Clearance per metre of distance from the lip line, where the bag begins at the skin."""
