@@ -34,8 +34,8 @@ from openhead.write import half_directions, write_head
 DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhead.safetensors"
 
 
-def build(source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
-    """All arrays of the head model file, and the ARKit names."""
+def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+    """All arrays of the head model file, the ARKit names, and the blinks (V, 3) as mended."""
     topology = build_topology(source)
     shape, mouth = build_shape(source, topology)
     topology = dataclasses.replace(topology, template=shape.template)
@@ -59,7 +59,7 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str]]:
     }
     arrays.update(_texture_arrays(source, topology))
     arrays.update(_landmark_arrays(arrays))
-    return arrays, expression.arkit_names
+    return arrays, expression.arkit_names, {name: units[name] for name in ("eyeBlinkLeft", "eyeBlinkRight")}
 
 
 def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]:
@@ -85,9 +85,9 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="also write the tests' extract of the source to this file")
     options = parser.parse_args()
     source = Source(options.source)
+    arrays, arkit_names, blinks = build(source)
     if options.reference:
-        write_reference(source, build_topology(source), options.reference)
-    arrays, arkit_names = build(source)
+        write_reference(source, build_topology(source), blinks, options.reference)
     write_head(options.output, arrays, arkit_names)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
 

@@ -247,7 +247,7 @@ def main() -> None:
     samples = with_mirror_images(head, samples)
     noise = estimate(samples)
     report(samples, noise)
-    metadata = {"head": head.name, "format": "deca-landmark-noise", "version": "1"}
+    metadata = {"head": head.name, "head_hash": head.hash, "format": "deca-landmark-noise", "version": "1"}
     save_file({key: np.ascontiguousarray(value, np.float32) for key, value in noise.items()}, args.out, metadata)
 
 

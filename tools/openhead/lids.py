@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
 from .skinning import laplacian
-from .topology import EYE_LEFT, EYE_RADIUS, SKIN, Topology
+from .topology import EYE_LEFT, EYE_RADIUS, Topology
 
 MARGIN_RINGS = 4
 """Rings of a lid's margin: the edge on the eyeball, two on the margin's breadth, the front of the lid."""

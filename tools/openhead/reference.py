@@ -20,14 +20,18 @@ LIP_RADIUS = 0.006
 """Metres around the lip line in which the smile is MakeHuman's own; elsewhere it is smoothed (see `expression.py`)."""
 
 
-def write_reference(source: Source, topology: Topology, path: Path, seed: int = 3) -> None:
+def write_reference(
+    source: Source, topology: Topology, blinks: dict[str, np.ndarray], path: Path, seed: int = 3
+) -> None:
     """Stores MakeHuman's own face units at some vertices, and the loops around mouth and eyes.
+
+    Near the eyes the blinks are ours: there `blinks`, our units (V, 3) by name, take the place of MakeHuman's.
 
     MakeHuman's left and right units differ by rounding to 0.1 mm and more (up to 1 mm); their mirror-symmetric mean is
     the reference, since components that are exactly symmetric or antisymmetric can hold nothing else.
 
-    Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lid` (N,) bool:
-    near an eye; `is_lip` (N,): near the lip line; `lip_loop`, where skin and inner mouth meet, `lid_loop_left`,
+    Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lip` (N,) bool:
+    near the lip line; `lip_loop`, where skin and inner mouth meet, `lid_loop_left`,
     `lid_loop_right`, on the front of the lids' margins: vertices in order;
     `neck_loop`: the cut of the neck; `socket_faces`: triangles of the eye sockets.
     """
@@ -45,11 +49,13 @@ def write_reference(source: Source, topology: Topology, path: Path, seed: int = 
     place = topology.template[candidates[chosen]]
     distance = np.min([np.linalg.norm(place - centre, axis=1) for centre in centres], axis=0)
     lid_loop = lid_grid(topology, 3)[0][2]
+    is_lid = distance < LID_RADIUS
+    for name, blink_V3 in blinks.items():
+        units[names.index(name)][chosen[is_lid]] = blink_V3[candidates[chosen[is_lid]]]
     np.savez_compressed(
         path,
         vertices=candidates[chosen].astype(np.int32),
         units=units[:, chosen].astype(np.float32),
-        is_lid=distance < LID_RADIUS,
         is_lip=cKDTree(topology.template[island_edge(topology, 1)]).query(place)[0] < LIP_RADIUS,
         socket_faces=np.flatnonzero(np.isin(topology.island, (2, 3))).astype(np.int32),
         lip_loop=island_edge(topology, 1).astype(np.int32),
