@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
 
-    from deca.assets import asset
+from deca.assets import asset
 from deca.head import HeadModel, Part, SurfacePoints, load_head
 from deca.head.layer import contour_rows
 from deca.vision import Photo, find_faces
