@@ -11,18 +11,27 @@ from .head_mesh import UV_MAP
 
 @dataclass(frozen=True)
 class Surface:
-    """How one material slot looks: `color` (linear RGB) stands in where there is no texture."""
+    """How one material slot looks.
+
+    Attributes:
+        name: End of the material's name.
+        color: Linear RGB where there is no texture.
+        roughness, specular: As in the Principled BSDF.
+        glow: Emission of the surface's own colour.
+    """
 
     name: str
     color: tuple[float, float, float]
     roughness: float
     specular: float
+    glow: float = 0.0
 
 
 SURFACES = (
     Surface("Skin", (0.55, 0.33, 0.25), 0.55, 0.25),
     Surface("Eyes", (0.75, 0.72, 0.70), 0.08, 0.5),
-    Surface("Mouth", (0.30, 0.08, 0.07), 0.30, 0.4),
+    # Lips and enamel let light through to the teeth; plain surfaces leave them grey behind the lips.
+    Surface("Mouth", (0.30, 0.08, 0.07), 0.30, 0.4, glow=0.1),
 )
 """One per material slot of the head mesh (head_mesh.MATERIAL_SLOT_OF_PART)."""
 
@@ -45,6 +54,8 @@ def _build(name: str, surface: Surface, texture: bpy.types.Image | None) -> bpy.
     shader.inputs["Base Color"].default_value = (*surface.color, 1.0)
     shader.inputs["Roughness"].default_value = surface.roughness
     shader.inputs["Specular IOR Level"].default_value = surface.specular
+    shader.inputs["Emission Color"].default_value = (*surface.color, 1.0)
+    shader.inputs["Emission Strength"].default_value = surface.glow
     links.new(shader.outputs["BSDF"], output.inputs["Surface"])
     if texture is not None:
         picture = nodes.new("ShaderNodeTexImage")
@@ -56,5 +67,7 @@ def _build(name: str, surface: Surface, texture: bpy.types.Image | None) -> bpy.
         coordinates.location = (-520, -100)
         links.new(coordinates.outputs["UV"], picture.inputs["Vector"])
         links.new(picture.outputs["Color"], shader.inputs["Base Color"])
+        if surface.glow > 0:
+            links.new(picture.outputs["Color"], shader.inputs["Emission Color"])
         nodes.active = picture
     return material

@@ -18,6 +18,7 @@ FLIP = np.array([-1, 1, 1], np.float32)
 VIEWS = ((0, 0), (40, 0), (-40, 10), (75, -5), (10, -20))
 """Yaw and pitch in degrees."""
 SIZE, HALF_WIDTH = 320, 0.14
+DOOR_SLACK = 2e-4  # metres: doors are flat between the vertices of the lids, and dip that far into the eyeball there
 """Pixels of a view; metres from its centre to its edge."""
 
 
@@ -189,7 +190,7 @@ class Views:
         door_verts = np.concatenate([points for points, _ in doors])
         door_faces = np.concatenate([faces + k for (_, faces), k in zip(doors, first, strict=False)])
         door, door_depth = self._look(door_verts, door_faces, yaw, pitch)
-        is_open = (face >= 0) & ~((door >= 0) & (door_depth < depth))
+        is_open = (face >= 0) & ~((door >= 0) & (door_depth < depth + DOOR_SLACK / HALF_WIDTH))
         return int((is_open & self.is_mouth[face]).sum()), int((is_open & self.is_eye[face]).sum())
 
     @staticmethod
