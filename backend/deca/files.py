@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,6 +34,12 @@ def write_file(path: Path, data: bytes) -> None:
             f"{path} could not be written ({error.strerror or error}).",
             "Choose another output folder, or make room and permissions there.",
         ) from error
+
+
+def file_hash(path: Path) -> str:
+    """First 16 hex digits of a file's SHA-256: what coefficients and codes are tied to."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def safetensors_bytes(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> bytes:

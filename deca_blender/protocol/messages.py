@@ -7,7 +7,7 @@ The first request is `Hello`. Its fields and those of `Error` never change, so t
 other that they do not fit; everything else may change with PROTOCOL_VERSION.
 
 Conventions (pixels, camera, pose, UV) are those of docs/architecture.md. Suffix letters: V vertices, F triangles,
-T texture vertices, S shape and E expression coefficients, J joints, K ARKit names.
+T texture vertices, S shape and E expression coefficients, D detail code, J joints, K ARKit names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 
 class MessageError(ValueError):
@@ -283,6 +283,8 @@ class FaceReply(Message):
         landmarks: The 478 landmarks found, photo pixels.
         landmark_error: Mean distance of the model's landmarks to those found, as a fraction of the outer-eye distance.
         texture: sRGB, top row first, or None when not asked for.
+        weights_hash: Hash of the weights that the detail code belongs to, "" without one.
+        detail: Detail code, the person's wrinkles (`DecodeWrinkles`); None without weights that know wrinkles.
     """
 
     name: str
@@ -300,6 +302,8 @@ class FaceReply(Message):
     landmarks: Annotated[NDArray[np.float32], Array("float32", 478, 2)]
     landmark_error: float
     texture: Annotated[NDArray[np.uint8], Array("uint8", "N", "N", 3)] | None
+    weights_hash: str = ""
+    detail: Annotated[NDArray[np.float32], Array("float32", "D")] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -319,6 +323,9 @@ class ReconstructPhoto(Request[ReconstructReply]):
         texture_size: Rows and columns of each texture; None or 0 leaves it out.
         max_faces: At most so many faces, the most prominent first.
         face: Only this one of them, counted from 0; None for all.
+        weights: Weights file on the backend's machine, or "" for none.
+        coarse: Shape, expression, pose and camera from the landmark `fit` or the `weights`; `auto` takes the weights
+            where there are some.
     """
 
     path: str
@@ -326,6 +333,73 @@ class ReconstructPhoto(Request[ReconstructReply]):
     texture_size: int | None = 1024
     max_faces: int = 8
     face: int | None = None
+    weights: str = ""
+    coarse: str = "auto"
+
+
+# ---- wrinkles ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WeightsReply(Message):
+    """What a weights file is.
+
+    Attributes:
+        hash: Hash of the file; detail codes belong to it.
+        head: Name of the head model that its codes belong to.
+        head_hash: Hash of that head model, "" where every conversion of it will do.
+        num_expression: Expression coefficients that F_d takes.
+        num_detail: Length of its detail codes.
+        licence: Its licence.
+    """
+
+    hash: str
+    head: str
+    head_hash: str
+    num_expression: int
+    num_detail: int
+    licence: str
+
+
+@dataclass(frozen=True)
+class DescribeWeights(Request[WeightsReply]):
+    """Asks what a weights file is, and whether it fits a head model.
+
+    Attributes:
+        weights: Path of the file on the backend's machine.
+        head: Name of a head model, or the path of its file.
+    """
+
+    weights: str
+    head: str = "openhead"
+
+
+@dataclass(frozen=True, eq=False)
+class WrinklesReply(Message):
+    """A displacement map: metres along the normals, top row first, nothing outside the head's detail mask."""
+
+    displacement: Annotated[NDArray[np.float32], Array("float32", "N", "N")]
+
+
+@dataclass(frozen=True, eq=False)
+class DecodeWrinkles(Request[WrinklesReply]):
+    """Asks for the displacement map of an expression (F_d).
+
+    Attributes:
+        weights: Path of the weights file on the backend's machine.
+        weights_hash: Hash that the file must have, "" for any: a detail code means nothing to other weights.
+        detail: Detail code.
+        expression: Expression coefficients; as many as F_d takes, or more.
+        jaw: Axis-angle of the jaw, radians.
+        head: Name of the head model that the weights are for, or the path of its file.
+    """
+
+    weights: str
+    weights_hash: str
+    detail: Annotated[NDArray[np.float32], Array("float32", "D")]
+    expression: Annotated[NDArray[np.float32], Array("float32", "E")]
+    jaw: Annotated[NDArray[np.float32], Array("float32", 3)]
+    head: str = "openhead"
 
 
 MESSAGES: dict[str, type[Message]] = {
@@ -334,6 +408,7 @@ MESSAGES: dict[str, type[Message]] = {
         *(Progress, Error, Cancel),
         *(Hello, HelloReply, Ping, PingReply, Echo, EchoReply, Shutdown, ShutdownReply),
         *(DescribeHead, HeadReply, ReconstructPhoto, ReconstructReply),
+        *(DescribeWeights, WeightsReply, DecodeWrinkles, WrinklesReply),
     )
 }
 """Messages that may stand alone in a frame, by the name that the frame's `method` gives."""

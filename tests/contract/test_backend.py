@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from deca.assets import assets_dir
 from deca_blender.client import LaunchSettings, RequestFailed, Session
-from deca_blender.protocol.messages import DescribeHead, Ping, ReconstructPhoto
+from deca_blender.protocol.messages import DecodeWrinkles, DescribeHead, DescribeWeights, Ping, ReconstructPhoto
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -94,3 +95,45 @@ def test_errors_of_the_library_arrive_with_their_fix(session: Session, photo: Pa
         with pytest.raises(RequestFailed) as caught:
             session.request(request, timeout=60)
         assert caught.value.kind == kind and caught.value.message and caught.value.hint
+
+
+def test_wrinkles_are_the_librarys(session: Session, photo: Path, tmp_path: Path) -> None:
+    """A photo with random weights: its detail code, and the map of another expression, exactly as the library says."""
+    import torch
+
+    from deca.head import load_head
+    from deca.networks import Card, random_checkpoint, save_checkpoint
+    from deca.reconstruct.pipeline import load_decoder, reconstruct
+    from deca.vision.photo import read_photo
+
+    weights = tmp_path / "weights é.safetensors"
+    save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="mobilenet_v3_large")), weights)
+    described = session.request(DescribeWeights(str(weights)), timeout=60)
+    assert (described.head, described.head_hash) == (load_head().name, load_head().hash)
+    assert (described.num_expression, described.num_detail) == (50, 128)
+
+    request = ReconstructPhoto(str(photo), texture_size=0, max_faces=1, weights=str(weights), coarse="fit")
+    (got,) = session.request(request, timeout=100).faces
+    decoder = load_decoder("openhead", weights)
+    (face,) = reconstruct(read_photo(photo), path=photo, decoder=decoder, coarse="fit", texture_size=None, max_faces=1)
+    assert got.detail is not None and face.detail_D is not None and got.weights_hash == described.hash
+    np.testing.assert_allclose(got.detail, face.detail_D, atol=1e-3)
+
+    expression, jaw = np.linspace(-1, 1, 50, dtype=np.float32), np.array((0.2, 0, 0), np.float32)
+    wrinkles = DecodeWrinkles(str(weights), described.hash, got.detail, expression, jaw)
+    reply = session.request(wrinkles, timeout=20).displacement
+    codes = (torch.from_numpy(code)[None] for code in (got.detail, expression, jaw))
+    expected = decoder.displacement(*codes)[0, 0].numpy()
+    assert reply.shape == (256, 256) and np.abs(expected).max() > 1e-4
+    assert np.abs(reply - expected).max() < 1e-8
+
+    for changes, kind in (
+        ({"weights_hash": "0" * 16}, "AssetError"),
+        ({"weights": ""}, "AssetError"),
+        ({"weights": str(tmp_path / "none.safetensors")}, "AssetError"),
+        ({"expression": np.zeros(7, np.float32)}, "AssetError"),
+        ({"detail": np.zeros(5, np.float32)}, "AssetError"),
+    ):
+        with pytest.raises(RequestFailed) as failure:
+            session.request(replace(wrinkles, **changes), timeout=20)
+        assert failure.value.kind == kind and failure.value.hint

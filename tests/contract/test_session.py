@@ -254,6 +254,6 @@ def test_use_from_many_threads(session: Session) -> None:
 def test_version_mismatch_says_what_to_update(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deca_blender.client.connection.PROTOCOL_VERSION", 99)
     session = Session(fake_launch)
-    with pytest.raises(BackendDied, match=r"version 99.*version 1.*Update the backend"):
+    with pytest.raises(BackendDied, match=r"version 99.*version 2.*Update the backend"):
         session.request(Ping(), timeout=20)
     session.close()

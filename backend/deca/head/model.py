@@ -5,7 +5,6 @@ Shape suffixes: V vertices, F triangles, T texture vertices, S shape and E expre
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from deca.assets import asset
 from deca.errors import AssetError
-from deca.files import read_safetensors
+from deca.files import file_hash, read_safetensors
 
 JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
@@ -131,9 +130,8 @@ class HeadModel:
         missing = [key for key in _REQUIRED if key not in tensors]
         if missing:
             raise AssetError(f"The head model {path} lacks {', '.join(missing)}.", hint)
-        file_hash = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         try:
-            return _from_tensors(tensors, metadata, file_hash)
+            return _from_tensors(tensors, metadata, file_hash(path))
         except (KeyError, ValueError, IndexError) as error:
             raise AssetError(f"The head model {path} has arrays that do not fit together ({error}).", hint) from error
 
@@ -154,7 +152,7 @@ def expand_half(half_H3K: NDArray, parity_K: NDArray, mirror_V: NDArray) -> NDAr
     return full_V3K
 
 
-def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], file_hash: str) -> HeadModel:
+def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest: str) -> HeadModel:
     verts = len(tensors["v_template"])
     num_shape = int(metadata.get("num_shape", 300))
     mirror = tensors["mirror"].astype(np.int64) if "mirror" in tensors else None
@@ -174,7 +172,7 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], file_ha
         raise ValueError("triangle indices out of range")
     return HeadModel(
         name=metadata.get("name", "unnamed"),
-        hash=file_hash,
+        hash=digest,
         template_V3=tensors["v_template"].astype(np.float32),
         faces_F3=tensors["f"].astype(np.int64),
         shape_dirs_V3S=np.ascontiguousarray(dirs_V3K[:, :, :num_shape]),

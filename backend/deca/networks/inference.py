@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from deca.errors import OptionError
+from deca.files import file_hash
 from deca.networks.checkpoint import OFFICIAL_CARD, Card, Checkpoint, load_checkpoint
 from deca.networks.codes import Codes
 from deca.networks.encoders import Encoder
@@ -55,6 +56,7 @@ class Networks:
     ) -> None:
         self.card = checkpoint.card
         self.sizes = checkpoint.card.sizes
+        self.hash = ""
         self.device = torch.device(device)
         self.half = self.device.type == "cuda" if half is None else half
         self.runtime = self._choose(runtime)
@@ -73,7 +75,9 @@ class Networks:
             AssetError: See `load_checkpoint`.
             OptionError: See the class.
         """
-        return cls(load_checkpoint(path), device, runtime)
+        networks = cls(load_checkpoint(path), device, runtime)
+        networks.hash = file_hash(Path(path))
+        return networks
 
     @classmethod
     def random(

@@ -199,14 +199,25 @@ class Decoder:
         return Pictures(surface.alpha_B1HW, _shown(surface.clay()), detail_shape, coarse, detail)
 
     def _wrinkles(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor) -> Tensor:
-        assert self.networks is not None
-        wanted = self.networks.sizes.expression
-        if expression_BE.shape[1] < wanted:
+        if self.networks is None:
+            raise AssetError("There are no weights that know wrinkles.", "Name a weights file.")
+        sizes = self.networks.sizes
+        if expression_BE.shape[1] < sizes.expression or detail_BD.shape[1] != sizes.detail:
             raise AssetError(
-                f"The weights take {wanted} expression coefficients, and there are {expression_BE.shape[1]}.",
+                f"The weights take {sizes.expression} expression coefficients and a detail code of {sizes.detail}; "
+                f"there are {expression_BE.shape[1]} and {detail_BD.shape[1]}.",
                 "Reconstruct the photo again with these weights.",
             )
+        wanted = sizes.expression
         return self.networks.displacement(detail_BD, expression_BE[:, :wanted], jaw_B3).to(self.device)
+
+    def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor) -> Tensor:
+        """What F_d makes of the codes (B, 1, 256, 256): `Decoded.displacement_B1HW`, without the rest.
+
+        Raises:
+            AssetError: There are no networks, or they take more expression coefficients.
+        """
+        return applied_displacement(self._wrinkles(detail_BD, expression_BE, jaw_B3), self.head)
 
     def _layer(self, num_shape: int, num_expression: int) -> HeadLayer:
         key = num_shape, num_expression

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deca import __version__
-from deca.errors import NoFaceError
+from deca.errors import AssetError, NoFaceError
 from deca.service.device import Device
 from deca.service.server import Handler, ProgressCall
 from deca_blender.protocol.messages import (
+    DecodeWrinkles,
     DescribeHead,
+    DescribeWeights,
     Echo,
     EchoReply,
     FaceReply,
@@ -20,9 +24,13 @@ from deca_blender.protocol.messages import (
     ReconstructPhoto,
     ReconstructReply,
     Request,
+    WeightsReply,
+    WrinklesReply,
 )
 
 if TYPE_CHECKING:
+    from deca.networks import Networks
+    from deca.reconstruct.decode import Decoder
     from deca.reconstruct.face import Face
 
 
@@ -32,6 +40,8 @@ def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
         Echo: _echo,
         DescribeHead: _describe_head,
         ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
+        DescribeWeights: lambda request, progress: _describe_weights(request, device),
+        DecodeWrinkles: lambda request, progress: _decode_wrinkles(request, device),
     }
 
 
@@ -68,14 +78,18 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
 
 def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device: Device) -> ReconstructReply:
     progress(0.0, "Starting")
-    from deca.reconstruct.pipeline import reconstruct_photo
+    from deca.reconstruct.pipeline import reconstruct
+    from deca.vision.photo import read_photo
 
-    faces = reconstruct_photo(
-        request.path,
-        head=request.head,
+    decoder = _decoder(request.head, request.weights, device)
+    progress(0.05, "Reading the photo")
+    faces = reconstruct(
+        read_photo(request.path),
+        path=request.path,
+        decoder=decoder,
+        coarse=request.coarse,  # pyright: ignore[reportArgumentType]
         texture_size=request.texture_size or None,
         max_faces=max(request.max_faces, (request.face or 0) + 1),
-        device=device.resolve(),
         progress=progress,
     )
     if request.face is not None:
@@ -85,10 +99,11 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
                 "Faces are counted from 0, the most prominent first.",
             )
         faces = [faces[request.face]]
-    return ReconstructReply(tuple(_face_reply(face, request) for face in faces))
+    weights_hash = decoder.networks.hash if decoder.networks is not None else ""
+    return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces))
 
 
-def _face_reply(face: Face, request: ReconstructPhoto) -> FaceReply:
+def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> FaceReply:
     return FaceReply(
         name=face.photo.stem if face.index == 0 else f"{face.photo.stem}_{face.index}",
         photo=request.path,
@@ -105,4 +120,63 @@ def _face_reply(face: Face, request: ReconstructPhoto) -> FaceReply:
         landmarks=np.asarray(face.landmarks_L2, np.float32),
         landmark_error=float(face.landmark_error),
         texture=face.texture_NN3,
+        weights_hash=weights_hash if face.detail_D is not None else "",
+        detail=face.detail_D,
     )
+
+
+def _describe_weights(request: DescribeWeights, device: Device) -> WeightsReply:
+    networks = _networks(request.head, request.weights, device)
+    card = networks.card
+    return WeightsReply(
+        hash=networks.hash,
+        head=card.head,
+        head_hash=card.head_hash,
+        num_expression=card.sizes.expression,
+        num_detail=card.sizes.detail,
+        licence=card.licence,
+    )
+
+
+def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
+    import torch
+
+    networks = _networks(request.head, request.weights, device)
+    if request.weights_hash and request.weights_hash != networks.hash:
+        raise AssetError(
+            f"These wrinkles were made with other weights ({request.weights_hash}) than {request.weights}"
+            f" ({networks.hash}).",
+            "Choose the weights that the head was imported with, or import the photo again.",
+        )
+    codes = (request.detail, request.expression, request.jaw)
+    with torch.inference_mode():
+        displacement_11NN = _decoder(request.head, request.weights, device).displacement(
+            *(torch.from_numpy(code)[None] for code in codes)
+        )
+    return WrinklesReply(displacement_11NN[0, 0].cpu().numpy())
+
+
+def _networks(head: str, weights: str, device: Device) -> Networks:
+    networks = _decoder(head, weights, device).networks
+    if networks is None:
+        raise AssetError("No weights file is given.", "Choose DECA's weights in the add-on's preferences.")
+    return networks
+
+
+def _decoder(head: str, weights: str, device: Device) -> Decoder:
+    """The models asked for; the last ones stay loaded, and files that change are read again."""
+    return _load_decoder(head, weights, device.resolve(), _changed(head), _changed(weights))
+
+
+@lru_cache(maxsize=2)
+def _load_decoder(head: str, weights: str, device: str, *changed: int) -> Decoder:
+    from deca.reconstruct.pipeline import load_decoder
+
+    return load_decoder(head, weights or None, device=device)
+
+
+def _changed(path: str) -> int:
+    try:
+        return Path(path).stat().st_mtime_ns if path else 0
+    except OSError:
+        return 0
