@@ -8,16 +8,19 @@ from contextlib import contextmanager
 import bpy
 
 from . import backend, preferences
-from .operators import import_face, install_backend, reset_expression
+from .operators import expressions, import_face, install_backend, reset_expression
 from .properties import head
-from .ui import menus, panels
+from .ui import drop, menus, panels, pie
 
 CLASSES = (
     *head.CLASSES,
     *import_face.CLASSES,
     *reset_expression.CLASSES,
+    *expressions.CLASSES,
     *install_backend.CLASSES,
     *panels.CLASSES,
+    *drop.CLASSES,
+    *pie.CLASSES,
     *preferences.CLASSES,
 )
 

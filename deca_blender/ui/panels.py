@@ -72,6 +72,11 @@ class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         head = self.head(context)
         keys = head.data.shape_keys
+        row = self.layout.row(align=True)
+        row.operator_menu_enum("deca.apply_preset", "preset", text=texts.PRESET)
+        row.operator("deca.random_expression", text="", icon="FILE_REFRESH")
+        row.operator_menu_enum("deca.mirror_expression", "mode", text="", icon="MOD_MIRROR")
+        row.operator("deca.key_expression", text="", icon="KEY_HLT")
         for group, names in arkit.slider_groups(arkit_names(head)).items():
             header, body = self.layout.panel(f"deca_{group}", default_closed=True)
             header.label(text=group)

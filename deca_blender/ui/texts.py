@@ -26,6 +26,24 @@ RESET_DESCRIPTION = "Put the sliders and bones of the active head to rest, or ba
 RESET_NEUTRAL = ("NEUTRAL", "Neutral", "All sliders to zero; neck, jaw and eyes to rest")
 RESET_PHOTO = ("PHOTO", "As on Photo", "The expression and pose of the photo")
 
+PRESET = "Preset"
+PRESET_DESCRIPTION = "Put the ARKit sliders of the active head to a named expression"
+RANDOM = "Random Expression"
+RANDOM_DESCRIPTION = "Put the ARKit sliders of the active head to a random, plausible expression"
+AMOUNT = "How strong the expression is"
+SEED = "The same seed gives the same expression"
+MIRROR = "Mirror Expression"
+MIRROR_DESCRIPTION = "Mirror the ARKit sliders of the active head"
+MIRROR_MODES = [
+    ("FLIP", "Flip", "Swap the two sides"),
+    ("LEFT", "Left to Right", "Copy the head's left side to its right"),
+    ("RIGHT", "Right to Left", "Copy the head's right side to its left"),
+]
+KEY = "Key All"
+KEY_DESCRIPTION = "Set a keyframe on all sliders and bones of the active head"
+PIE = "Expression"
+NO_ARKIT = "This head model has no ARKit sliders"
+
 INSTALL = "Install Backend"
 INSTALL_DESCRIPTION = "Download the Python packages that turn photos into heads, into the extension's own folder"
 INSTALL_NEEDS_ONLINE = "Needs internet: allow online access in Preferences > System > Network"
