@@ -9,11 +9,12 @@ import bpy
 
 from . import backend, preferences
 from .operators import expressions, import_face, install_backend, reset_expression
-from .properties import head
+from .properties import head, interface
 from .ui import drop, menus, panels, pie
 
 CLASSES = (
     *head.CLASSES,
+    *interface.CLASSES,
     *import_face.CLASSES,
     *reset_expression.CLASSES,
     *expressions.CLASSES,
@@ -33,6 +34,7 @@ def register() -> None:
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()
+    interface.register_pointers()
     menus.register()
     _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
 
@@ -45,6 +47,7 @@ def unregister() -> None:
         bpy.utils.unregister_cli_command(_cli_handle)
         _cli_handle = None
     menus.unregister()
+    interface.unregister_pointers()
     head.unregister_pointers()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)

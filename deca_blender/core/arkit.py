@@ -24,6 +24,12 @@ def slider_groups(names: Iterable[str]) -> dict[str, list[str]]:
     return {group: members for group, members in groups.items() if members}
 
 
+def matching(names: Iterable[str], search: str) -> list[str]:
+    """The ARKit names whose labels hold every word of a search, in any order and case."""
+    words = search.lower().split()
+    return [name for name in names if all(word in label(name).lower() for word in words)]
+
+
 def label(name: str) -> str:
     """`mouthSmileLeft` -> `Mouth Smile Left`."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)

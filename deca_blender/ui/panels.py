@@ -77,13 +77,22 @@ class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
         row.operator("deca.random_expression", text="", icon="FILE_REFRESH")
         row.operator_menu_enum("deca.mirror_expression", "mode", text="", icon="MOD_MIRROR")
         row.operator("deca.key_expression", text="", icon="KEY_HLT")
+        search = context.window_manager.deca.search
+        self.layout.prop(context.window_manager.deca, "search", text="", icon="VIEWZOOM")
+        if search.strip():
+            self._sliders(self.layout, keys, arkit.matching(arkit_names(head), search))
+            return
         for group, names in arkit.slider_groups(arkit_names(head)).items():
             header, body = self.layout.panel(f"deca_{group}", default_closed=True)
             header.label(text=group)
             if body is not None:
-                column = body.column(align=True)
-                for name in names:
-                    column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
+                self._sliders(body, keys, names)
+
+    @staticmethod
+    def _sliders(layout: bpy.types.UILayout, keys: bpy.types.Key, names: list[str]) -> None:
+        column = layout.column(align=True)
+        for name in names:
+            column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
 
 
 class DECA_PT_pose(_HeadPanel, bpy.types.Panel):

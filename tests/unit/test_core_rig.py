@@ -109,3 +109,10 @@ def test_slider_groups_keep_every_name_once() -> None:
     assert sorted(name for members in groups.values() for name in members) == sorted(names)
     assert groups["Mouth"] == ["mouthSmileLeft", "tongueOut"] and groups["Other"] == ["x"]
     assert arkit.label("mouthSmileLeft") == "Mouth Smile Left"
+
+
+def test_search_finds_sliders_by_words_of_their_label() -> None:
+    names = ["mouthSmileLeft", "mouthSmileRight", "eyeBlinkLeft", "jawOpen"]
+    assert arkit.matching(names, "smile") == ["mouthSmileLeft", "mouthSmileRight"]
+    assert arkit.matching(names, "LEFT  sm") == ["mouthSmileLeft"]
+    assert arkit.matching(names, "") == names and arkit.matching(names, "ear") == []

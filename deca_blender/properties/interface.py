@@ -1,0 +1,27 @@
+"""`WindowManager.deca`: what the panel shows. Never saved with the file."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import StringProperty
+
+
+class DECA_PG_interface(bpy.types.PropertyGroup):
+    """State of the panel."""
+
+    search: StringProperty(
+        name="Search", description="Show only the sliders whose name holds these words", options={"TEXTEDIT_UPDATE"}
+    )
+
+
+def register_pointers() -> None:
+    """Attaches the group to Blender's types."""
+    bpy.types.WindowManager.deca = bpy.props.PointerProperty(type=DECA_PG_interface)
+
+
+def unregister_pointers() -> None:
+    """Detaches what `register_pointers` attached."""
+    del bpy.types.WindowManager.deca
+
+
+CLASSES = (DECA_PG_interface,)
