@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .client import LaunchSettings, Session, State
 from .preferences import launch_settings
+from .protocol.messages import HelloReply
 
 _session: Session | None = None
 _settings: LaunchSettings | None = None
@@ -27,6 +30,21 @@ def state() -> State:
 def failure() -> str:
     """Why the backend is not running, or ""."""
     return str(_session.failure) if _session is not None and _session.failure else ""
+
+
+def hello() -> HelloReply | None:
+    """What the running backend said of itself, or None. Never starts it."""
+    return _session.backend if _session is not None else None
+
+
+def log() -> Path | None:
+    """The newest log file of a backend on this machine, or None."""
+    running = hello()
+    if running is not None and running.log_path and Path(running.log_path).is_file():
+        return Path(running.log_path)
+    folder = launch_settings().log_folder
+    files = sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime) if folder and folder.is_dir() else []
+    return files[-1] if files else None
 
 
 def close() -> None:

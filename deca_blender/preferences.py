@@ -39,6 +39,9 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         layout.prop(self, "device")
         layout.prop(self, "python")
         layout.prop(self, "command")
+        row = layout.row(align=True)
+        row.operator("deca.open_log", icon="TEXT")
+        row.operator("deca.copy_diagnostics", icon="COPYDOWN")
 
 
 def user_folder() -> Path | None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import bpy
 
 from . import backend, preferences
-from .operators import expressions, import_face, install_backend, reset_expression
+from .operators import diagnostics, expressions, import_face, install_backend, reset_expression
 from .properties import head, interface
 from .ui import drop, menus, panels, pie
 
@@ -19,6 +19,7 @@ CLASSES = (
     *reset_expression.CLASSES,
     *expressions.CLASSES,
     *install_backend.CLASSES,
+    *diagnostics.CLASSES,
     *panels.CLASSES,
     *drop.CLASSES,
     *pie.CLASSES,

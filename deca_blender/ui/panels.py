@@ -70,20 +70,22 @@ class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
     bl_parent_id = "DECA_PT_head"
 
     def draw(self, context: bpy.types.Context) -> None:
-        head = self.head(context)
+        head, layout = self.head(context), self.layout
         keys = head.data.shape_keys
-        row = self.layout.row(align=True)
+        if layout is None or keys is None:
+            return
+        row = layout.row(align=True)
         row.operator_menu_enum("deca.apply_preset", "preset", text=texts.PRESET)
         row.operator("deca.random_expression", text="", icon="FILE_REFRESH")
         row.operator_menu_enum("deca.mirror_expression", "mode", text="", icon="MOD_MIRROR")
         row.operator("deca.key_expression", text="", icon="KEY_HLT")
         search = context.window_manager.deca.search
-        self.layout.prop(context.window_manager.deca, "search", text="", icon="VIEWZOOM")
+        layout.prop(context.window_manager.deca, "search", text="", icon="VIEWZOOM")
         if search.strip():
-            self._sliders(self.layout, keys, arkit.matching(arkit_names(head), search))
+            self._sliders(layout, keys, arkit.matching(arkit_names(head), search))
             return
         for group, names in arkit.slider_groups(arkit_names(head)).items():
-            header, body = self.layout.panel(f"deca_{group}", default_closed=True)
+            header, body = layout.panel(f"deca_{group}", default_closed=True)
             header.label(text=group)
             if body is not None:
                 self._sliders(body, keys, names)

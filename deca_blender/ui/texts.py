@@ -51,6 +51,13 @@ INSTALL_NEEDS_EXTENSION = "Only an installed extension has a folder for the back
 INSTALLED = "The backend is installed"
 INSTALL_CANCELLED = "Installation cancelled; the backend is not usable"
 
+DIAGNOSTICS = "Copy Diagnostics"
+DIAGNOSTICS_DESCRIPTION = "Copy versions, device and the backend's state to the clipboard, for a bug report"
+DIAGNOSTICS_COPIED = "Diagnostics copied to the clipboard"
+OPEN_LOG = "Open Log"
+OPEN_LOG_DESCRIPTION = "Open the newest log file of the backend"
+NO_LOG = "There is no log: the backend has not run on this machine, or runs without a log folder"
+
 PREFERENCE_PYTHON = "Python with torch that runs the backend; empty: the installed backend"
 PREFERENCE_COMMAND = "Full command of a backend elsewhere, for instance: ssh gpu-box deca serve"
 PREFERENCE_DEVICE = "Where the backend computes"

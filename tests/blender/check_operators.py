@@ -91,4 +91,11 @@ def test_the_backend_is_not_installed_without_permission() -> None:
     assert not bpy.ops.deca.install_backend.poll()
 
 
+def test_diagnostics_and_log() -> None:
+    assert bpy.ops.deca.copy_diagnostics() == {"FINISHED"}
+    if not bpy.app.background:
+        assert f"Blender: {bpy.app.version_string}" in bpy.context.window_manager.clipboard
+    assert not bpy.ops.deca.open_log.poll()  # nothing has run here
+
+
 case.main(globals())
