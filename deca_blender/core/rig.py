@@ -10,6 +10,7 @@ Shape suffixes: V vertices, E expression coefficients, K = E + 9 rows of the ARK
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +33,8 @@ EXPRESSION_RANGE = 10.0
 CORRECTIVE_RANGE = 3.0
 """Entries of R - I lie in [-2, 1]; Blender clamps driven values to the slider range."""
 
-_LONGEST_EXPRESSION = 255
+LONGEST_EXPRESSION = 255
+"""Characters that Blender keeps of a driver's expression."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def axis_angle_parts(axis_angle: ArrayLike) -> tuple[float, tuple[float, float, 
     always opens the jaw or bows the head.
     """
     vector = np.asarray(axis_angle, np.float64)
-    angle = float(np.linalg.norm(vector))
+    angle = math.hypot(*vector)  # unlike the norm, right for tiny vectors too
     if angle == 0.0:
         return 0.0, (1.0, 0.0, 0.0)
     if vector[0] < 0:
@@ -120,7 +122,7 @@ def arkit_rotation_drivers(arkit_map_KA: NDArray, names: Sequence[str], joint: s
 
 
 def _driver(expression: str, terms: tuple[Term, ...]) -> DriverSpec:
-    if len(expression) > _LONGEST_EXPRESSION:
+    if len(expression) > LONGEST_EXPRESSION:
         raise ValueError(f"The driver expression {expression[:40]}... is longer than Blender takes.")
     return DriverSpec(expression, terms)
 
