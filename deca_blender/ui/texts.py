@@ -44,6 +44,32 @@ KEY_DESCRIPTION = "Set a keyframe on all sliders and bones of the active head"
 PIE = "Expression"
 NO_ARKIT = "This head model has no ARKit sliders"
 
+UPDATE_WRINKLES = "Update Wrinkles"
+UPDATE_WRINKLES_DESCRIPTION = "Decode the wrinkles of the selected heads for what they look like now, and wait for it"
+NO_WRINKLES = "The selected heads have no wrinkles: choose weights in the preferences and import the photo again"
+
+TRANSFER = "Transfer Wrinkles"
+TRANSFER_DESCRIPTION = "Give the active head's wrinkles to the other selected heads; shape, expression and texture stay"
+TRANSFER_AMOUNT = "Share of the active head's wrinkles; it can be changed and keyframed afterwards"
+TRANSFERRED = "{count} head(s) wear the wrinkles of {source}"
+RESTORE = "Restore Wrinkles"
+RESTORE_DESCRIPTION = "Give the selected heads their own wrinkles back"
+NOTHING_TO_RESTORE = "No selected head wears another's wrinkles"
+COPY_EXPRESSION = "Copy Expression"
+COPY_EXPRESSION_DESCRIPTION = "Give the active head's expression and jaw to the other selected heads"
+EXPRESSION_COPIED = "{count} head(s) have the expression of {source}"
+NO_SOURCE = "Make a head active: the others take from it"
+NO_TARGET = "Select another head as well: it takes from the active one"
+
+STRIP = "Strip Identity Data"
+STRIP_DESCRIPTION = "Delete what identifies the person on the selected heads: codes, crop, photo and its path"
+STRIP_CONFIRM = (
+    "Deletes the codes, the crop, the path of the photo and the photo behind the camera. The mesh and its sliders stay,"
+    " and so do the texture and the names, which may still show who it is. Wrinkles no longer follow the expression."
+)
+STRIPPED = "Identity data deleted from {count} head(s); save the file, and delete its older versions"
+NOTHING_TO_STRIP = "Select the heads to strip"
+
 INSTALL = "Install Backend"
 INSTALL_DESCRIPTION = "Download the Python packages that turn photos into heads, into the extension's own folder"
 INSTALL_NEEDS_ONLINE = "Needs internet: allow online access in Preferences > System > Network"
@@ -60,6 +86,7 @@ NO_LOG = "There is no log: the backend has not run on this machine, or runs with
 
 PREFERENCE_PYTHON = "Python with torch that runs the backend; empty: the installed backend"
 PREFERENCE_COMMAND = "Full command of a backend elsewhere, for instance: ssh gpu-box deca serve"
+PREFERENCE_WEIGHTS = "Trained networks (a .safetensors file) that give heads their wrinkles; empty: no wrinkles"
 PREFERENCE_DEVICE = "Where the backend computes"
 
 NO_HEAD = "Select a head to pose it"

@@ -1,0 +1,38 @@
+"""`Object.deca_transfer`: wrinkles that a head has taken from another.
+
+The other's detail code is the plain custom property `TRANSFERRED` of the object; the head's own code stays where it is.
+"""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import FloatProperty, StringProperty
+
+TRANSFERRED = "deca_detail_transferred"
+
+
+class DECA_PG_transfer(bpy.types.PropertyGroup):
+    """Whose wrinkles a head wears, and how much of them."""
+
+    amount: FloatProperty(
+        name="Amount",
+        description="Share of the other head's wrinkles: 0 is the head's own, 1 the other's",
+        min=0.0,
+        max=1.0,
+        default=1.0,
+        subtype="FACTOR",
+    )
+    source: StringProperty(name="Source", description="Head that the wrinkles were taken from")
+
+
+def register_pointers() -> None:
+    """Attaches the group to Blender's objects."""
+    bpy.types.Object.deca_transfer = bpy.props.PointerProperty(type=DECA_PG_transfer)
+
+
+def unregister_pointers() -> None:
+    """Detaches what `register_pointers` attached."""
+    del bpy.types.Object.deca_transfer
+
+
+CLASSES = (DECA_PG_transfer,)
