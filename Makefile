@@ -1,13 +1,15 @@
 # make setup   a virtual environment in .venv with everything that the demo and the tests need (Python 3.11)
 # make demo    the bundled portrait -> out/demo/astronaut.blend, preview.png, report.json
 # make test    lint, types and all tests; the Blender tests also run on bpy 5.2 where Python 3.13 is found
+# make test-blender   the add-on in a real Blender with a window (Linux, root; see tools/real_blender.sh)
 
 PYTHON ?= python3.11
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python) $(shell command -v python3.13))
 VENV := .venv
 VENV_52 := .venv-bpy52
+BLENDER_ROOT ?= $(HOME)/.cache/deca-blender/blender
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-blender lint clean
 
 setup: $(VENV)/.ready
 
@@ -33,6 +35,10 @@ lint: setup
 
 test: lint $(VENV_52)/.ready
 	$(VENV)/bin/python -m pytest
+
+test-blender: setup
+	[ -x $(BLENDER_ROOT)/usr/bin/blender ] || tools/real_blender.sh make $(BLENDER_ROOT)
+	DECA_WINDOW_ROOT=$(BLENDER_ROOT) $(VENV)/bin/python -m pytest tests/window -s
 
 clean:
 	rm -rf out build dist

@@ -1,0 +1,75 @@
+"""The add-on in a real Blender with a window, on a virtual screen: `make test-blender` sets it up and runs this."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+BLENDER_ROOT = os.environ.get("DECA_WINDOW_ROOT", "")
+SCREENSHOTS = ROOT / "out" / "window"
+
+pytestmark = pytest.mark.skipif(not BLENDER_ROOT, reason="DECA_WINDOW_ROOT names no Blender: run `make test-blender`")
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    prefix = [str(ROOT / "tools" / "real_blender.sh"), "run", BLENDER_ROOT]
+    return subprocess.run([*prefix, *map(str, command)], capture_output=True, text=True, timeout=400, check=False)
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, object]:
+    """What a session in the window saw (drive.py)."""
+    data = pytest.importorskip("skimage.data")
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    for old in (*SCREENSHOTS.glob("*.png"), *SCREENSHOTS.glob("*.zip"), SCREENSHOTS / "result.json"):
+        old.unlink(missing_ok=True)
+    photo = SCREENSHOTS / "astronaut é.png"
+    Image.fromarray(data.astronaut()).save(photo)
+    built = run("blender", "--command", "extension", "build", "--source-dir", ROOT, "--output-dir", SCREENSHOTS)
+    (package,) = SCREENSHOTS.glob("*.zip")
+    assert built.returncode == 0, built.stdout + built.stderr
+    for command in (("validate", package), ("install-file", "-r", "user_default", "-e", package)):
+        done = run("blender", "--command", "extension", *command)
+        assert done.returncode == 0, done.stdout + done.stderr
+    screen = ("xvfb-run", "-a", "-s", "-screen 0 1280x800x24")
+    window = ("blender", "--window-geometry", "0", "0", "1280", "800")
+    session = run(*screen, *window, "--python", ROOT / "tests/window/drive.py", "--", SCREENSHOTS, photo)
+    written = SCREENSHOTS / "result.json"
+    assert written.exists(), session.stdout + session.stderr
+    seen = json.loads(written.read_text())
+    print(json.dumps(seen, indent=1), file=sys.stderr)
+    assert "error" not in seen, seen["error"]
+    return seen
+
+
+def test_file_browser_opens_and_esc_cancels_an_import(result: dict[str, object]) -> None:
+    assert result["windows with the file browser"] == 2
+    assert result["heads after Esc"] == 0
+
+
+def test_dragging_a_slider_opens_the_mouth(result: dict[str, object]) -> None:
+    assert float(str(result["jawOpen after the drag"])) > 0.3
+    assert 0.01 < float(str(result["largest motion"])) < 0.08
+
+
+def test_the_window_shows_it(result: dict[str, object]) -> None:
+    """The panel is drawn, the head appears, and the drag changes the picture of the head, not only the panel."""
+
+    def picture(name: str) -> np.ndarray:
+        return np.asarray(Image.open(SCREENSHOTS / f"{name}.png").convert("RGB")).astype(int)
+
+    view = np.s_[80:680, 60:740]  # beside the panel
+
+    def change(first: str, second: str) -> float:
+        return float((np.abs(picture(first)[view] - picture(second)[view]).max(-1) > 12).mean())
+
+    assert change("panel", "neutral") > 0.1
+    assert change("neutral", "dragged") > 0.005
