@@ -15,10 +15,12 @@ from pathlib import Path
 
 import bpy
 
-from . import backend, registration
+from . import backend, preferences, registration
+from .client import ClientError
 from .core import batch
 from .core.reconstruction import Outcome, reconstruct_photos, wait_for_outcomes
-from .scene.import_face import ImportFaceError, import_face
+from .scene import live
+from .scene.import_face import ImportFaceError, ImportOptions, import_face
 from .scene.save import clear_file, save_copy
 
 COMMAND = "deca_import"
@@ -42,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of them")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the .blend files")
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file that gives the heads wrinkles")
     return parser
 
 
@@ -50,10 +53,12 @@ def _run(options: argparse.Namespace) -> int:
     for problem in problems:
         _print(batch.failure_line(problem.path, problem.message))
     failed = len(problems)
-    steps = reconstruct_photos(backend.session(), [str(item.photo) for item in planned], options.texture_size)
+    weights = str(options.weights.absolute()) if options.weights else preferences.weights()
+    photos = [str(item.photo) for item in planned]
+    steps = reconstruct_photos(backend.session(), photos, options.texture_size, weights=weights)
     started = time.perf_counter()
     for item, outcome in zip(planned, wait_for_outcomes(steps), strict=True):
-        error = _write(item, outcome)
+        error = _write(item, outcome, weights)
         seconds, started = time.perf_counter() - started, time.perf_counter()
         if error:
             failed += 1
@@ -64,15 +69,15 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _write(item: batch.PlannedPhoto, outcome: Outcome) -> str:
+def _write(item: batch.PlannedPhoto, outcome: Outcome, weights: str) -> str:
     """Builds and saves the head of one photo; tells what went wrong, or ""."""
     if outcome.error is not None or outcome.head is None:
         return str(outcome.error)
     try:
         clear_file()
-        import_face(bpy.context, outcome.head, outcome.faces[0])
+        live.update_now(import_face(bpy.context, outcome.head, outcome.faces[0], ImportOptions(weights=weights)))
         save_copy(item.blend)
-    except ImportFaceError as error:
+    except (ImportFaceError, ClientError) as error:
         return str(error)
     except OSError as error:
         return f"{item.blend} could not be written ({error.strerror or error}). Choose another folder with --out."

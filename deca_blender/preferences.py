@@ -21,6 +21,7 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = ADDON
 
     python: StringProperty(name="Python", description=texts.PREFERENCE_PYTHON, subtype="FILE_PATH")
+    weights: StringProperty(name="Weights", description=texts.PREFERENCE_WEIGHTS, subtype="FILE_PATH")
     command: StringProperty(name="Command", description=texts.PREFERENCE_COMMAND)
     device: EnumProperty(
         name="Device",
@@ -36,6 +37,7 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         layout = self.layout
         layout.use_property_split = True
         layout.operator("deca.install_backend", icon="IMPORT")
+        layout.prop(self, "weights")
         layout.prop(self, "device")
         layout.prop(self, "python")
         layout.prop(self, "command")
@@ -72,6 +74,13 @@ def launch_settings() -> LaunchSettings:
         user_folder=environment,
         log_folder=logs,
     )
+
+
+def weights() -> str:
+    """Path of the weights file that heads get wrinkles from, or "" for none."""
+    addon = bpy.context.preferences.addons.get(ADDON)
+    chosen = addon.preferences.weights.strip() if addon is not None and addon.preferences is not None else ""
+    return bpy.path.abspath(chosen) if chosen else ""
 
 
 CLASSES = (DECA_AP_preferences,)

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import bpy
 
 from . import backend, preferences
-from .operators import diagnostics, expressions, import_face, install_backend, reset_expression
+from .operators import diagnostics, expressions, import_face, install_backend, reset_expression, update_wrinkles
 from .properties import head, interface
+from .scene import live
 from .ui import drop, menus, panels, pie
 
 CLASSES = (
@@ -18,6 +19,7 @@ CLASSES = (
     *import_face.CLASSES,
     *reset_expression.CLASSES,
     *expressions.CLASSES,
+    *update_wrinkles.CLASSES,
     *install_backend.CLASSES,
     *diagnostics.CLASSES,
     *panels.CLASSES,
@@ -37,12 +39,14 @@ def register() -> None:
     head.register_pointers()
     interface.register_pointers()
     menus.register()
+    live.register(lambda: backend.session(), lambda: preferences.weights())
     _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
 
 
 def unregister() -> None:
     """Ends the backend and takes everything back."""
     global _cli_handle
+    live.unregister()
     backend.close()
     if _cli_handle is not None:
         bpy.utils.unregister_cli_command(_cli_handle)

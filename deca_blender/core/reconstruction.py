@@ -27,7 +27,12 @@ class Outcome:
 
 
 def reconstruct_photos(
-    session: Session, photos: Iterable[str], texture_size: int = 1024, max_faces: int = 1
+    session: Session,
+    photos: Iterable[str],
+    texture_size: int = 1024,
+    max_faces: int = 1,
+    weights: str = "",
+    coarse: str = "auto",
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -39,6 +44,8 @@ def reconstruct_photos(
         photos: Paths on the backend's machine.
         texture_size: Rows and columns of each texture; 0 for none.
         max_faces: At most so many faces of each photo.
+        weights: Weights file on the backend's machine, or "" for heads without wrinkles.
+        coarse: As in `ReconstructPhoto`.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
@@ -50,7 +57,10 @@ def reconstruct_photos(
                 described = session.submit(DescribeHead())
                 yield described
                 head = described.result()
-            job = session.submit(ReconstructPhoto(photo, texture_size=texture_size, max_faces=max_faces))
+            request = ReconstructPhoto(
+                photo, texture_size=texture_size, max_faces=max_faces, weights=weights, coarse=coarse
+            )
+            job = session.submit(request)
             yield job
             yield Outcome(photo, head, job.result().faces)
         except RequestCancelled:

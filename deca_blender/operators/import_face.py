@@ -8,9 +8,10 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProperty
 
-from .. import backend
-from ..client import Job, RequestCancelled
+from .. import backend, preferences
+from ..client import ClientError, Job, RequestCancelled
 from ..core.reconstruction import Outcome, reconstruct_photos, wait_for_outcomes
+from ..scene import live
 from ..scene.import_face import ImportFaceError, ImportOptions, import_face
 from ..ui import texts
 
@@ -53,8 +54,13 @@ class DECA_OT_import_face(bpy.types.Operator):
         if not photos:
             self.report({"ERROR"}, texts.NOTHING_CHOSEN)
             return {"CANCELLED"}
+        self._weights = preferences.weights()
         steps = reconstruct_photos(
-            backend.session(), photos, int(self.texture_size), _ALL_FACES if self.use_all_faces else 1
+            backend.session(),
+            photos,
+            int(self.texture_size),
+            _ALL_FACES if self.use_all_faces else 1,
+            self._weights,
         )
         self._imported: list[str] = []
         self._errors: list[str] = []
@@ -139,9 +145,12 @@ class DECA_OT_import_face(bpy.types.Operator):
             return
         try:
             for face in outcome.faces:
-                options = ImportOptions(use_camera=self.use_camera)
-                self._imported.append(import_face(context, outcome.head, face, options).name)
-        except ImportFaceError as error:
+                options = ImportOptions(use_camera=self.use_camera, weights=self._weights)
+                head = import_face(context, outcome.head, face, options)
+                self._imported.append(head.name)
+                if not self._is_interactive:  # else the live update follows
+                    live.update_now(head)
+        except (ImportFaceError, ClientError) as error:
             self._errors.append(f"{Path(outcome.photo).name}: {error}")
 
     def _finish(self) -> set[str]:

@@ -1,7 +1,7 @@
 """`Object.deca`: how a head was made. Its mesh object carries it.
 
 Coefficients have as many entries as their head model, so they are plain custom properties of the object
-(`SHAPE`, `EXPRESSION`); the rest is here.
+(`SHAPE`, `EXPRESSION`, `DETAIL`, ...); the rest is here.
 """
 
 from __future__ import annotations
@@ -11,6 +11,17 @@ from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, IntPrope
 
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
+DETAIL = "deca_detail"
+ARKIT_MAP = "deca_arkit_map"
+"""The ARKit map's rows of the 50 expression coefficients, row by row."""
+ARKIT_NAMES = "deca_arkit_names"
+"""The map's columns: names separated by spaces."""
+
+
+def _tag(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """Has drivers that read the property evaluated; Blender does so by itself for animation only."""
+    if self.id_data is not None:
+        self.id_data.update_tag()
 
 
 class DECA_PG_head(bpy.types.PropertyGroup):
@@ -38,6 +49,19 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     landmark_error: FloatProperty(
         name="Landmark Error",
         description="Mean distance of the head's landmarks from the photo's, as a fraction of the outer-eye distance",
+    )
+    weights: StringProperty(name="Weights", description="Weights file that the detail code was made with")
+    weights_hash: StringProperty(name="Weights Hash", description="Hash of the weights file; detail codes belong to it")
+    wrinkle_strength: FloatProperty(
+        name="Strength",
+        description="How deep the wrinkles are; 1 is as decoded",
+        min=0.0,
+        max=3.0,
+        default=1.0,
+        update=_tag,
+    )
+    wrinkles_live: BoolProperty(
+        name="Live", description="Decode the wrinkles again whenever the expression or the jaw moves", default=True
     )
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import rig
-from ..properties.head import EXPRESSION, SHAPE
-from ..protocol.messages import PROTOCOL_VERSION, FaceReply
+from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, SHAPE
+from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
 from . import armature, shape_keys
 
 
@@ -51,6 +51,23 @@ def remember(head_object: bpy.types.Object, face: FaceReply) -> None:
     deca.landmark_error = face.landmark_error
     head_object[SHAPE] = face.shape.tolist()
     head_object[EXPRESSION] = face.expression.tolist()
+
+
+def remember_detail(head_object: bpy.types.Object, head: HeadReply, face: FaceReply, weights: str) -> None:
+    """Stores what the wrinkles need, so that nothing but the head itself is needed to decode them again.
+
+    Args:
+        head_object: The head.
+        head: Its head model.
+        face: A face with a detail code.
+        weights: Path of the weights file that made the code.
+    """
+    assert face.detail is not None
+    head_object.deca.weights, head_object.deca.weights_hash = weights, face.weights_hash
+    head_object[DETAIL] = face.detail.tolist()
+    if head.arkit_map is not None:
+        head_object[ARKIT_MAP] = head.arkit_map[: rig.NUM_EXPRESSION_KEYS].ravel().tolist()
+        head_object[ARKIT_NAMES] = " ".join(head.arkit_names)
 
 
 def stored_expression(head_object: bpy.types.Object) -> NDArray[np.float64]:

@@ -9,8 +9,8 @@ import bpy
 from ..core.identity import joint_positions, neutral_verts
 from ..core.photo_camera import photo_camera
 from ..protocol.messages import FaceReply, HeadReply
-from . import armature, camera, head_mesh, images, material, shape_keys
-from .head import remember, show_photo
+from . import armature, camera, head_mesh, images, material, shape_keys, wrinkles
+from .head import remember, remember_detail, show_photo
 from .transaction import all_or_nothing
 
 SPACING = 0.4
@@ -27,9 +27,11 @@ class ImportOptions:
 
     Attributes:
         use_camera: Add the photo's camera, make it the scene's, and set the render resolution to the photo's.
+        weights: Path of the weights file that made the face's detail code.
     """
 
     use_camera: bool = True
+    weights: str = ""
 
 
 def import_face(
@@ -89,6 +91,10 @@ def _build(context: bpy.types.Context, head: HeadReply, face: FaceReply, options
     material.add_materials(mesh, face.name, texture)
     remember(head_object, face)
     show_photo(head_object)
+    if face.detail is not None:
+        remember_detail(head_object, head, face, options.weights)
+        wrinkles.add_wrinkles(head_object)
+        context.scene.render.use_lock_interface = True  # maps change while frames are rendered
     if options.use_camera:
         _add_camera(context, collection, rig_object, face)
 

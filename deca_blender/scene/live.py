@@ -1,0 +1,249 @@
+"""Keeps the wrinkles of all heads up with their sliders, bones and animation.
+
+Blender's callbacks only say what heads look like; a timer on the main thread asks the backend and shows its answers.
+While rendering, and in background where timers do not fire, the frame handler waits for the frame's own maps.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..client import ClientError, Session
+from ..core.wrinkles import LatestWins, MapCache
+from .wrinkles import apply_map, has_wrinkles, heads_with_wrinkles, own_map, pack_map, wrinkle_inputs
+
+TICK_S = 0.02
+RENDER_TIMEOUT_S = 60.0
+_RENDER_TRIES = 3
+
+
+class _Live:
+    """What the handlers share while the add-on is registered."""
+
+    def __init__(self, session: Callable[[], Session], default_weights: Callable[[], str]) -> None:
+        self.session, self.default_weights = session, default_weights
+        self.cache = MapCache()
+        self.heads = LatestWins(lambda request: session().submit(request), self.cache)
+        self.names: dict[int, str] = {}
+        self.is_rendering = False
+
+    def weights_of(self, obj: bpy.types.Object) -> str:
+        """The weights file of a head; the preferences' when its own has gone (the backend checks that it fits)."""
+        own = bpy.path.abspath(obj.deca.weights) if obj.deca.weights else ""
+        return own if os.path.isfile(own) else self.default_weights() or own
+
+    def want(self, obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
+        """Notes what a head looks like. Never blocks."""
+        if obj.deca.wrinkles_live and has_wrinkles(obj):
+            self.names[obj.session_uid] = obj.name
+            self.heads.want(obj.session_uid, wrinkle_inputs(obj, depsgraph), self.weights_of(obj))
+
+    def find(self, uid: int) -> bpy.types.Object | None:
+        """The head of a session uid, also after it was renamed; None when it was deleted."""
+        obj = bpy.data.objects.get(self.names.get(uid, ""))
+        if obj is None or obj.session_uid != uid:
+            obj = next((other for other in bpy.data.objects if other.session_uid == uid), None)
+            if obj is not None:
+                self.names[uid] = obj.name
+        return obj if obj is not None and has_wrinkles(obj) else None
+
+    def forget(self, uid: int) -> None:
+        self.heads.forget(uid)
+        self.names.pop(uid, None)
+
+
+_live: _Live | None = None
+
+
+def register(session: Callable[[], Session], default_weights: Callable[[], str]) -> None:
+    """Installs handlers and timer.
+
+    Args:
+        session: Gives the line to the backend.
+        default_weights: Gives the weights file of the preferences, or "".
+    """
+    global _live
+    _live = _Live(session, default_weights)
+    for handlers, handler in _HANDLERS:
+        handlers.append(handler)
+    bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
+
+
+def unregister() -> None:
+    """Removes them; what is under way is given up."""
+    global _live
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    for handlers, handler in reversed(_HANDLERS):
+        handlers.remove(handler)
+    if _live is not None:
+        _live.heads.clear()
+    _live = None
+
+
+def tick() -> None:
+    """Sends requests and shows the maps that have come. Never blocks; the timer's work."""
+    if _live is None or _live.is_rendering:
+        return
+    for uid, map_NN in _live.heads.step():
+        obj = _live.find(uid)
+        if obj is None:
+            _live.forget(uid)
+        elif obj.deca.wrinkles_live:
+            apply_map(obj, map_NN)
+
+
+def refresh(obj: bpy.types.Object) -> None:
+    """Has a head's map made again where something changed that Blender does not tell of (its detail code)."""
+    if _live is not None:
+        _live.want(obj, bpy.context.evaluated_depsgraph_get())
+
+
+def update_now(
+    obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None, timeout_s: float = RENDER_TIMEOUT_S
+) -> bool:
+    """Shows the map of what the head looks like now; waits for it.
+
+    Args:
+        obj: A head.
+        depsgraph: Where to read what it looks like; by default the current view layer's, brought up to date.
+        timeout_s: How long an answer may take.
+
+    Returns:
+        False when the object has no wrinkles.
+
+    Raises:
+        ClientError: The backend did not answer with a map.
+    """
+    if _live is None or not has_wrinkles(obj):
+        return False
+    inputs = wrinkle_inputs(obj, depsgraph or bpy.context.evaluated_depsgraph_get())
+    weights = _live.weights_of(obj)
+    map_NN = _live.cache.get(inputs.key)
+    if map_NN is None:
+        map_NN = _live.session().request(inputs.request(weights), timeout=timeout_s).displacement
+        _live.cache.put(inputs.key, map_NN)
+    apply_map(obj, map_NN)
+    _live.names[obj.session_uid] = obj.name
+    _live.heads.has_applied(obj.session_uid, inputs, weights)
+    return True
+
+
+def is_behind(obj: bpy.types.Object) -> bool:
+    """Whether a head does not show its current wrinkles yet."""
+    return _live is not None and _live.heads.is_behind(obj.session_uid)
+
+
+def error(obj: bpy.types.Object) -> str:
+    """Why the head's wrinkles could not be made, or ""."""
+    return _live.heads.error(obj.session_uid) if _live is not None else ""
+
+
+# ---- what Blender calls ----------------------------------------------------------------------------------------------
+
+
+def _tick() -> float:
+    tick()
+    return TICK_S
+
+
+@persistent
+def _on_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """Something moved: heads whose geometry was evaluated again are read. Cheap in scenes of many objects."""
+    if _live is None or _live.is_rendering:
+        return
+    for update in depsgraph.updates:
+        if update.is_updated_geometry and isinstance(update.id, bpy.types.Object) and update.id.type == "MESH":
+            obj = update.id.original
+            assert isinstance(obj, bpy.types.Object)
+            if obj.deca.is_head:
+                _live.want(obj, depsgraph)
+
+
+@persistent
+def _on_frame(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    """A new frame: playback only notes it, rendering and background wait for its maps."""
+    if _live is None:
+        return
+    is_render = _live.is_rendering or depsgraph.mode == "RENDER"
+    for obj in heads_with_wrinkles(list(scene.objects)):
+        if not (is_render or bpy.app.background):
+            _live.want(obj, depsgraph)
+        elif obj.deca.wrinkles_live:
+            _wait_for_map(obj, depsgraph, is_render)
+
+
+def _wait_for_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, is_render: bool) -> None:
+    problem: ClientError | None = None
+    for _ in range(_RENDER_TRIES):  # a backend that dies is started again
+        try:
+            update_now(obj, depsgraph)
+            return
+        except ClientError as reason:
+            problem = reason
+    message = (
+        f"DECA: frame {depsgraph.scene.frame_current}: the wrinkles of {obj.name} could not be made: {problem}"
+        " Turn its live wrinkles off to render it as it is."
+    )
+    print(message, file=sys.stderr, flush=True)
+    raise RuntimeError(message) from problem
+
+
+@persistent
+def _on_render_start(scene: bpy.types.Scene, _: object = None) -> None:
+    if _live is None:
+        return
+    _live.is_rendering = True
+    for obj in heads_with_wrinkles(list(bpy.data.objects)):
+        own_map(obj)  # now, because no datablocks should be made while a frame is rendered
+
+
+@persistent
+def _on_render_end(scene: bpy.types.Scene, _: object = None) -> None:
+    """The heads show the last frame's maps; the timer puts the current frame's back."""
+    if _live is not None:
+        _live.is_rendering = False
+        _live.heads.invalidate()
+
+
+@persistent
+def _on_undo(scene: bpy.types.Scene, _: object = None) -> None:
+    """Undo and redo restore sliders, but not always pixels."""
+    if _live is None:
+        return
+    _live.heads.invalidate()
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    for obj in heads_with_wrinkles(list(bpy.data.objects)):
+        _live.want(obj, depsgraph)
+
+
+@persistent
+def _on_load(_: object = None, __: object = None) -> None:
+    if _live is not None:
+        _live.heads.clear()
+        _live.names.clear()
+        _live.is_rendering = False
+
+
+@persistent
+def _on_save(_: object = None, __: object = None) -> None:
+    for obj in heads_with_wrinkles(list(bpy.data.objects)):
+        pack_map(obj)
+
+
+_HANDLERS = (
+    (bpy.app.handlers.depsgraph_update_post, _on_update),
+    (bpy.app.handlers.frame_change_post, _on_frame),
+    (bpy.app.handlers.render_init, _on_render_start),
+    (bpy.app.handlers.render_complete, _on_render_end),
+    (bpy.app.handlers.render_cancel, _on_render_end),
+    (bpy.app.handlers.undo_post, _on_undo),
+    (bpy.app.handlers.redo_post, _on_undo),
+    (bpy.app.handlers.load_post, _on_load),
+    (bpy.app.handlers.save_pre, _on_save),
+)

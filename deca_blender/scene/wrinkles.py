@@ -1,0 +1,174 @@
+"""The wrinkles of a head: a displacement map in metres on a subdivided surface, and what F_d needs to make it.
+
+The modifiers are found by their names, the map through the texture of the displacement modifier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import rig
+from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
+from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL
+from .head import rig_of
+from .head_mesh import UV_MAP
+
+SUBDIVISION = "Wrinkle Subdivision"
+DISPLACEMENT = "Wrinkles"
+VIEWPORT_LEVELS, RENDER_LEVELS = 1, 2
+MAP_SIZE = 256
+
+
+def add_wrinkles(obj: bpy.types.Object) -> None:
+    """Adds the modifiers and a flat map to a head that has its armature modifier."""
+    subdivision = obj.modifiers.new(SUBDIVISION, "SUBSURF")
+    subdivision.levels, subdivision.render_levels = VIEWPORT_LEVELS, RENDER_LEVELS
+    displace = obj.modifiers.new(DISPLACEMENT, "DISPLACE")
+    displace.texture = _new_texture(obj.name, MAP_SIZE)
+    displace.texture_coords, displace.uv_layer = "UV", UV_MAP
+    displace.mid_level, displace.direction = 0.0, "NORMAL"
+    driver = displace.driver_add("strength").driver
+    driver.type = "SUM"
+    variable = driver.variables.new()
+    variable.type = "SINGLE_PROP"
+    variable.targets[0].id = obj
+    variable.targets[0].data_path = "deca.wrinkle_strength"
+
+
+def _new_texture(name: str, size: int) -> bpy.types.Texture:
+    image = bpy.data.images.new(f"{name} Wrinkles", size, size, alpha=False, float_buffer=True, is_data=True)
+    texture: Any = bpy.data.textures.new(f"{name} Wrinkles", "IMAGE")
+    texture.image = image
+    texture.use_clamp, texture.extension = False, "EXTEND"
+    return texture
+
+
+def displacement_modifier(obj: bpy.types.Object) -> Any:
+    """The head's displacement modifier, or None."""
+    modifier = obj.modifiers.get(DISPLACEMENT)
+    return modifier if modifier is not None and modifier.type == "DISPLACE" else None
+
+
+def map_image(obj: bpy.types.Object) -> bpy.types.Image | None:
+    """The image of the head's displacement map, or None."""
+    modifier = displacement_modifier(obj)
+    return getattr(modifier.texture, "image", None) if modifier is not None else None
+
+
+def own_map(obj: bpy.types.Object) -> bpy.types.Image | None:
+    """The head's map as an image that no other head shows: duplicates share theirs until then."""
+    modifier = displacement_modifier(obj)
+    image = map_image(obj)
+    if image is None or modifier is None:
+        return image
+    texture = modifier.texture
+    if texture.users - texture.use_fake_user > 1 or image.users - image.use_fake_user > 1:
+        values_NN = read_map(image)
+        modifier.texture = _new_texture(obj.name, len(values_NN))
+        image = modifier.texture.image
+        _write_map(image, values_NN)
+    return image
+
+
+def apply_map(obj: bpy.types.Object, displacement_NN: NDArray[np.float32]) -> None:
+    """Shows a displacement map.
+
+    Args:
+        obj: Head with wrinkles; one without is left alone.
+        displacement_NN: Metres along the normals, top row first.
+    """
+    image = own_map(obj)
+    if image is None:
+        return
+    height, width = displacement_NN.shape
+    if _size(image) != (width, height):
+        image.scale(width, height)
+    _write_map(image, displacement_NN)
+
+
+def _write_map(image: bpy.types.Image, displacement_NN: NDArray[np.float32]) -> None:
+    rgba_NN4 = np.empty((*displacement_NN.shape, 4), np.float32)
+    rgba_NN4[..., :3] = displacement_NN[::-1, :, None]
+    rgba_NN4[..., 3] = 1
+    pixels: Any = image.pixels  # the stub does not know that arrays may be given
+    pixels.foreach_set(rgba_NN4.ravel())
+    image.update()
+    image.update_tag()
+
+
+def read_map(image: bpy.types.Image) -> NDArray[np.float32]:
+    """The displacement map that an image holds, metres, top row first."""
+    width, height = _size(image)
+    rgba = np.empty(width * height * 4, np.float32)
+    pixels: Any = image.pixels
+    pixels.foreach_get(rgba)
+    return rgba.reshape(height, width, 4)[::-1, :, 0].copy()
+
+
+def _size(image: bpy.types.Image) -> tuple[int, int]:
+    size: Any = image.size
+    return size[0], size[1]
+
+
+def pack_map(obj: bpy.types.Object) -> None:
+    """Puts the map as it is into the file."""
+    image = map_image(obj)
+    if image is not None and (image.packed_file is None or image.is_dirty):
+        image.pack()
+
+
+def has_wrinkles(obj: bpy.types.Object) -> bool:
+    """Whether the head has a detail code, the weights it belongs to, and a map."""
+    return obj.deca.is_head and DETAIL in obj and bool(obj.deca.weights_hash) and map_image(obj) is not None
+
+
+def heads_with_wrinkles(objects: Sequence[bpy.types.Object]) -> list[bpy.types.Object]:
+    """Those of the objects that are heads with wrinkles."""
+    return [obj for obj in objects if obj.type == "MESH" and obj.deca.is_head and has_wrinkles(obj)]
+
+
+def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> WrinkleInputs:
+    """What F_d sees of a head, whoever moved it: sliders, bones, drivers, constraints, animation.
+
+    Args:
+        obj: Head with wrinkles.
+        depsgraph: Evaluated; while rendering its values differ from those of the original data.
+    """
+    keys = obj.data.shape_keys
+    values: dict[str, float] = {}
+    if keys is not None:
+        blocks = keys.evaluated_get(depsgraph).key_blocks
+        sliders, muted = np.empty(len(blocks), np.float32), np.empty(len(blocks), bool)
+        blocks.foreach_get("value", sliders)
+        blocks.foreach_get("mute", muted)
+        sliders[muted] = 0
+        values = dict(zip(blocks.keys(), sliders.tolist(), strict=True))
+    names = tuple(obj.get(ARKIT_NAMES, "").split())
+    arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (rig.NUM_EXPRESSION_KEYS, -1)) if names else np.empty((0, 0))
+    return WrinkleInputs(
+        detail_D=np.array(obj[DETAIL], np.float32),
+        expression_E=seen_expression(values, names, arkit_map_EA),
+        jaw_3=_seen_jaw(obj, depsgraph),
+        weights_hash=obj.deca.weights_hash,
+        head=obj.deca.model,
+    )
+
+
+def _seen_jaw(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
+    """Axis-angle of the jaw relative to the neck: the ARKit bone's rotation times the one by hand.
+
+    Bones rest without rotation, so that poses can be compared as they are.
+    """
+    rig_object = rig_of(obj)
+    if rig_object is None:
+        return np.zeros(3, np.float32)
+    bones = rig_object.evaluated_get(depsgraph).pose.bones
+    if "neck" not in bones or "jaw" not in bones:
+        return np.zeros(3, np.float32)
+    neck, jaw = (np.array(bones[name].matrix.to_3x3().normalized(), np.float64) for name in ("neck", "jaw"))
+    return axis_angle_of(neck.T @ jaw)
