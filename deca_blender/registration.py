@@ -8,18 +8,30 @@ from contextlib import contextmanager
 import bpy
 
 from . import backend, preferences
-from .operators import diagnostics, expressions, import_face, install_backend, reset_expression, update_wrinkles
-from .properties import head, interface
+from .operators import (
+    diagnostics,
+    expressions,
+    import_face,
+    install_backend,
+    reset_expression,
+    strip_identity,
+    update_wrinkles,
+)
+from .operators import transfer as transfer_operators
+from .properties import head, interface, transfer
 from .scene import live
 from .ui import drop, menus, panels, pie
 
 CLASSES = (
     *head.CLASSES,
     *interface.CLASSES,
+    *transfer.CLASSES,
     *import_face.CLASSES,
     *reset_expression.CLASSES,
     *expressions.CLASSES,
     *update_wrinkles.CLASSES,
+    *transfer_operators.CLASSES,
+    *strip_identity.CLASSES,
     *install_backend.CLASSES,
     *diagnostics.CLASSES,
     *panels.CLASSES,
@@ -38,6 +50,7 @@ def register() -> None:
         bpy.utils.register_class(cls)
     head.register_pointers()
     interface.register_pointers()
+    transfer.register_pointers()
     menus.register()
     live.register(lambda: backend.session(), lambda: preferences.weights())
     _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
@@ -52,6 +65,7 @@ def unregister() -> None:
         bpy.utils.unregister_cli_command(_cli_handle)
         _cli_handle = None
     menus.unregister()
+    transfer.unregister_pointers()
     interface.unregister_pointers()
     head.unregister_pointers()
     for cls in reversed(CLASSES):

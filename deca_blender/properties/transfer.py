@@ -11,6 +11,10 @@ from bpy.props import FloatProperty, StringProperty
 TRANSFERRED = "deca_detail_transferred"
 
 
+def _amount_changed(group: DECA_PG_transfer, context: bpy.types.Context) -> None:
+    group.id_data.update_tag(refresh={"OBJECT", "DATA"})  # the live update is to see it
+
+
 class DECA_PG_transfer(bpy.types.PropertyGroup):
     """Whose wrinkles a head wears, and how much of them."""
 
@@ -21,6 +25,7 @@ class DECA_PG_transfer(bpy.types.PropertyGroup):
         max=1.0,
         default=1.0,
         subtype="FACTOR",
+        update=_amount_changed,
     )
     source: StringProperty(name="Source", description="Head that the wrinkles were taken from")
 

@@ -17,6 +17,7 @@ from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
 from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL
 from .head import rig_of
 from .head_mesh import UV_MAP
+from .transfer import shown_detail
 
 SUBDIVISION = "Wrinkle Subdivision"
 DISPLACEMENT = "Wrinkles"
@@ -150,8 +151,10 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         values = dict(zip(blocks.keys(), sliders.tolist(), strict=True))
     names = tuple(obj.get(ARKIT_NAMES, "").split())
     arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (rig.NUM_EXPRESSION_KEYS, -1)) if names else np.empty((0, 0))
+    detail_D = shown_detail(obj, depsgraph)
+    assert detail_D is not None  # the head has wrinkles
     return WrinkleInputs(
-        detail_D=np.array(obj[DETAIL], np.float32),
+        detail_D=detail_D,
         expression_E=seen_expression(values, names, arkit_map_EA),
         jaw_3=_seen_jaw(obj, depsgraph),
         weights_hash=obj.deca.weights_hash,

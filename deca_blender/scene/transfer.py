@@ -1,0 +1,136 @@
+"""What one head of the scene takes from another: wrinkles, expression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.transfer import Origin, blend_detail, check_expression, check_wrinkles
+from ..properties.head import DETAIL
+from ..properties.transfer import TRANSFERRED
+from .head import find_head, rig_of
+
+_ROTATION = ("rotation_axis_angle", "rotation_quaternion", "rotation_euler")
+
+
+def shown_detail(
+    head_object: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None
+) -> NDArray[np.float32] | None:
+    """The detail code that the head wears now: its own, another's, or one between; None without one.
+
+    Args:
+        head_object: Head's mesh object.
+        depsgraph: Where the amount is read; a render's may be animated to another value than the scene's.
+    """
+    own_D = head_object.get(DETAIL)
+    if own_D is None:
+        return None
+    other_D = head_object.get(TRANSFERRED)
+    if other_D is None:
+        return np.asarray(own_D, np.float32)
+    animated = head_object if depsgraph is None else head_object.evaluated_get(depsgraph)
+    return blend_detail(own_D, other_D, animated.deca_transfer.amount)
+
+
+def origin(head_object: bpy.types.Object) -> Origin:
+    """What the head's codes belong to."""
+    deca = head_object.deca
+    has_detail = head_object.get(DETAIL) is not None
+    return Origin(head_object.name, deca.model, deca.model_hash, deca.weights_hash, has_detail)
+
+
+def has_transfer(head_object: bpy.types.Object) -> bool:
+    """Whether the head wears another's wrinkles."""
+    return head_object.get(TRANSFERRED) is not None
+
+
+def selected_heads(context: bpy.types.Context) -> list[bpy.types.Object]:
+    """Heads of which an object (mesh, armature, camera) is selected or active, each once, the active head first."""
+    found = [find_head(obj) for obj in (context.object, *context.selected_objects)]
+    return list(dict.fromkeys(head for head in found if head is not None))
+
+
+def transfer_wrinkles(source: bpy.types.Object, target: bpy.types.Object, amount: float) -> None:
+    """Lets the target wear what the source wears now; its own code is kept, and so are shape, expression and texture.
+
+    Args:
+        source, target: Heads' mesh objects.
+        amount: 0 leaves the target's own wrinkles, 1 gives the source's.
+
+    Raises:
+        TransferError: The target cannot wear the source's wrinkles.
+    """
+    check_wrinkles(origin(source), origin(target))
+    detail_D = shown_detail(source)
+    assert detail_D is not None  # check_wrinkles has seen to it
+    target[TRANSFERRED] = detail_D.tolist()
+    target.deca_transfer.source = source.name
+    target.deca_transfer.amount = amount
+    target.update_tag(refresh={"OBJECT", "DATA"})
+
+
+def restore_wrinkles(head_object: bpy.types.Object) -> None:
+    """Gives the head its own wrinkles back, and forgets the others."""
+    if has_transfer(head_object):
+        del head_object[TRANSFERRED]
+    _stop_animation(head_object, "deca_transfer.amount")
+    head_object.deca_transfer.property_unset("amount")
+    head_object.deca_transfer.property_unset("source")
+    head_object.update_tag(refresh={"OBJECT", "DATA"})
+
+
+def copy_expression(source: bpy.types.Object, target: bpy.types.Object) -> None:
+    """Puts the target's expression and ARKit sliders and its jaw to where the source's are; its wrinkles stay its own.
+
+    Args:
+        source, target: Heads' mesh objects.
+
+    Raises:
+        TransferError: The heads are of different head models.
+    """
+    check_expression(origin(source), origin(target))
+    keys, others = target.data.shape_keys, source.data.shape_keys
+    if keys is not None and others is not None:
+        for name in _slider_names(others.key_blocks):
+            if name in keys.key_blocks:
+                key, other = keys.key_blocks[name], others.key_blocks[name]
+                key.slider_min = min(key.slider_min, other.slider_min)
+                key.slider_max = max(key.slider_max, other.slider_max)
+                key.value = other.value
+    rig_object, other_rig = rig_of(target), rig_of(source)
+    if rig_object is not None and other_rig is not None:
+        _copy_rotation(other_rig.pose.bones["jaw"], rig_object.pose.bones["jaw"])
+
+
+def _stop_animation(obj: bpy.types.Object, path: str) -> None:
+    """Removes keyframes and driver of one property."""
+    obj.driver_remove(path)
+    animation: Any = obj.animation_data
+    action = animation.action if animation is not None else None
+    if action is None:
+        return
+    if hasattr(action, "fcurves"):  # until Blender 5.0
+        bags = [action]
+    else:
+        strips = [strip for layer in action.layers for strip in layer.strips]
+        bags = [bag for strip in strips for bag in strip.channelbags if bag.slot == animation.action_slot]
+    for bag in bags:
+        for curve in [curve for curve in bag.fcurves if curve.data_path == path]:
+            bag.fcurves.remove(curve)
+
+
+def _slider_names(blocks: Iterable[bpy.types.ShapeKey]) -> list[str]:
+    """Names of the keys that the user sets: all but the basis and the correctives."""
+    return [key.name for key in list(blocks)[1:] if not key.name.startswith("corr_")]
+
+
+def _copy_rotation(source: bpy.types.PoseBone, target: bpy.types.PoseBone) -> None:
+    if source.rotation_mode == target.rotation_mode:
+        for path in _ROTATION:
+            setattr(target, path, getattr(source, path))
+    else:
+        target.matrix_basis = source.matrix_basis.copy()
