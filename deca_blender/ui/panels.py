@@ -8,6 +8,7 @@ from .. import backend
 from ..client import State
 from ..core import arkit, rig
 from ..scene.head import arkit_names, find_head, rig_of
+from ..scene.transfer import has_transfer
 from . import texts
 
 
@@ -135,4 +136,31 @@ class DECA_PT_coefficients(_HeadPanel, bpy.types.Panel):
                 column.prop(key, "value", text=f"{index}", slider=True)
 
 
-CLASSES = (DECA_PT_import, DECA_PT_head, DECA_PT_expression, DECA_PT_pose, DECA_PT_coefficients)
+class DECA_PT_transfer(_HeadPanel, bpy.types.Panel):
+    """What heads take from each other, and what they forget."""
+
+    bl_label = texts.PANEL_TRANSFER
+    bl_parent_id = "DECA_PT_head"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head = self.head(context)
+        column = self.layout.column(align=True)
+        column.operator("deca.transfer_wrinkles")
+        column.operator("deca.copy_expression")
+        if has_transfer(head):
+            column = self.layout.column(align=True)
+            column.label(text=texts.wears(head.deca_transfer.source))
+            column.prop(head.deca_transfer, "amount", slider=True)
+            column.operator("deca.restore_wrinkles")
+        self.layout.operator("deca.strip_identity")
+
+
+CLASSES = (
+    DECA_PT_import,
+    DECA_PT_head,
+    DECA_PT_expression,
+    DECA_PT_pose,
+    DECA_PT_coefficients,
+    DECA_PT_transfer,
+)

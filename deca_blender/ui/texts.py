@@ -10,6 +10,7 @@ PANEL_HEAD = "Head"
 PANEL_EXPRESSION = "Expression"
 PANEL_POSE = "Pose"
 PANEL_COEFFICIENTS = "Coefficients"
+PANEL_TRANSFER = "Transfer"
 
 IMPORT = "Face From Photo"
 IMPORT_MENU = "Face From Photo (DECA)"
@@ -106,6 +107,11 @@ JOINT_LABELS = {"root": "Head", "neck": "Neck", "jaw": "Jaw", "eye_l": "Left Eye
 def imported(names: list[str]) -> str:
     """What was imported, for the status bar."""
     return f"Imported {names[0]}" if len(names) == 1 else f"Imported {len(names)} heads"
+
+
+def wears(source: str) -> str:
+    """Whose wrinkles a head wears."""
+    return f"Wrinkles of {source}"
 
 
 def progress(photo: str, index: int, count: int, step: str) -> str:

@@ -11,7 +11,8 @@ from deca_blender import registration
 def our_names() -> list[str]:
     """What Blender's types hold of the add-on."""
     found = [name for name in dir(bpy.types) if name.startswith("DECA_")]
-    found += [f"{owner.__name__}.deca" for owner in (bpy.types.Object, bpy.types.WindowManager) if hasattr(owner, "deca")]
+    found += [name for name in ("deca", "deca_transfer") if hasattr(bpy.types.Object, name)]
+    found += ["WindowManager.deca"] if hasattr(bpy.types.WindowManager, "deca") else []
     found += ["deca.import_face"] if hasattr(bpy.types, "DECA_OT_import_face") else []
     return found
 
