@@ -17,7 +17,8 @@ from ..client import ClientError, Session
 from ..core.wrinkles import LatestWins, MapCache
 from .wrinkles import apply_map, has_wrinkles, heads_with_wrinkles, own_map, pack_map, wrinkle_inputs
 
-TICK_S = 0.02
+TICK_S, BUSY_TICK_S = 0.02, 0.005
+"""Seconds between looks for something to do, and for an answer that is expected."""
 RENDER_TIMEOUT_S = 60.0
 _RENDER_TRIES = 3
 
@@ -98,6 +99,11 @@ def tick() -> None:
             apply_map(obj, map_NN)
 
 
+def pause_s() -> float:
+    """Seconds until the next tick."""
+    return TICK_S if _live is None or _live.heads.is_idle else BUSY_TICK_S
+
+
 def refresh(obj: bpy.types.Object) -> None:
     """Has a head's map made again where something changed that Blender does not tell of (its detail code)."""
     if _live is not None:
@@ -149,7 +155,7 @@ def error(obj: bpy.types.Object) -> str:
 
 def _tick() -> float:
     tick()
-    return TICK_S
+    return pause_s()
 
 
 @persistent

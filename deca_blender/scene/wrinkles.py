@@ -29,6 +29,8 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     """Adds the modifiers and a flat map to a head that has its armature modifier."""
     subdivision = obj.modifiers.new(SUBDIVISION, "SUBSURF")
     subdivision.levels, subdivision.render_levels = VIEWPORT_LEVELS, RENDER_LEVELS
+    subdivision.uv_smooth = "NONE"  # maps and textures are made for straight texture coordinates
+    subdivision.use_limit_surface = False  # the limit surface takes four times as long to evaluate
     displace = obj.modifiers.new(DISPLACEMENT, "DISPLACE")
     displace.texture = _new_texture(obj.name, MAP_SIZE)
     displace.texture_coords, displace.uv_layer = "UV", UV_MAP
