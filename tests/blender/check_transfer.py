@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deca_blender import backend
 from deca_blender.protocol.messages import DecodeWrinkles, WrinklesReply
-from deca_blender.scene import wrinkles
+from deca_blender.scene import live, wrinkles
 from deca_blender.scene.import_face import ImportOptions, import_face
 
 HEAD = case.head_reply()
@@ -116,6 +116,27 @@ def test_the_amount_mixes_and_is_keyframed() -> None:
         shares.append(share)
     assert np.allclose([shares[0], shares[2], shares[3]], [0, 0.5, 1], atol=1e-5)
     assert 0 < shares[1] < 0.5
+
+
+def test_the_live_update_follows_transfer_amount_and_restore() -> None:
+    anna, bert = new_head("Anna", 0), new_head("Bert", 1)
+    bpy.ops.deca.update_wrinkles()
+
+    def follows(code: NDArray) -> bool:
+        expression, jaw = seen(bert).expression_E, seen(bert).jaw_3
+        for _ in range(3):
+            live.tick()  # the timer's work
+        return bool(np.abs(shown(bert) - decoded(code, expression, jaw)).max() < 1e-6)
+
+    assert follows(detail(1))
+    select(anna, bert)
+    bpy.ops.deca.transfer_wrinkles()
+    assert follows(detail(0))
+    bert.deca_transfer.amount = 0.5
+    assert follows((detail(0) + detail(1)) / 2)
+    select(bert)
+    bpy.ops.deca.restore_wrinkles()
+    assert follows(detail(1))
 
 
 def test_the_own_wrinkles_come_back() -> None:
