@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 
 import bpy
@@ -32,6 +33,7 @@ class _Live:
         self.heads = LatestWins(lambda request: session().submit(request), self.cache)
         self.names: dict[int, str] = {}
         self.is_rendering = False
+        self.failed_at: float | None = None  # time.time() when the rendered frame's map could not be had
 
     def weights_of(self, obj: bpy.types.Object) -> str:
         """The weights file of a head; the preferences' when its own has gone (the backend checks that it fits)."""
@@ -177,6 +179,7 @@ def _on_frame(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     if _live is None:
         return
     is_render = _live.is_rendering or depsgraph.mode == "RENDER"
+    _live.failed_at = None
     for obj in heads_with_wrinkles(list(scene.objects)):
         if not (is_render or bpy.app.background):
             _live.want(obj, depsgraph)
@@ -192,6 +195,8 @@ def _wait_for_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, is_rend
             return
         except ClientError as reason:
             problem = reason
+    if is_render and _live is not None:
+        _live.failed_at = time.time()
     message = (
         f"DECA: frame {depsgraph.scene.frame_current}: the wrinkles of {obj.name} could not be made: {problem}"
         " Turn its live wrinkles off to render it as it is."
@@ -215,6 +220,20 @@ def _on_render_end(scene: bpy.types.Scene, _: object = None) -> None:
     if _live is not None:
         _live.is_rendering = False
         _live.heads.invalidate()
+
+
+@persistent
+def _on_render_write(scene: bpy.types.Scene, _: object = None) -> None:
+    """No handler can stop a render; so a frame with wrong wrinkles is at least not kept."""
+    if _live is None or _live.failed_at is None:
+        return
+    render = scene.render
+    still = bpy.path.abspath(render.filepath)
+    for path in (render.frame_path(frame=scene.frame_current), still, still + render.file_extension):
+        # Only what this frame has just written: file systems keep times to two seconds at worst.
+        if os.path.isfile(path) and os.path.getmtime(path) > _live.failed_at - 2:
+            os.remove(path)
+            print(f"DECA: {path} was removed, because its wrinkles are wrong.", file=sys.stderr, flush=True)
 
 
 @persistent
@@ -246,6 +265,7 @@ _HANDLERS = (
     (bpy.app.handlers.depsgraph_update_post, _on_update),
     (bpy.app.handlers.frame_change_post, _on_frame),
     (bpy.app.handlers.render_init, _on_render_start),
+    (bpy.app.handlers.render_write, _on_render_write),
     (bpy.app.handlers.render_complete, _on_render_end),
     (bpy.app.handlers.render_cancel, _on_render_end),
     (bpy.app.handlers.undo_post, _on_undo),

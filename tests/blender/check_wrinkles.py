@@ -398,6 +398,29 @@ def test_every_rendered_frame_has_its_own_map(folder: Path) -> None:
             assert (difference < 1 / 255) if same else (difference > 2 / 255), (frame, same, difference)
 
 
+def test_frames_whose_wrinkles_fail_are_not_kept(folder: Path) -> None:
+    import addon_utils
+
+    addon_utils.enable("cycles")
+    obj = wrinkled_head()
+    live.update_now(obj)
+    animate(obj, 2)
+    scene = bpy.context.scene
+    scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 1, False
+    scene.render.resolution_x = scene.render.resolution_y = 16
+    obj.modifiers["Wrinkle Subdivision"].render_levels = 0
+    scene.render.filepath = str(folder / "frame ")
+    right_hash, obj.deca.weights_hash = obj.deca.weights_hash, "0" * 16  # the backend refuses
+    bpy.ops.render.render(animation=True)
+    scene.render.filepath = str(folder / "still.png")
+    bpy.ops.render.render(write_still=True)
+    assert list(folder.iterdir()) == []
+    obj.deca.weights_hash = right_hash
+    scene.render.filepath = str(folder / "frame ")
+    bpy.ops.render.render(animation=True)
+    assert sorted(path.name for path in folder.iterdir()) == ["frame 0001.png", "frame 0002.png"]
+
+
 def picture(path: Path) -> np.ndarray:
     image = bpy.data.images.load(str(path))
     pixels = np.empty(len(image.pixels), np.float32)
