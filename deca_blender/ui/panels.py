@@ -7,8 +7,10 @@ import bpy
 from .. import backend
 from ..client import State
 from ..core import arkit, rig
+from ..scene import live
 from ..scene.head import arkit_names, find_head, rig_of
 from ..scene.transfer import has_transfer
+from ..scene.wrinkles import has_wrinkles
 from . import texts
 
 
@@ -136,6 +138,29 @@ class DECA_PT_coefficients(_HeadPanel, bpy.types.Panel):
                 column.prop(key, "value", text=f"{index}", slider=True)
 
 
+class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
+    """Depth and updates of the wrinkles."""
+
+    bl_label = texts.PANEL_WRINKLES
+    bl_parent_id = "DECA_PT_head"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head, layout = self.head(context), self.layout
+        if layout is None:
+            return
+        if not has_wrinkles(head):
+            layout.label(text=texts.HEAD_WITHOUT_WRINKLES)
+            return
+        layout.prop(head.deca, "wrinkle_strength", slider=True)
+        row = layout.row(align=True)
+        row.prop(head.deca, "wrinkles_live", toggle=True)
+        row.operator("deca.update_wrinkles", text="", icon="FILE_REFRESH")
+        if live.error(head):
+            layout.label(text=live.error(head).splitlines()[0], icon="ERROR")
+        elif live.is_behind(head):
+            layout.label(text=texts.CATCHING_UP, icon="SORTTIME")
+
+
 class DECA_PT_transfer(_HeadPanel, bpy.types.Panel):
     """What heads take from each other, and what they forget."""
 
@@ -160,6 +185,7 @@ CLASSES = (
     DECA_PT_import,
     DECA_PT_head,
     DECA_PT_expression,
+    DECA_PT_wrinkles,
     DECA_PT_pose,
     DECA_PT_coefficients,
     DECA_PT_transfer,

@@ -1,6 +1,6 @@
 """Runs inside a Blender with a window (test_window.py): works the add-on like a user, writes what it saw, and quits.
 
-    blender --python drive.py -- FOLDER PHOTO
+    blender --python drive.py -- FOLDER PHOTO WEIGHTS
 
 FOLDER gets `result.json` and a screenshot per step.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 import bpy
 from mathutils import Vector
 
-FOLDER, PHOTO = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :])
+FOLDER, PHOTO, WEIGHTS = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :])
 LIMIT_S = 120
 RESULT: dict[str, object] = {"blender": bpy.app.version_string}
 
@@ -71,6 +71,26 @@ def steps() -> Iterator[float]:
     moved = [(b - a).length for a, b in zip(before, shown_vertices(), strict=True)]
     RESULT["largest motion"] = max(moved)
 
+    # Once more with weights, whose wrinkles follow the slider.
+    (first,) = heads()
+    addon = next(name for name in bpy.context.preferences.addons.keys() if name.endswith("deca_blender"))
+    bpy.context.preferences.addons[addon].preferences.weights = str(WEIGHTS)
+    call(bpy.ops.deca.import_face, filepath=str(PHOTO))
+    yield from until(lambda: len(heads()) == 2)
+    (second,) = (head for head in heads() if head != first)
+    call(bpy.ops.deca.reset_expression, target="NEUTRAL")
+    call(bpy.ops.view3d.view_selected)
+    yield 4
+    neutral = wrinkle_map(second)
+    drag_only_slider()
+    yield from until(lambda: second.data.shape_keys.key_blocks["jawOpen"].value > 0.9)
+    yield from until(lambda: wrinkle_map(second) != neutral)
+    yield 3
+    screenshot("wrinkles")
+    RESULT["largest change of the wrinkle map"] = max(
+        abs(a - b) for a, b in zip(neutral, wrinkle_map(second), strict=True)
+    )
+
 
 def view() -> bpy.types.Area:
     return next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == "VIEW_3D")
@@ -94,6 +114,11 @@ def shown_vertices() -> list[Vector]:
     head = heads()[0]
     mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
     return [vertex.co.copy() for vertex in mesh.vertices]
+
+
+def wrinkle_map(head: bpy.types.Object) -> list[float]:
+    texture = head.modifiers["Wrinkles"].texture
+    return texture.image.pixels[:]
 
 
 def drag_only_slider() -> None:

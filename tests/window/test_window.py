@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deca.head import load_head
+from deca.networks import Card, random_checkpoint, save_checkpoint
+
 ROOT = Path(__file__).resolve().parents[2]
 BLENDER_ROOT = os.environ.get("DECA_WINDOW_ROOT", "")
 SCREENSHOTS = ROOT / "out" / "window"
@@ -33,6 +36,8 @@ def result() -> dict[str, object]:
         old.unlink(missing_ok=True)
     photo = SCREENSHOTS / "astronaut é.png"
     Image.fromarray(data.astronaut()).save(photo)
+    weights = SCREENSHOTS / "weights.safetensors"
+    save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="mobilenet_v3_large")), weights)
     built = run("blender", "--command", "extension", "build", "--source-dir", ROOT, "--output-dir", SCREENSHOTS)
     (package,) = SCREENSHOTS.glob("*.zip")
     assert built.returncode == 0, built.stdout + built.stderr
@@ -41,7 +46,7 @@ def result() -> dict[str, object]:
         assert done.returncode == 0, done.stdout + done.stderr
     screen = ("xvfb-run", "-a", "-s", "-screen 0 1280x800x24")
     window = ("blender", "--window-geometry", "0", "0", "1280", "800")
-    session = run(*screen, *window, "--python", ROOT / "tests/window/drive.py", "--", SCREENSHOTS, photo)
+    session = run(*screen, *window, "--python", ROOT / "tests/window/drive.py", "--", SCREENSHOTS, photo, weights)
     written = SCREENSHOTS / "result.json"
     assert written.exists(), session.stdout + session.stderr
     seen = json.loads(written.read_text())
@@ -58,6 +63,10 @@ def test_file_browser_opens_and_esc_cancels_an_import(result: dict[str, object])
 def test_dragging_a_slider_opens_the_mouth(result: dict[str, object]) -> None:
     assert float(str(result["jawOpen after the drag"])) > 0.3
     assert 0.01 < float(str(result["largest motion"])) < 0.08
+
+
+def test_wrinkles_follow_the_slider(result: dict[str, object]) -> None:
+    assert 1e-5 < float(str(result["largest change of the wrinkle map"])) < 0.02
 
 
 def test_the_window_shows_it(result: dict[str, object]) -> None:
