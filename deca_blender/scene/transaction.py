@@ -7,16 +7,21 @@ from contextlib import contextmanager
 
 import bpy
 
+_RENDER_SETTINGS = (
+    *("resolution_x", "resolution_y", "resolution_percentage", "pixel_aspect_x", "pixel_aspect_y"),
+    "use_lock_interface",
+)
+
 
 @contextmanager
 def all_or_nothing(context: bpy.types.Context) -> Iterator[None]:
-    """Removes every datablock made inside the block, and restores selection and camera, when the block raises."""
+    """Removes every datablock made inside the block, and restores what the scene shows, if it raises."""
     before = set(_datablocks())
     scene, view_layer = context.scene, context.view_layer
     active, selected = view_layer.objects.active, list(context.selected_objects)
     camera = scene.camera
     render = scene.render
-    resolution = (render.resolution_x, render.resolution_y, render.resolution_percentage)
+    settings = {name: getattr(render, name) for name in _RENDER_SETTINGS}
     try:
         yield
     except BaseException:
@@ -24,7 +29,8 @@ def all_or_nothing(context: bpy.types.Context) -> Iterator[None]:
             bpy.ops.object.mode_set(mode="OBJECT")
         bpy.data.batch_remove([block for block in _datablocks() if block not in before])
         scene.camera = camera
-        render.resolution_x, render.resolution_y, render.resolution_percentage = resolution
+        for name, value in settings.items():
+            setattr(render, name, value)
         for obj in selected:
             obj.select_set(True)
         view_layer.objects.active = active

@@ -7,7 +7,9 @@ import bpy
 from .. import backend
 from ..client import State
 from ..core import arkit, rig
+from ..properties.head import STRENGTH
 from ..scene import live
+from ..scene.duplicates import sharing
 from ..scene.head import arkit_names, find_head, rig_of
 from ..scene.transfer import has_transfer
 from ..scene.wrinkles import has_wrinkles
@@ -64,6 +66,10 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.operator("deca.reset_expression", text=texts.RESET_NEUTRAL[1]).target = texts.RESET_NEUTRAL[0]
         row.operator("deca.reset_expression", text=texts.RESET_PHOTO[1]).target = texts.RESET_PHOTO[0]
+        others = sharing(head)
+        if others:
+            self.layout.label(text=texts.shares([other.name for other in others]), icon="LINKED")
+            self.layout.operator("deca.make_independent")
 
 
 class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
@@ -151,7 +157,7 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
         if not has_wrinkles(head):
             layout.label(text=texts.HEAD_WITHOUT_WRINKLES)
             return
-        layout.prop(head.deca, "wrinkle_strength", slider=True)
+        layout.prop(head, f'["{STRENGTH}"]', text=texts.STRENGTH, slider=True)
         row = layout.row(align=True)
         row.prop(head.deca, "wrinkles_live", toggle=True)
         row.operator("deca.update_wrinkles", text="", icon="FILE_REFRESH")

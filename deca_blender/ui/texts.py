@@ -12,6 +12,7 @@ PANEL_POSE = "Pose"
 PANEL_WRINKLES = "Wrinkles"
 HEAD_WITHOUT_WRINKLES = "None: choose weights, import again"
 CATCHING_UP = "Catching up"
+STRENGTH = "Strength"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
 
@@ -65,6 +66,10 @@ EXPRESSION_COPIED = "{count} head(s) have the expression of {source}"
 NO_SOURCE = "Make a head active: the others take from it"
 NO_TARGET = "Select another head as well: it takes from the active one"
 
+INDEPENDENT = "Make Independent"
+INDEPENDENT_DESCRIPTION = "Give the selected linked duplicates sliders and bones of their own"
+NOTHING_SHARED = "The selected heads have sliders and bones of their own"
+
 STRIP = "Strip Identity Data"
 STRIP_DESCRIPTION = "Delete what identifies the person on the selected heads: codes, crop, photo and its path"
 STRIP_CONFIRM = (
@@ -110,6 +115,11 @@ JOINT_LABELS = {"root": "Head", "neck": "Neck", "jaw": "Jaw", "eye_l": "Left Eye
 def imported(names: list[str]) -> str:
     """What was imported, for the status bar."""
     return f"Imported {names[0]}" if len(names) == 1 else f"Imported {len(names)} heads"
+
+
+def shares(others: list[str]) -> str:
+    """With whom a linked duplicate shares its sliders."""
+    return f"Shares its sliders with {', '.join(others)}"
 
 
 def wears(source: str) -> str:

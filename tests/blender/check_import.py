@@ -31,6 +31,7 @@ def scene_state() -> tuple:
     return (
         scene.camera,
         (render.resolution_x, render.resolution_y, render.resolution_percentage),
+        (render.pixel_aspect_x, render.pixel_aspect_y, render.use_lock_interface),
         bpy.context.view_layer.objects.active,
         [obj.name for obj in bpy.context.selected_objects],
         bpy.context.mode,
@@ -139,13 +140,14 @@ def test_failure_leaves_nothing_behind() -> None:
     def broken(*args, **kwargs):
         raise RuntimeError("disk full")
 
+    wrinkled = case.face_reply(HEAD, 5, detail=np.zeros(128, np.float32), weights_hash="0123456789abcdef")
     for _ in range(2):
         data, state = all_data(), scene_state()
         for owner, name in steps:
             original = getattr(owner, name)
             setattr(owner, name, broken)
             try:
-                must_fail(HEAD, case.face_reply(HEAD, 5), RuntimeError)
+                must_fail(HEAD, wrinkled, RuntimeError)
             finally:
                 setattr(owner, name, original)
             assert all_data() == data, f"{name}: {all_data()}"

@@ -262,6 +262,24 @@ def test_two_heads_and_a_duplicate_have_their_own_maps() -> None:
     assert np.allclose(strengths, [0.5, 1, 1]), strengths
 
 
+def test_a_linked_duplicate_has_its_own_map() -> None:
+    """It shares the sliders, but its jaw is another."""
+    first = wrinkled_head(1)
+    settle(first)
+    bpy.ops.object.select_all(action="DESELECT")
+    for obj in (first, first.parent):
+        obj.select_set(True)
+    bpy.ops.object.duplicate(linked=True)
+    (copy,) = [obj for obj in bpy.context.selected_objects if obj.type == "MESH"]
+    assert copy.data == first.data and copy.parent is not first.parent
+    copy.parent.pose.bones["jaw"].rotation_axis_angle = (0.4, 1, 0, 0)
+    first.data.shape_keys.key_blocks["exp_003"].value = -2
+    settle(first, copy)
+    for obj in (first, copy):
+        assert_right(obj)
+    assert np.abs(shown_map(first) - shown_map(copy)).max() > 1e-6
+
+
 def test_a_head_deleted_during_the_request_is_forgotten() -> None:
     first, second = wrinkled_head(1), wrinkled_head(2)
     settle(first, second)
