@@ -1,7 +1,8 @@
 """Weights of the three networks on disk: DECA's released file, and our safetensors with a card.
 
 A weights file of ours is one safetensors file: the tensors `<network>.<key>` of `coarse_encoder`, `detail_encoder` and
-`detail_decoder`, and metadata `format` = `deca-weights`, `version` and `card` (JSON, the fields of `Card`).
+`detail_decoder`, and metadata `format` = `deca-weights`, `version` and `card` (JSON, the fields of `Card`). It may hold
+`conformance.<name>`: inputs and what the networks must answer (`deca.networks.conformance`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from deca.networks.encoders import CoarseEncoder, DetailEncoder
 _FORMAT, _VERSION = "deca-weights", "1"
 # Our networks and their names in DECA's released file.
 _OFFICIAL = {"coarse_encoder": "E_flame", "detail_encoder": "E_detail", "detail_decoder": "D_detail"}
+_CONFORMANCE = "conformance"
 _COPY = "Copy or download the file again from its source."
 _ZIP, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # how torch.save files start
 
@@ -79,12 +81,13 @@ OFFICIAL_CARD = Card(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The three networks with their weights, in evaluation mode, and their card."""
+    """The three networks with their weights, in evaluation mode, their card, and their conformance vectors if any."""
 
     card: Card
     coarse_encoder: CoarseEncoder
     detail_encoder: DetailEncoder
     detail_decoder: DetailDecoder
+    conformance: Mapping[str, Tensor] = field(default_factory=dict)
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
@@ -120,17 +123,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     )
 
 
-def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
     """Writes a weights file of ours, in one piece.
+
+    Args:
+        checkpoint: The networks.
+        path: The file.
+        dtype: Of the weights in the file; they are read as single precision whatever it is.
 
     Raises:
         OutputError: The file cannot be written.
     """
     tensors = {
-        f"{name}.{key}": tensor.detach().cpu().contiguous()
+        f"{name}.{key}": tensor.detach().cpu().to(dtype if tensor.is_floating_point() else tensor.dtype).contiguous()
         for name, network in checkpoint.networks().items()
         for key, tensor in network.state_dict().items()
     }
+    tensors |= {f"{_CONFORMANCE}.{name}": tensor.contiguous() for name, tensor in checkpoint.conformance.items()}
     metadata = {"format": _FORMAT, "version": _VERSION, "card": json.dumps(asdict(checkpoint.card))}
     write_file(Path(path), save(tensors, metadata))
 
@@ -222,7 +231,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
                     f"{path} has version {metadata.get('version')} of the weights format; this is version {_VERSION}.",
                     "Convert the weights again, or update deca.",
                 )
-            states: dict[str, dict[str, Any]] = {name: {} for name in _OFFICIAL}
+            states: dict[str, dict[str, Any]] = {name: {} for name in (*_OFFICIAL, _CONFORMANCE)}
             for key in file.keys():
                 name, _, rest = key.partition(".")
                 if name not in states:
@@ -230,7 +239,8 @@ def _load_safetensors(path: Path) -> Checkpoint:
                 states[name][rest] = file.get_tensor(key)
     except (SafetensorError, OSError) as error:
         raise AssetError(f"The weights file {path} is damaged ({error}).", _COPY) from error
-    return _build(path, _read_card(path, metadata), states, {name: f"{name}." for name in states})
+    checkpoint = _build(path, _read_card(path, metadata), states, {name: f"{name}." for name in states})
+    return replace(checkpoint, conformance=states[_CONFORMANCE])
 
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:

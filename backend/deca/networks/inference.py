@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from deca.errors import OptionError
 from deca.files import file_hash
 from deca.networks.checkpoint import OFFICIAL_CARD, Card, Checkpoint, load_checkpoint
 from deca.networks.codes import Codes
+from deca.networks.conformance import check_conformance
 from deca.networks.encoders import Encoder
 from deca.networks.onnx_runtime import OnnxNetwork, is_installed
 from deca.networks.random_weights import random_checkpoint
@@ -72,11 +74,16 @@ class Networks:
         """The networks of DECA's `deca_model.tar` or of a weights file of ours.
 
         Raises:
-            AssetError: See `load_checkpoint`.
+            AssetError: See `load_checkpoint`; or the networks do not answer as the file says (`conformance`).
             OptionError: See the class.
         """
-        networks = cls(load_checkpoint(path), device, runtime)
+        checkpoint = load_checkpoint(path)
+        networks = cls(checkpoint, device, runtime)
         networks.hash = file_hash(Path(path))
+        if checkpoint.conformance:
+            runners = networks._coarse_encoder, networks._detail_encoder, networks._detail_decoder
+            coarse, detail, decoder = (partial(networks._run, runner) for runner in runners)
+            check_conformance(checkpoint.conformance, coarse, detail, decoder, networks.sizes)
         return networks
 
     @classmethod
