@@ -16,12 +16,20 @@ ARKIT_MAP = "deca_arkit_map"
 """The ARKit map's rows of the 50 expression coefficients, row by row."""
 ARKIT_NAMES = "deca_arkit_names"
 """The map's columns: names separated by spaces."""
+STRENGTH = "wrinkle_strength"
+"""A plain custom property, because drivers and keyframes of it have to work where the add-on is not enabled."""
+STRENGTH_RANGE = (0.0, 3.0)
 
 
-def _tag(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
-    """Has drivers that read the property evaluated; Blender does so by itself for animation only."""
+def _strength(self: bpy.types.PropertyGroup) -> float:
+    return self.id_data.get(STRENGTH, 1.0) if self.id_data is not None else 1.0
+
+
+def _set_strength(self: bpy.types.PropertyGroup, value: float) -> None:
     if self.id_data is not None:
-        self.id_data.update_tag()
+        low, high = STRENGTH_RANGE
+        self.id_data[STRENGTH] = min(max(value, low), high)
+        self.id_data.update_tag()  # Blender evaluates drivers of custom properties by itself for edits in its UI only
 
 
 class DECA_PG_head(bpy.types.PropertyGroup):
@@ -54,11 +62,10 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     weights_hash: StringProperty(name="Weights Hash", description="Hash of the weights file; detail codes belong to it")
     wrinkle_strength: FloatProperty(
         name="Strength",
-        description="How deep the wrinkles are; 1 is as decoded",
-        min=0.0,
-        max=3.0,
-        default=1.0,
-        update=_tag,
+        description="How deep the wrinkles are; 1 is as decoded. For scripts: keyframes go on the custom property",
+        get=_strength,
+        set=_set_strength,
+        options=set(),
     )
     wrinkles_live: BoolProperty(
         name="Live", description="Decode the wrinkles again whenever the expression or the jaw moves", default=True

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core import rig
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
-from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL
+from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, STRENGTH, STRENGTH_RANGE
 from .head import rig_of
 from .head_mesh import UV_MAP
 from .transfer import shown_detail
@@ -35,12 +35,22 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     displace.texture = _new_texture(obj.name, MAP_SIZE)
     displace.texture_coords, displace.uv_layer = "UV", UV_MAP
     displace.mid_level, displace.direction = 0.0, "NORMAL"
-    driver = displace.driver_add("strength").driver
+    obj[STRENGTH] = 1.0
+    low, high = STRENGTH_RANGE
+    obj.id_properties_ui(STRENGTH).update(
+        min=low, max=high, default=1.0, description="How deep the wrinkles are; 1 is as decoded"
+    )
+    drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
+
+
+def drive_by_strength(obj: bpy.types.Object, path: str) -> None:
+    """Lets the head's wrinkle strength set one of the object's properties; needs no add-on."""
+    driver = obj.driver_add(path).driver
     driver.type = "SUM"
     variable = driver.variables.new()
     variable.type = "SINGLE_PROP"
     variable.targets[0].id = obj
-    variable.targets[0].data_path = "deca.wrinkle_strength"
+    variable.targets[0].data_path = f'["{STRENGTH}"]'
 
 
 def _new_texture(name: str, size: int) -> bpy.types.Texture:
