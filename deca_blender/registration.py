@@ -14,22 +14,25 @@ from .operators import (
     import_face,
     install_backend,
     make_independent,
+    pose_assets,
     reset_expression,
     strip_identity,
     update_wrinkles,
 )
 from .operators import transfer as transfer_operators
-from .properties import head, interface, transfer
+from .properties import head, interface, sliders, transfer
 from .scene import live
-from .ui import drop, menus, panels, pie
+from .ui import drop, menus, panels, pie, pose_shelf
 
 CLASSES = (
     *head.CLASSES,
     *interface.CLASSES,
     *transfer.CLASSES,
+    *sliders.CLASSES,
     *import_face.CLASSES,
     *reset_expression.CLASSES,
     *expressions.CLASSES,
+    *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
     *transfer_operators.CLASSES,
     *make_independent.CLASSES,
@@ -39,6 +42,7 @@ CLASSES = (
     *panels.CLASSES,
     *drop.CLASSES,
     *pie.CLASSES,
+    *pose_shelf.CLASSES,
     *preferences.CLASSES,
 )
 
@@ -53,7 +57,9 @@ def register() -> None:
     head.register_pointers()
     interface.register_pointers()
     transfer.register_pointers()
+    sliders.register_pointers()
     menus.register()
+    pose_shelf.register()
     live.register(lambda: backend.session(), lambda: preferences.weights())
     _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
 
@@ -66,7 +72,9 @@ def unregister() -> None:
     if _cli_handle is not None:
         bpy.utils.unregister_cli_command(_cli_handle)
         _cli_handle = None
+    pose_shelf.unregister()
     menus.unregister()
+    sliders.unregister_pointers()
     transfer.unregister_pointers()
     interface.unregister_pointers()
     head.unregister_pointers()

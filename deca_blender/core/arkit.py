@@ -15,6 +15,20 @@ _GROUP_PREFIXES = {
 }
 
 
+_BOTH = (
+    *("browDown", "browOuterUp", "cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookIn", "eyeLookOut", "eyeLookUp"),
+    *("eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown", "mouthPress", "mouthSmile"),
+    *("mouthStretch", "mouthUpperUp", "noseSneer"),
+)
+_MIDDLE = (
+    *("browInnerUp", "cheekPuff", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthFunnel"),
+    *("mouthLeft", "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower"),
+    *("mouthShrugUpper", "tongueOut"),
+)
+NAMES = tuple(sorted((*_MIDDLE, *(f"{name}{side}" for name in _BOTH for side in ("Left", "Right")))))
+"""The 52 names, which head models with an ARKit map have as sliders."""
+
+
 def slider_groups(names: Iterable[str]) -> dict[str, list[str]]:
     """ARKit names by region, in the order of the panel; unknown names come under "Other"."""
     groups: dict[str, list[str]] = {group: [] for group in _GROUP_PREFIXES}

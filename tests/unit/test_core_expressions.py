@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from deca.head import load_head
+from deca_blender.core import arkit
 from deca_blender.core.expressions import PRESETS, copied_side, mirrored, mirrored_name, random_expression
 
 NAMES = load_head().arkit_names
+
+
+def test_the_names_are_the_head_models() -> None:
+    assert sorted(NAMES) == list(arkit.NAMES)
 
 
 def test_mirroring_pairs_all_names_of_the_head() -> None:

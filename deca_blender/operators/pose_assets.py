@@ -1,0 +1,128 @@
+"""Pose assets: applied to a head in any mode from the asset browser and shelf, and made from a head's expression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, StringProperty
+
+from ..scene import pose_assets
+from ..scene.expression import arkit_weights
+from ..scene.head import find_head, rig_of
+from ..ui import texts
+
+
+def _reason(context: bpy.types.Context) -> str:
+    """Why the active object cannot take an expression, or ""."""
+    head = find_head(context.object)
+    if head is None:
+        return texts.NO_HEAD
+    if rig_of(head) is None:
+        return texts.NO_RIG
+    return "" if arkit_weights(head) else texts.NO_ARKIT
+
+
+class DECA_OT_apply_pose_asset(bpy.types.Operator):
+    bl_idname = "deca.apply_pose_asset"
+    bl_label = texts.APPLY_POSE
+    bl_description = texts.APPLY_POSE_DESCRIPTION
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    amount: FloatProperty(name="Amount", description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+    # Where the asset is, for calls after the first ("Adjust Last Operation"), which have no asset in their context.
+    library: StringProperty(options={"HIDDEN"})
+    action: StringProperty(options={"HIDDEN"})
+    # What Blender's asset shelf sets of the operator that it calls.
+    asset_library_type: EnumProperty(
+        items=[
+            (name, name, "", number)
+            for name, number in (("LOCAL", 1), ("ALL", 2), ("ESSENTIALS", 3), ("ONLINE", 4), ("CUSTOM", 100))
+        ],
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
+    asset_library_identifier: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+    relative_asset_identifier: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        asset = getattr(context, "asset", None)
+        if asset is not None and asset.id_type != "ACTION":
+            return False
+        reason = _reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        asset: Any = getattr(context, "asset", None)
+        if asset is None:
+            return {"CANCELLED"}
+        self.library, self.action, self.amount = asset.full_library_path, asset.name, 1.0
+        return self.execute(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head = find_head(context.object)
+        rig_object = rig_of(head) if head is not None else None
+        assert rig_object is not None  # poll() has seen to it
+        try:
+            with pose_assets.opened(self.library, self.action) as action:
+                pose_assets.apply_pose(rig_object, action, self.amount)
+        except (OSError, KeyError):
+            self.report({"ERROR"}, texts.POSE_NOT_FOUND.format(name=self.action))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class DECA_OT_save_pose_asset(bpy.types.Operator):
+    bl_idname = "deca.save_pose_asset"
+    bl_label = texts.SAVE_POSE
+    bl_description = texts.SAVE_POSE_DESCRIPTION
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    name: StringProperty(name="Name", description=texts.POSE_NAME, default="Expression")
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        reason = _reason(context)
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_props_dialog(self)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head = find_head(context.object)
+        assert head is not None  # poll() has seen to it
+        pose = pose_assets.new_pose(self.name, arkit_weights(head))
+        self.report({"INFO"}, texts.POSE_SAVED.format(name=pose.name))
+        return {"FINISHED"}
+
+
+class DECA_OT_add_pose_library(bpy.types.Operator):
+    bl_idname = "deca.add_pose_library"
+    bl_label = texts.ADD_LIBRARY
+    bl_description = texts.ADD_LIBRARY_DESCRIPTION
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pose_assets.set_registered(True)
+        return {"FINISHED"}
+
+
+class DECA_OT_remove_pose_library(bpy.types.Operator):
+    bl_idname = "deca.remove_pose_library"
+    bl_label = texts.REMOVE_LIBRARY
+    bl_description = texts.REMOVE_LIBRARY_DESCRIPTION
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pose_assets.set_registered(False)
+        return {"FINISHED"}
+
+
+CLASSES = (
+    DECA_OT_apply_pose_asset,
+    DECA_OT_save_pose_asset,
+    DECA_OT_add_pose_library,
+    DECA_OT_remove_pose_library,
+)
