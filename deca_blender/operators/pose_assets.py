@@ -33,7 +33,7 @@ class DECA_OT_apply_pose_asset(bpy.types.Operator):
     # Where the asset is, for calls after the first ("Adjust Last Operation"), which have no asset in their context.
     library: StringProperty(options={"HIDDEN"})
     action: StringProperty(options={"HIDDEN"})
-    # What Blender's asset shelf sets of the operator that it calls.
+    # What the asset shelf sets: it leaves `context.asset` empty.
     asset_library_type: EnumProperty(
         items=[
             (name, name, "", number)
@@ -56,9 +56,14 @@ class DECA_OT_apply_pose_asset(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         asset: Any = getattr(context, "asset", None)
-        if asset is None:
+        if asset is not None:
+            self.library, self.action = asset.full_library_path, asset.name
+        elif self.relative_asset_identifier:
+            library = self.asset_library_identifier if self.asset_library_type == "CUSTOM" else ""
+            self.library, self.action = pose_assets.located(library, self.relative_asset_identifier)
+        else:
             return {"CANCELLED"}
-        self.library, self.action, self.amount = asset.full_library_path, asset.name, 1.0
+        self.amount = 1.0
         return self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:

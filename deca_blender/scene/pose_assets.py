@@ -84,6 +84,18 @@ def opened(library: str, name: str) -> Iterator[bpy.types.Action]:
         bpy.data.batch_remove([*target.actions, *(set(bpy.data.libraries) - before)])
 
 
+def located(library: str, relative: str) -> tuple[str, str]:
+    """Where an asset is, as `opened` takes it.
+
+    Args:
+        library: Name of one of the user's asset libraries; "" for the open file.
+        relative: The asset's place in it, as Blender writes it: `expressions.blend/Action/Smile`, or `Action/Smile`.
+    """
+    *file, _, name = relative.replace("\\", "/").rsplit("/", 2)
+    known = bpy.context.preferences.filepaths.asset_libraries.get(library)
+    return (str(Path(known.path, *file)) if known is not None and file else ""), name
+
+
 def is_registered() -> bool:
     """Whether the asset browser knows our library."""
     return _registered() is not None

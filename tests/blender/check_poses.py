@@ -97,6 +97,17 @@ def test_the_operator_applies_assets_of_a_file_and_of_this_one() -> None:
             raise AssertionError("no error was reported")
 
 
+def test_references_of_the_asset_shelf_are_found() -> None:
+    bpy.ops.deca.add_pose_library()
+    try:
+        found = pose_assets.located(pose_assets.LIBRARY_NAME, "expressions.blend/Action/Puffed Cheeks")
+        assert Path(found[0]) == Path(FILE) and found[1] == "Puffed Cheeks"
+        assert pose_assets.located("", "Action/Mine") == ("", "Mine")
+        assert pose_assets.located("unknown", "x.blend/Action/Mine") == ("", "Mine")
+    finally:
+        bpy.ops.deca.remove_pose_library()
+
+
 def test_nothing_happens_without_a_head() -> None:
     assert not bpy.ops.deca.apply_pose_asset.poll() and not bpy.ops.deca.save_pose_asset.poll()
 
