@@ -73,15 +73,16 @@ def opened(library: str, name: str) -> Iterator[bpy.types.Action]:
     if not library:
         yield bpy.data.actions[name]
         return
-    before = set(bpy.data.libraries)
-    with bpy.data.libraries.load(library) as (source, target):
+    libraries: Any = bpy.data.libraries
+    before = set(libraries)
+    with libraries.load(library) as (source, target):
         target.actions = [other for other in source.actions if other == name]
     try:
         if not target.actions:
             raise KeyError(name)
         yield target.actions[0]
     finally:
-        bpy.data.batch_remove([*target.actions, *(set(bpy.data.libraries) - before)])
+        bpy.data.batch_remove([*target.actions, *(set(libraries) - before)])
 
 
 def located(library: str, relative: str) -> tuple[str, str]:

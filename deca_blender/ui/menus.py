@@ -21,10 +21,17 @@ def _draw_object(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator_menu_enum("deca.reset_expression", "target", text=texts.RESET)
 
 
+def _draw_asset(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    asset: Any = getattr(context, "asset", None)
+    if asset is not None and asset.id_type == "ACTION":
+        menu.layout.operator("deca.apply_pose_asset", text=texts.APPLY_POSE_MENU)
+
+
 _ENTRIES: tuple[tuple[Any, Any], ...] = (
     (bpy.types.TOPBAR_MT_file_import, _draw_import),
     (bpy.types.VIEW3D_MT_mesh_add, _draw_add),
     (bpy.types.VIEW3D_MT_object_animation, _draw_object),
+    (bpy.types.ASSETBROWSER_MT_context_menu, _draw_asset),
 )
 
 

@@ -1,15 +1,12 @@
-"""Expressions with pictures: an asset shelf in the 3D viewport, and what the asset browser offers on a pose asset."""
+"""Expressions with pictures: an asset shelf in the 3D viewport, and the double click in the asset browser."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import bpy
 
 from ..scene.expression import arkit_weights
 from ..scene.head import find_head
 from ..scene.pose_assets import TAG
-from . import texts
 
 
 class DECA_AST_expressions(bpy.types.AssetShelf):
@@ -33,15 +30,8 @@ class DECA_AST_expressions(bpy.types.AssetShelf):
 _keys: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 
 
-def _draw_asset_menu(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
-    asset: Any = getattr(context, "asset", None)
-    if asset is not None and asset.id_type == "ACTION":
-        menu.layout.operator("deca.apply_pose_asset", text=texts.APPLY_POSE_MENU)
-
-
 def register() -> None:
-    """Adds the entry of the asset browser's menu and the double click."""
-    bpy.types.ASSETBROWSER_MT_context_menu.append(_draw_asset_menu)
+    """Adds the double click."""
     configuration = bpy.context.window_manager.keyconfigs.addon
     if configuration is not None:  # there is a window
         for name in ("Asset Browser Main", "File Browser Main"):
@@ -50,11 +40,10 @@ def register() -> None:
 
 
 def unregister() -> None:
-    """Takes both away."""
+    """Takes it away."""
     for keymap, item in _keys:
         keymap.keymap_items.remove(item)
     _keys.clear()
-    bpy.types.ASSETBROWSER_MT_context_menu.remove(_draw_asset_menu)
 
 
 CLASSES = (DECA_AST_expressions,)
