@@ -260,6 +260,30 @@ class DescribeHead(Request[HeadReply]):
     num_expression: int = 51
 
 
+@dataclass(frozen=True)
+class ConvertHeadReply(Message):
+    """A head model file was written.
+
+    Attributes:
+        head: Its path on the backend's machine, to be named wherever a head model is asked for.
+    """
+
+    head: str
+
+
+@dataclass(frozen=True)
+class ConvertHead(Request[ConvertHeadReply]):
+    """Asks for FLAME's own files to be converted to a head model file.
+
+    Attributes:
+        path: One of the files, or the folder that they are in, on the backend's machine.
+        out: Folder for the head model file; "" for that of FLAME's model.
+    """
+
+    path: str
+    out: str = ""
+
+
 # ---- photos ------------------------------------------------------------------------------------------------------
 
 
@@ -407,7 +431,8 @@ MESSAGES: dict[str, type[Message]] = {
     for cls in (
         *(Progress, Error, Cancel),
         *(Hello, HelloReply, Ping, PingReply, Echo, EchoReply, Shutdown, ShutdownReply),
-        *(DescribeHead, HeadReply, ReconstructPhoto, ReconstructReply),
+        *(DescribeHead, HeadReply, ConvertHead, ConvertHeadReply),
+        *(ReconstructPhoto, ReconstructReply),
         *(DescribeWeights, WeightsReply, DecodeWrinkles, WrinklesReply),
     )
 }

@@ -12,7 +12,14 @@ import pytest
 
 from deca.assets import assets_dir
 from deca_blender.client import LaunchSettings, RequestFailed, Session
-from deca_blender.protocol.messages import DecodeWrinkles, DescribeHead, DescribeWeights, Ping, ReconstructPhoto
+from deca_blender.protocol.messages import (
+    ConvertHead,
+    DecodeWrinkles,
+    DescribeHead,
+    DescribeWeights,
+    Ping,
+    ReconstructPhoto,
+)
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -95,6 +102,21 @@ def test_errors_of_the_library_arrive_with_their_fix(session: Session, photo: Pa
         with pytest.raises(RequestFailed) as caught:
             session.request(request, timeout=60)
         assert caught.value.kind == kind and caught.value.message and caught.value.hint
+
+
+def test_flames_files_are_converted_and_described(session: Session, tmp_path: Path) -> None:
+    from tests.flame_files import make_flame_files
+
+    files = make_flame_files(tmp_path / "FLAME é")
+    with pytest.raises(RequestFailed) as caught:
+        session.request(DescribeHead(str(files.model)), timeout=60)
+    assert "Convert" in caught.value.hint
+    converted = session.request(ConvertHead(str(files.model.parent), str(tmp_path / "out")), timeout=60).head
+    assert Path(converted).parent == tmp_path / "out"
+    described = session.request(DescribeHead(converted, num_shape=0, num_expression=0), timeout=60)
+    assert described.name == "FLAME 2020" and described.shape_dirs.shape == (5023, 3, 0)
+    with pytest.raises(RequestFailed, match="lacks"):
+        session.request(ConvertHead(str(tmp_path / "out")), timeout=60)
 
 
 def test_wrinkles_are_the_librarys(session: Session, photo: Path, tmp_path: Path) -> None:

@@ -204,13 +204,21 @@ def _points(tensors: dict[str, NDArray], prefix: str) -> SurfacePoints | None:
     return SurfacePoints(tensors[f"{prefix}_face"].astype(np.int64), tensors[f"{prefix}_bary"].astype(np.float32))
 
 
-@lru_cache(maxsize=4)
 def load_head(name: str = "openhead") -> HeadModel:
-    """Loads a head model by name (`openhead`, the embedded default) or by the path of its file; cached.
+    """Loads a head model by name (`openhead`, the embedded default) or the path of its file; cached until it changes.
 
     Raises:
-        AssetError: There is no such head model, or its file is damaged.
+        AssetError: There is no such head model, or its file is damaged, or still FLAME's own.
     """
-    if name == "openhead":
-        return HeadModel.load(asset("openhead/openhead.safetensors"))
-    return HeadModel.load(name)
+    path = asset("openhead/openhead.safetensors") if name == "openhead" else Path(name)
+    if path.is_dir() or path.suffix == ".pkl":
+        raise AssetError(
+            f"{path} is no head model file; FLAME's own files are converted once, and read as one file after that.",
+            "Press Convert in the add-on's preferences, or use `deca convert-flame`.",
+        )
+    return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, changed: int) -> HeadModel:
+    return HeadModel.load(path)

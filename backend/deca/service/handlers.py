@@ -14,6 +14,8 @@ from deca.errors import AssetError, NoFaceError
 from deca.service.device import Device
 from deca.service.server import Handler, ProgressCall
 from deca_blender.protocol.messages import (
+    ConvertHead,
+    ConvertHeadReply,
     DecodeWrinkles,
     DescribeHead,
     DescribeWeights,
@@ -39,6 +41,7 @@ def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
     return {
         Echo: _echo,
         DescribeHead: _describe_head,
+        ConvertHead: _convert_head,
         ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
         DescribeWeights: lambda request, progress: _describe_weights(request, device),
         DecodeWrinkles: lambda request, progress: _decode_wrinkles(request, device),
@@ -74,6 +77,13 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         arkit_names=head.arkit_names,
         arkit_map=head.arkit_map_K52,
     )
+
+
+def _convert_head(request: ConvertHead, progress: ProgressCall) -> ConvertHeadReply:
+    from deca.head.find_flame import convert_found
+
+    progress(0.0, "Converting FLAME")
+    return ConvertHeadReply(str(convert_found(request.path, request.out or None)))
 
 
 def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device: Device) -> ReconstructReply:
