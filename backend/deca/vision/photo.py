@@ -89,9 +89,29 @@ def read_photo(path: str | Path) -> Photo:
             raise PhotoError(f"There is no photo file {path}.", "Check the path.")
         if not path.stat().st_size:
             raise PhotoError(f"The file {path} is empty.", "Copy the photo again from its source.")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    return _open(path, path)
+
+
+def decode_photo(data: bytes, name: str) -> Photo:
+    """`read_photo` for a file whose bytes are in memory.
+
+    Args:
+        data: The file's content.
+        name: Its name, for messages.
+
+    Raises:
+        PhotoError: Not a picture, damaged, or above MAX_PIXELS.
+    """
+    return _open(io.BytesIO(data), Path(name))
+
+
+def _open(source: Path | io.BytesIO, path: Path) -> Photo:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 return _decode(image, path)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         if isinstance(error, UnidentifiedImageError):
@@ -100,11 +120,13 @@ def read_photo(path: str | Path) -> Photo:
             reason, hint = "has too many pixels", f"Scale it below {MAX_PIXELS // 1_000_000} megapixels."
         raise PhotoError(f"{path} {reason}.", hint) from error
     except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:
-        raise PhotoError(
-            f"{path} cannot be read: {error}.", "The file is damaged; copy it again from its source."
-        ) from error
+        raise _unreadable(path, error) from error
     except MemoryError as error:
         raise PhotoError(f"There is not enough memory to open {path}.", "Scale the photo down.") from error
+
+
+def _unreadable(path: Path, error: Exception) -> PhotoError:
+    return PhotoError(f"{path} cannot be read: {error}.", "The file is damaged; copy it again from its source.")
 
 
 def _decode(image: Image.Image, path: Path) -> Photo:
