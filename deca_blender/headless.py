@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of them")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the .blend files")
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    parser.add_argument("--head", type=Path, metavar="FILE", help="head model file in place of the bundled OpenHead")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="weights file that gives the heads wrinkles")
     return parser
 
@@ -54,11 +55,13 @@ def _run(options: argparse.Namespace) -> int:
         _print(batch.failure_line(problem.path, problem.message))
     failed = len(problems)
     weights = str(options.weights.absolute()) if options.weights else preferences.weights()
+    head = str(options.head.absolute()) if options.head else preferences.head()
     photos = [str(item.photo) for item in planned]
-    steps = reconstruct_photos(backend.session(), photos, options.texture_size, weights=weights)
+    steps = reconstruct_photos(backend.session(), photos, options.texture_size, weights=weights, head=head)
+    built = ImportOptions(weights=weights, head=preferences.head_file(head))
     started = time.perf_counter()
     for item, outcome in zip(planned, wait_for_outcomes(steps), strict=True):
-        error = _write(item, outcome, weights)
+        error = _write(item, outcome, built)
         seconds, started = time.perf_counter() - started, time.perf_counter()
         if error:
             failed += 1
@@ -69,13 +72,13 @@ def _run(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _write(item: batch.PlannedPhoto, outcome: Outcome, weights: str) -> str:
+def _write(item: batch.PlannedPhoto, outcome: Outcome, options: ImportOptions) -> str:
     """Builds and saves the head of one photo; tells what went wrong, or ""."""
     if outcome.error is not None or outcome.head is None:
         return str(outcome.error)
     try:
         clear_file()
-        live.update_now(import_face(bpy.context, outcome.head, outcome.faces[0], ImportOptions(weights=weights)))
+        live.update_now(import_face(bpy.context, outcome.head, outcome.faces[0], options))
         save_copy(item.blend)
     except (ImportFaceError, ClientError) as error:
         return str(error)

@@ -1,18 +1,61 @@
-"""Preferences: which backend to use."""
+"""Preferences: the backend, the models, the expressions that ship with the add-on."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import EnumProperty, IntProperty, StringProperty
 
+from . import models
 from .client import LaunchSettings, ManagedEnvironment
+from .core.model_check import Verdict, find_checkpoints, is_flames_own
+from .core.wrinkles import DEFAULT_CACHE_BYTES
+from .scene import live, pose_assets
 from .ui import texts
 
 _HERE = __package__ or "deca_blender"
 ADDON = _HERE.rpartition(".")[0] or _HERE
 """The name under which Blender knows the add-on: `bl_ext.<repository>.deca_blender` when installed."""
+
+BUNDLED_HEAD = "openhead"
+_MIB = 1 << 20
+_LINE = 80
+"""Characters of the backend's words in a row."""
+
+
+def _models_changed(preferences: Any, context: bpy.types.Context) -> None:
+    """Has the backend look at what was chosen; a choice that is only cleared starts nothing."""
+    if not bpy.app.background and (preferences.head or preferences.weights) and not is_flames_own(head()):
+        models.check(head(), weights())
+    else:
+        models.forget()
+
+
+def _cache_changed(preferences: Any, context: bpy.types.Context) -> None:
+    live.set_cache_bytes(cache_bytes())
+
+
+_items: list[tuple[str, str, str]] = []
+"""Blender does not keep the strings of enum items alive."""
+
+
+def _checkpoint_items(preferences: Any, context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+    folder = Path(bpy.path.abspath(preferences.checkpoints))
+    _items[:] = [("NONE", texts.NO_CHECKPOINT[0], texts.NO_CHECKPOINT[1])] + [
+        (str(path), str(path.relative_to(folder)), str(path)) for path in find_checkpoints(str(folder))
+    ]
+    return _items
+
+
+def _get_checkpoint(preferences: Any) -> int:
+    chosen = weights()
+    return next((n for n, item in enumerate(_checkpoint_items(preferences, None)) if item[0] == chosen), 0)
+
+
+def _set_checkpoint(preferences: Any, value: int) -> None:
+    preferences.weights = _checkpoint_items(preferences, None)[value][0] if value else ""
 
 
 class DECA_AP_preferences(bpy.types.AddonPreferences):
@@ -21,7 +64,29 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
     bl_idname = ADDON
 
     python: StringProperty(name="Python", description=texts.PREFERENCE_PYTHON, subtype="FILE_PATH")
-    weights: StringProperty(name="Weights", description=texts.PREFERENCE_WEIGHTS, subtype="FILE_PATH")
+    head: StringProperty(
+        name="Head Model", description=texts.PREFERENCE_HEAD, subtype="FILE_PATH", update=_models_changed
+    )
+    weights: StringProperty(
+        name="Weights", description=texts.PREFERENCE_WEIGHTS, subtype="FILE_PATH", update=_models_changed
+    )
+    checkpoints: StringProperty(name="Checkpoints", description=texts.PREFERENCE_CHECKPOINTS, subtype="DIR_PATH")
+    checkpoint: EnumProperty(
+        name="Checkpoint",
+        description=texts.PREFERENCE_CHECKPOINT,
+        items=_checkpoint_items,
+        get=_get_checkpoint,
+        set=_set_checkpoint,
+    )
+    cache_mib: IntProperty(
+        name="Map Cache",
+        description=texts.PREFERENCE_CACHE,
+        default=DEFAULT_CACHE_BYTES // _MIB,
+        min=0,
+        soft_max=4096,
+        max=65536,
+        update=_cache_changed,
+    )
     command: StringProperty(name="Command", description=texts.PREFERENCE_COMMAND)
     device: EnumProperty(
         name="Device",
@@ -37,13 +102,40 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         layout = self.layout
         layout.use_property_split = True
         layout.operator("deca.install_backend", icon="IMPORT")
-        layout.prop(self, "weights")
         layout.prop(self, "device")
         layout.prop(self, "python")
         layout.prop(self, "command")
         row = layout.row(align=True)
         row.operator("deca.open_log", icon="TEXT")
         row.operator("deca.copy_diagnostics", icon="COPYDOWN")
+
+        layout.separator()
+        layout.prop(self, "head", placeholder=texts.BUNDLED_HEAD)
+        if is_flames_own(head()):
+            layout.operator("deca.convert_head", icon="FILE_REFRESH")
+        _draw_verdict(layout, models.verdict(models.HEAD))
+        layout.prop(self, "weights", placeholder=texts.NO_WEIGHTS)
+        _draw_verdict(layout, models.verdict(models.WEIGHTS))
+        layout.prop(self, "checkpoints")
+        if self.checkpoints:
+            layout.prop(self, "checkpoint")
+        layout.operator("deca.check_models", icon="CHECKMARK")
+
+        layout.separator()
+        layout.prop(self, "cache_mib")
+        known = pose_assets.is_registered()
+        name = "deca.remove_pose_library" if known else "deca.add_pose_library"
+        layout.operator(name, icon="ASSET_MANAGER")
+        layout.operator("deca.strip_identity", icon="TRASH")
+
+
+def _draw_verdict(layout: bpy.types.UILayout, known: Verdict | None) -> None:
+    if known is None:
+        return
+    icon = "CHECKMARK" if known.is_good else "SORTTIME" if known.is_good is None else "ERROR"
+    column = layout.column(align=True)
+    for number, line in enumerate(texts.wrapped(f"{known.text} {known.hint}", _LINE)):
+        column.label(text=line, icon="BLANK1" if number else icon)
 
 
 def user_folder() -> Path | None:
@@ -61,12 +153,11 @@ def managed_environment() -> ManagedEnvironment | None:
 
 def launch_settings() -> LaunchSettings:
     """How the backend is started, from the preferences (their defaults when the add-on is not enabled as one)."""
-    addon = bpy.context.preferences.addons.get(ADDON)
     folder = user_folder()
     environment, logs = (folder / "backend", folder / "logs") if folder else (None, None)
-    if addon is None or addon.preferences is None:
+    chosen = _chosen()
+    if chosen is None:
         return LaunchSettings(user_folder=environment, log_folder=logs)
-    chosen = addon.preferences
     return LaunchSettings(
         command=chosen.command.strip(),
         python=bpy.path.abspath(chosen.python) if chosen.python else "",
@@ -76,11 +167,50 @@ def launch_settings() -> LaunchSettings:
     )
 
 
+def head() -> str:
+    """The head model of new heads: a name, or the path of its file."""
+    return _path("head") or BUNDLED_HEAD
+
+
+def head_file(model: str) -> str:
+    """The path of a head model's file, "" for the bundled one."""
+    return "" if model == BUNDLED_HEAD else model
+
+
 def weights() -> str:
     """Path of the weights file that heads get wrinkles from, or "" for none."""
+    return _path("weights")
+
+
+def use_head(path: str) -> None:
+    """Makes a file the head model of new heads."""
+    chosen = _chosen()
+    if chosen is not None:
+        chosen.head = path
+
+
+def converted_folder() -> str:
+    """Where head models are converted to; "" for beside FLAME's files, as on a backend elsewhere."""
+    folder = user_folder()
+    return str(folder / "heads") if folder and not launch_settings().command else ""
+
+
+def cache_bytes() -> int:
+    """How many bytes of displacement maps are kept."""
+    chosen = _chosen()
+    return chosen.cache_mib * _MIB if chosen is not None else DEFAULT_CACHE_BYTES
+
+
+def _path(name: str) -> str:
+    chosen = _chosen()
+    path = getattr(chosen, name).strip() if chosen is not None else ""
+    return bpy.path.abspath(path) if path else ""
+
+
+def _chosen() -> Any:
+    """The preferences, or None when the add-on is not enabled as one."""
     addon = bpy.context.preferences.addons.get(ADDON)
-    chosen = addon.preferences.weights.strip() if addon is not None and addon.preferences is not None else ""
-    return bpy.path.abspath(chosen) if chosen else ""
+    return addon.preferences if addon is not None else None
 
 
 CLASSES = (DECA_AP_preferences,)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import bpy
 
-from . import backend, preferences
+from . import backend, models, preferences
 from .operators import (
     diagnostics,
     expressions,
@@ -19,6 +19,7 @@ from .operators import (
     strip_identity,
     update_wrinkles,
 )
+from .operators import models as model_operators
 from .operators import transfer as transfer_operators
 from .properties import head, interface, sliders, transfer
 from .scene import live
@@ -38,6 +39,7 @@ CLASSES = (
     *make_independent.CLASSES,
     *strip_identity.CLASSES,
     *install_backend.CLASSES,
+    *model_operators.CLASSES,
     *diagnostics.CLASSES,
     *panels.CLASSES,
     *drop.CLASSES,
@@ -60,13 +62,16 @@ def register() -> None:
     sliders.register_pointers()
     menus.register()
     pose_shelf.register()
-    live.register(lambda: backend.session(), lambda: preferences.weights())
+    live.register(lambda: backend.session(), lambda: preferences.weights(), lambda: preferences.head())
+    live.set_cache_bytes(preferences.cache_bytes())
+    models.register(lambda: backend.session(), lambda path: preferences.use_head(path))
     _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
 
 
 def unregister() -> None:
     """Ends the backend and takes everything back."""
     global _cli_handle
+    models.unregister()
     live.unregister()
     backend.close()
     if _cli_handle is not None:

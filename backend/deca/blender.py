@@ -46,10 +46,19 @@ def headless_command(blender: str | None = None) -> list[str]:
     )
 
 
-def run_import(photos: Sequence[Path], out: Path, *, texture_size: int, blender: str | None = None) -> int:
+def run_import(
+    photos: Sequence[Path],
+    out: Path,
+    *,
+    texture_size: int,
+    head: Path | None = None,
+    weights: Path | None = None,
+    blender: str | None = None,
+) -> int:
     """Imports photos into one .blend file each, under `out`.
 
     The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr.
+    `head` and `weights` are the files of a head model and of networks; None for OpenHead, and for no wrinkles.
 
     Returns:
         0 when every photo was imported, else 1.
@@ -58,6 +67,8 @@ def run_import(photos: Sequence[Path], out: Path, *, texture_size: int, blender:
         BlenderError: No Blender was found, or it could not be started.
     """
     arguments = [*map(str, photos), "--out", str(out), "--texture-size", str(texture_size)]
+    for option, path in (("--head", head), ("--weights", weights)):
+        arguments += [option, str(path)] if path else []
     # The add-on's backend is this very installation, whatever Python Blender brings.
     environment = os.environ | {"DECA_PYTHON": sys.executable, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
     path = [str(_ROOT), environment.get("PYTHONPATH", "")]

@@ -63,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.set_defaults(run=_reconstruct)
 
     blend = commands.add_parser("import", parents=[photos], help="photos to .blend files with a rigged head")
+    blend.add_argument("--head", type=Path, metavar="FILE", help="head model file in place of the bundled OpenHead")
+    blend.add_argument("--weights", type=Path, metavar="FILE", help="weights file that gives the heads wrinkles")
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
 
@@ -188,7 +190,14 @@ def _import(options: argparse.Namespace) -> int:
         ) from error
     if not os.access(options.out, os.W_OK):
         raise OutputError(f"The output folder {options.out} is read-only.", "Choose another folder with --out.")
-    return run_import(options.photos, options.out, texture_size=options.texture_size, blender=options.blender)
+    return run_import(
+        options.photos,
+        options.out,
+        texture_size=options.texture_size,
+        head=options.head,
+        weights=options.weights,
+        blender=options.blender,
+    )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ def reconstruct_photos(
     max_faces: int = 1,
     weights: str = "",
     coarse: str = "auto",
+    head: str = "openhead",
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -46,23 +47,24 @@ def reconstruct_photos(
         max_faces: At most so many faces of each photo.
         weights: Weights file on the backend's machine, or "" for heads without wrinkles.
         coarse: As in `ReconstructPhoto`.
+        head: Name of a head model, or the path of its file on the backend's machine.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
     """
-    head: HeadReply | None = None
+    model: HeadReply | None = None
     for photo in photos:
         try:
-            if head is None:
-                described = session.submit(DescribeHead())
+            if model is None:
+                described = session.submit(DescribeHead(head))
                 yield described
-                head = described.result()
+                model = described.result()
             request = ReconstructPhoto(
-                photo, texture_size=texture_size, max_faces=max_faces, weights=weights, coarse=coarse
+                photo, head, texture_size=texture_size, max_faces=max_faces, weights=weights, coarse=coarse
             )
             job = session.submit(request)
             yield job
-            yield Outcome(photo, head, job.result().faces)
+            yield Outcome(photo, model, job.result().faces)
         except RequestCancelled:
             raise
         except ClientError as error:

@@ -54,13 +54,14 @@ class DECA_OT_import_face(bpy.types.Operator):
         if not photos:
             self.report({"ERROR"}, texts.NOTHING_CHOSEN)
             return {"CANCELLED"}
-        self._weights = preferences.weights()
+        self._head, self._weights = preferences.head(), preferences.weights()
         steps = reconstruct_photos(
             backend.session(),
             photos,
             int(self.texture_size),
             _ALL_FACES if self.use_all_faces else 1,
             self._weights,
+            head=self._head,
         )
         self._imported: list[str] = []
         self._errors: list[str] = []
@@ -145,7 +146,7 @@ class DECA_OT_import_face(bpy.types.Operator):
             return
         try:
             for face in outcome.faces:
-                options = ImportOptions(use_camera=self.use_camera, weights=self._weights)
+                options = ImportOptions(self.use_camera, self._weights, preferences.head_file(self._head))
                 head = import_face(context, outcome.head, face, options)
                 self._imported.append(head.name)
                 if not self._is_interactive:  # else the live update follows

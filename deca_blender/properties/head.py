@@ -38,6 +38,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     is_head: BoolProperty(name="Is a Head", description="This object is a head made by the add-on")
     model: StringProperty(name="Head Model", description="Head model that the coefficients belong to")
     model_hash: StringProperty(name="Head Model Hash", description="Hash of the head model's file")
+    model_file: StringProperty(name="Head Model File", description="File of the head model; empty for the bundled one")
     backend_version: StringProperty(name="Backend Version", description="Version of the backend that made the head")
     protocol_version: IntProperty(name="Protocol Version", description="Version of the backend's protocol")
     photo: StringProperty(name="Photo", description="File that the head was made from")

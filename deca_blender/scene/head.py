@@ -36,11 +36,23 @@ def arkit_names(head_object: bpy.types.Object) -> tuple[str, ...]:
     return tuple(key.name for key in keys.key_blocks[1:] if not key.name.startswith(("exp_", "corr_")))
 
 
-def remember(head_object: bpy.types.Object, face: FaceReply) -> None:
-    """Stores on the head how it was made."""
+def model_reference(head_object: bpy.types.Object) -> str:
+    """What to ask the backend for when it needs the head's model: the path of its file, or the bundled model's name."""
+    deca = head_object.deca
+    return bpy.path.abspath(deca.model_file) if deca.model_file else deca.model
+
+
+def remember(head_object: bpy.types.Object, face: FaceReply, model_file: str = "") -> None:
+    """Stores on the head how it was made.
+
+    Args:
+        head_object: The head.
+        face: What it was made of.
+        model_file: File of its head model; "" for the bundled one.
+    """
     deca = head_object.deca
     deca.is_head = True
-    deca.model, deca.model_hash = face.head, face.head_hash
+    deca.model, deca.model_hash, deca.model_file = face.head, face.head_hash, model_file
     deca.backend_version, deca.protocol_version = face.backend_version, PROTOCOL_VERSION
     deca.photo = face.photo
     deca.pose = face.pose.ravel()

@@ -28,10 +28,12 @@ class ImportOptions:
     Attributes:
         use_camera: Add the photo's camera, make it the scene's, and set the render resolution to the photo's.
         weights: Path of the weights file that made the face's detail code.
+        head: Path of the head model's file, "" for the bundled one.
     """
 
     use_camera: bool = True
     weights: str = ""
+    head: str = ""
 
 
 def import_face(
@@ -89,7 +91,7 @@ def _build(context: bpy.types.Context, head: HeadReply, face: FaceReply, options
 
     texture = images.texture_image(f"{face.name} Texture", face.texture) if face.texture is not None else None
     material.add_materials(mesh, face.name, texture)
-    remember(head_object, face)
+    remember(head_object, face, options.head)
     show_photo(head_object)
     if face.detail is not None:
         remember_detail(head_object, head, face, options.weights)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core import rig
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
 from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, STRENGTH, STRENGTH_RANGE
-from .head import rig_of
+from .head import model_reference, rig_of
 from .head_mesh import UV_MAP
 from .transfer import shown_detail
 
@@ -170,7 +170,7 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         expression_E=seen_expression(values, names, arkit_map_EA),
         jaw_3=_seen_jaw(obj, depsgraph),
         weights_hash=obj.deca.weights_hash,
-        head=obj.deca.model,
+        head=model_reference(obj),
     )
 
 

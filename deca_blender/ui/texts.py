@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from ..client import InstallState, State
 
 TAB = "DECA"
@@ -106,9 +107,30 @@ OPEN_LOG = "Open Log"
 OPEN_LOG_DESCRIPTION = "Open the newest log file of the backend"
 NO_LOG = "There is no log: the backend has not run on this machine, or runs without a log folder"
 
+CHECKING = "The backend is looking at it"
+CONVERTING = "The backend is converting it"
+CHECK = "Check Models"
+CHECK_DESCRIPTION = "Ask the backend whether head model and weights can be read and belong together"
+CONVERT = "Convert FLAME"
+CONVERT_DESCRIPTION = (
+    "Convert FLAME's own files, which must lie beside DECA's landmark_embedding.npy and head_template.obj, to a head"
+    " model file on this computer. Nothing that is in the pickle is run"
+)
+NOTHING_TO_CONVERT = "Name FLAME's generic_model.pkl, or its folder, as the head model first"
+BUNDLED_HEAD = "OpenHead, which comes with the add-on"
+NO_WEIGHTS = "None: heads without wrinkles"
+NO_CHECKPOINT = ("None of These", "No weights of this folder")
+
 PREFERENCE_PYTHON = "Python with torch that runs the backend; empty: the installed backend"
 PREFERENCE_COMMAND = "Full command of a backend elsewhere, for instance: ssh gpu-box deca serve"
-PREFERENCE_WEIGHTS = "Trained networks (a .safetensors file) that give heads their wrinkles; empty: no wrinkles"
+PREFERENCE_HEAD = (
+    "Head model of new heads: a converted .safetensors file, or FLAME's generic_model.pkl or its folder, to be"
+    " converted here; empty: OpenHead"
+)
+PREFERENCE_WEIGHTS = "Networks that give heads wrinkles: DECA's deca_model.tar or a weights file; empty: no wrinkles"
+PREFERENCE_CHECKPOINTS = "Folder of your own weights files, to choose from below"
+PREFERENCE_CHECKPOINT = "Use one of the folder's weights files, the newest first"
+PREFERENCE_CACHE = "Memory for wrinkle maps that were decoded before, MiB; a map takes a quarter of one"
 PREFERENCE_DEVICE = "Where the backend computes"
 
 NO_HEAD = "Select a head to pose it"
@@ -133,6 +155,11 @@ def imported(names: list[str]) -> str:
 def shares(others: list[str]) -> str:
     """With whom a linked duplicate shares its sliders."""
     return f"Shares its sliders with {', '.join(others)}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most so many characters."""
+    return textwrap.wrap(text, width) or [""]
 
 
 def wears(source: str) -> str:

@@ -23,7 +23,11 @@ def face_of(path: str):
     return case.face_reply(HEAD, len(name), name=name, photo=path)
 
 
+ASKED: list = []
+
+
 def answer(request):
+    ASKED.append(request)
     if not Path(request.path).exists():
         return RequestFailed("PhotoError", f"{request.path} does not exist.", "Check the name.")
     return ReconstructReply((face_of(request.path),))
@@ -67,6 +71,15 @@ def test_all_good_is_status_zero(folder: Path) -> None:
     assert status == 0 and summary == {"photos": 1, "failed": 0}
     (line,) = lines.values()
     assert line["ok"] and line["landmark_error"] == 0.0125 and Path(line["out"]).is_file()
+
+
+def test_the_head_model_is_asked_for_and_remembered(folder: Path) -> None:
+    (folder / "a.jpg").touch()
+    ASKED.clear()
+    status, lines, _ = run(folder / "a.jpg", "--out", folder / "out", "--head", folder / "flame é.safetensors")
+    assert status == 0 and {request.head for request in ASKED} == {str(folder / "flame é.safetensors")}
+    bpy.ops.wm.open_mainfile(filepath=next(iter(lines.values()))["out"])
+    assert bpy.data.objects["a"].deca.model_file == str(folder / "flame é.safetensors")
 
 
 def test_output_that_cannot_be_written_fails_photo_by_photo(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,15 @@ def test_blender_is_looked_for_in_the_documented_order(monkeypatch: pytest.Monke
     monkeypatch.setenv("DECA_BLENDER", str(tmp_path / "env" / "blender"))
     assert headless_command()[0] == str(tmp_path / "env" / "blender")
     assert headless_command(str(tmp_path / "path" / "blender"))[0] == str(tmp_path / "path" / "blender")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
+def test_import_hands_its_options_to_blender(tmp_path: Path) -> None:
+    blender = tmp_path / "blender"
+    blender.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >"{tmp_path / "arguments"}"\n')
+    blender.chmod(0o755)
+    command = ["import", "a.jpg", "--out", str(tmp_path), "--blender", str(blender), "--head", "flame é.safetensors"]
+    assert main([*command, "--weights", "deca.safetensors"]) == 0
+    given = (tmp_path / "arguments").read_text().splitlines()
+    given = given[given.index("--") + 1 :]
+    assert given[-4:] == ["--head", "flame é.safetensors", "--weights", "deca.safetensors"] and given[0] == "a.jpg"

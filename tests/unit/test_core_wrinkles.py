@@ -116,6 +116,17 @@ class Job:
         self.is_cancelled = True
 
 
+def test_a_smaller_cache_drops_the_oldest_at_once() -> None:
+    cache, maps = MapCache(max_bytes=400), [np.zeros((5, 5), np.float32) for _ in range(4)]
+    for name, map_NN in enumerate(maps):
+        cache.put(bytes([name]), map_NN)
+    cache.resize(250)
+    assert [cache.get(bytes([name])) for name in range(2)] == [None, None] and cache.get(bytes([3])) is maps[3]
+    cache.resize(0)
+    cache.put(b"x", maps[0])
+    assert cache.get(b"x") is None
+
+
 def map_of(request: DecodeWrinkles) -> np.ndarray:
     """A map that tells what was asked."""
     values = (request.expression[0], request.jaw[0], request.detail[0])

@@ -1,0 +1,175 @@
+"""The preferences: models that a backend checks and converts, checkpoints, the cache, what imports take from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import blender_case as case
+import bpy
+import numpy as np
+
+from deca_blender import backend, models, preferences
+from deca_blender.client import RequestFailed
+from deca_blender.protocol.messages import (
+    ConvertHead,
+    ConvertHeadReply,
+    DescribeHead,
+    DescribeWeights,
+    ReconstructReply,
+    WeightsReply,
+)
+from deca_blender.scene import live
+from deca_blender.scene.head import model_reference
+
+HEAD = case.head_reply()
+ASKED: list[Any] = []
+
+
+class Session:
+    """Knows the bundled head and `flame.safetensors`; weights are good where they are named good."""
+
+    def submit(self, request: Any) -> case.FakeJob:
+        ASKED.append(request)
+        return case.FakeJob(self.answer(request))
+
+    def answer(self, request: Any) -> object:
+        if isinstance(request, ConvertHead):
+            return ConvertHeadReply(str(Path(request.out or Path(request.path).parent) / "flame.safetensors"))
+        if isinstance(request, DescribeHead):
+            known = request.head == "openhead" or request.head.endswith("flame.safetensors")
+            return HEAD if known else RequestFailed("AssetError", f"{request.head} is damaged.", "Convert it again.")
+        if isinstance(request, DescribeWeights):
+            good = "good" in request.weights
+            refused = RequestFailed("AssetError", "They belong to the head model FLAME 2020.", "Choose others.")
+            return WeightsReply("0123", HEAD.name, HEAD.hash, 50, 128, "CC0") if good else refused
+        return ReconstructReply((case.face_reply(HEAD, name=Path(request.path).stem, photo=request.path),))
+
+
+backend.session = Session  # type: ignore[assignment]
+
+
+def chosen() -> Any:
+    """The add-on's preferences, as where it is enabled; with their defaults."""
+    addon = bpy.context.preferences.addons.get(preferences.ADDON)
+    if addon is None:
+        addon = bpy.context.preferences.addons.new()
+        addon.module = preferences.ADDON
+    for name in ("head", "weights", "checkpoints", "cache_mib", "command"):
+        addon.preferences.property_unset(name)
+    models.forget()
+    ASKED.clear()
+    return addon.preferences
+
+
+def test_nothing_is_asked_before_the_user_wants_it() -> None:
+    chosen()
+    assert preferences.head() == "openhead" and preferences.weights() == ""
+    assert models.verdict(models.HEAD) is None and not ASKED
+
+
+def test_good_and_bad_models() -> None:
+    options = chosen()
+    assert bpy.ops.deca.check_models() == {"FINISHED"}
+    known = models.verdict(models.HEAD)
+    assert known is not None and known.is_good and "openhead" in known.text and "52 ARKit" in known.text
+    assert models.verdict(models.WEIGHTS) is None and ASKED == [DescribeHead("openhead", 0, 0)]
+
+    options.weights = "/somewhere/good.safetensors"
+    assert models.verdict(models.HEAD) is None  # the choice has changed
+    assert bpy.ops.deca.check_models() == {"FINISHED"}
+    known = models.verdict(models.WEIGHTS)
+    assert known is not None and known.is_good and "openhead" in known.text
+    assert ASKED[-1] == DescribeWeights("/somewhere/good.safetensors", "openhead")
+
+    options.weights = "/somewhere/deca_model.tar"
+    options.head = "/somewhere/broken.safetensors"
+    try:
+        bpy.ops.deca.check_models()
+    except RuntimeError as error:
+        assert "is damaged. Convert it again." in str(error) and "FLAME 2020. Choose others." in str(error)
+    else:
+        raise AssertionError("no error was reported")
+    for name in (models.HEAD, models.WEIGHTS):
+        known = models.verdict(name)
+        assert known is not None and known.is_good is False and known.text and known.hint
+
+
+def test_flame_is_converted_and_chosen(folder: Path) -> None:
+    options = chosen()
+    assert not bpy.ops.deca.convert_head.poll()
+    options.head = str(folder / "flame.safetensors")
+    assert not bpy.ops.deca.convert_head.poll()
+    options.head = str(folder / "generic_model.pkl")
+    assert bpy.ops.deca.convert_head.poll()
+    assert bpy.ops.deca.convert_head() == {"FINISHED"}
+    assert ASKED == [ConvertHead(str(folder / "generic_model.pkl"), preferences.converted_folder())]
+    assert preferences.head() == str(folder / "flame.safetensors")
+    options.head = str(folder)
+    assert bpy.ops.deca.convert_head.poll()
+
+
+def test_checkpoints_are_listed_and_one_is_chosen(folder: Path) -> None:
+    options = chosen()
+    for age, name in enumerate(("new.safetensors", "run é/last.safetensors", "deca_model.tar", "notes.txt")):
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (1e9 - age, 1e9 - age))
+    options.checkpoints = str(folder)
+    assert options.checkpoint == "NONE"
+    names = [item[1] for item in preferences._checkpoint_items(options, None)]
+    assert names == ["None of These", "new.safetensors", str(Path("run é/last.safetensors")), "deca_model.tar"]
+    options.checkpoint = str(folder / "run é" / "last.safetensors")
+    assert preferences.weights() == str(folder / "run é" / "last.safetensors") == options.checkpoint
+    options.weights = "/elsewhere.safetensors"
+    assert options.checkpoint == "NONE"
+    options.checkpoints = str(folder / "missing")
+    assert [item[0] for item in preferences._checkpoint_items(options, None)] == ["NONE"]
+
+
+def test_the_cache_is_resized_at_once() -> None:
+    options = chosen()
+    assert live._live is not None
+    cache = live._live.cache
+    for index in range(8):
+        cache.put(bytes([index]), np.zeros((256, 256), np.float32))
+    options.cache_mib = 1
+    assert [cache.get(bytes([index])) is not None for index in range(8)] == [False] * 4 + [True] * 4
+    options.cache_mib = 128
+    cache.put(b"x", np.zeros((256, 256), np.float32))
+    assert cache.get(bytes([4])) is not None
+
+
+def test_imports_use_and_remember_the_chosen_head(folder: Path) -> None:
+    options = chosen()
+    bpy.ops.deca.import_face(filepath="/photos/a.jpg")
+    assert model_reference(bpy.data.objects["a"]) == HEAD.name and not bpy.data.objects["a"].deca.model_file
+    assert {request.head for request in ASKED} == {"openhead"}
+    ASKED.clear()
+    options.head = str(folder / "flame.safetensors")
+    bpy.ops.deca.import_face(filepath="/photos/b.jpg")
+    assert {request.head for request in ASKED} == {str(folder / "flame.safetensors")}
+    assert model_reference(bpy.data.objects["b"]) == str(folder / "flame.safetensors")
+    options.head = ""
+    assert model_reference(bpy.data.objects["b"]) == str(folder / "flame.safetensors")
+
+
+def test_a_head_model_that_has_gone_is_replaced_by_the_preferences(folder: Path) -> None:
+    options = chosen()
+    path = folder / "flame.safetensors"
+    path.touch()
+    options.head = str(path)
+    detail = {"detail": np.zeros(128, np.float32), "weights_hash": "0123"}
+    from deca_blender.scene.import_face import ImportOptions, import_face
+
+    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD, **detail), ImportOptions(head=str(path)))
+    options.head = ""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    assert live._live is not None and live._live.inputs_of(obj, depsgraph).head == str(path)
+    path.unlink()
+    assert live._live.inputs_of(obj, depsgraph).head == "openhead"
+
+
+case.main(globals())
