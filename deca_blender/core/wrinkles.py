@@ -22,8 +22,6 @@ from .rig import NUM_EXPRESSION_KEYS, expression_key
 _QUANTUM = 1e-5
 """Inputs that differ by less share a map: far below what 0.001 mm of a map need, far above rounding of Blender's."""
 
-DEFAULT_CACHE_BYTES = 128 << 20
-
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 
 
@@ -106,16 +104,10 @@ class MapCache:
         max_bytes: Sum of the arrays' sizes that is not exceeded.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(self, max_bytes: int = 128 << 20) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
         self._maps: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
-
-    def resize(self, max_bytes: int) -> None:
-        """Sets how many bytes may be kept; what is too much goes at once."""
-        with self._lock:
-            self._max_bytes = max_bytes
-            self._shrink()
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
         """The map, top row first, or None."""
@@ -124,18 +116,19 @@ class MapCache:
                 self._maps.move_to_end(key)
             return self._maps.get(key)
 
+    def __contains__(self, key: bytes) -> bool:
+        with self._lock:
+            return key in self._maps
+
     def put(self, key: bytes, map_NN: NDArray[np.float32]) -> None:
         """Keeps a map; those not used for longest go."""
         with self._lock:
             old = self._maps.pop(key, None)
             self._bytes += map_NN.nbytes - (old.nbytes if old is not None else 0)
             self._maps[key] = map_NN
-            self._shrink()
-
-    def _shrink(self) -> None:
-        while self._bytes > self._max_bytes:
-            _, dropped = self._maps.popitem(last=False)
-            self._bytes -= dropped.nbytes
+            while self._bytes > self._max_bytes:
+                _, dropped = self._maps.popitem(last=False)
+                self._bytes -= dropped.nbytes
 
 
 class WrinkleJob(Protocol):
@@ -194,12 +187,16 @@ class LatestWins:
         self._heads: dict[int, _Head] = {}
 
     def want(self, head: int, inputs: WrinkleInputs, weights: str) -> None:
-        """Says what a head looks like now. Cheap; call it as often as anything may have changed."""
+        """Says what a head looks like now, and asks for its map at once if none is under way.
+
+        Cheap; call it as often as anything may have changed.
+        """
         known = self._heads.get(head)
         if known is None:
             self._heads[head] = _Head(inputs, weights)
         elif known.wanted.key != inputs.key or known.weights != weights:
             self._heads[head] = replace(known, wanted=inputs, weights=weights)
+        self._send(head)
 
     def has_applied(self, head: int, inputs: WrinkleInputs, weights: str) -> None:
         """Says that a head shows the map of these inputs, which somebody else has seen to."""
@@ -247,12 +244,19 @@ class LatestWins:
                 if cached is not None:
                     self._heads[head] = replace(known, applied=known.wanted.key, error="")
                     map_NN = cached
-                elif known.flight is None and self._clock() >= known.retry_at:
-                    job = self._submit(known.wanted.request(known.weights))
-                    self._heads[head] = replace(known, flight=_Flight(job, known.wanted))
+                else:
+                    self._send(head)
             if map_NN is not None:
                 shown.append((head, map_NN))
         return shown
+
+    def _send(self, head: int) -> None:
+        """Asks for what a head wants, unless that is known, under way, or has failed just now."""
+        known = self._heads[head]
+        key = known.wanted.key
+        if known.flight is None and known.applied != key and self._clock() >= known.retry_at and key not in self._cache:
+            job = self._submit(known.wanted.request(known.weights))
+            self._heads[head] = replace(known, flight=_Flight(job, known.wanted))
 
     def _land(self, head: int) -> NDArray[np.float32] | None:
         """Takes the answer of a head's request, if it is there; its map when it is to be shown."""

@@ -10,50 +10,44 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import bpy
 from bpy.app.handlers import persistent
 
-from ..client import ClientError, Session
-from ..core.wrinkles import LatestWins, MapCache, WrinkleInputs
+from ..client import BackendDied, ClientError, RequestTimeout, Session
+from ..core.wrinkles import LatestWins, MapCache
 from .wrinkles import apply_map, has_wrinkles, heads_with_wrinkles, own_map, pack_map, wrinkle_inputs
 
 TICK_S, BUSY_TICK_S = 0.02, 0.005
 """Seconds between looks for something to do, and for an answer that is expected."""
 RENDER_TIMEOUT_S = 60.0
+"""A rendered frame waits no longer for the maps of all its heads."""
 _RENDER_TRIES = 3
 
 
 class _Live:
     """What the handlers share while the add-on is registered."""
 
-    def __init__(
-        self, session: Callable[[], Session], default_weights: Callable[[], str], default_head: Callable[[], str]
-    ) -> None:
-        self.session, self.default_weights, self.default_head = session, default_weights, default_head
+    def __init__(self, session: Callable[[], Session], default_weights: Callable[[], str]) -> None:
+        self.session, self.default_weights = session, default_weights
         self.cache = MapCache()
         self.heads = LatestWins(lambda request: session().submit(request), self.cache)
         self.names: dict[int, str] = {}
+        self.has_jumped = False  # heads may look like anything: undo, the end of a render
         self.is_rendering = False
         self.failed_at: float | None = None  # time.time() when the rendered frame's map could not be had
+        self.hangs = ""  # why the rest of a render does not wait for the backend any more
 
     def weights_of(self, obj: bpy.types.Object) -> str:
         """The weights file of a head; the preferences' when its own has gone (the backend checks that it fits)."""
         own = bpy.path.abspath(obj.deca.weights) if obj.deca.weights else ""
         return own if os.path.isfile(own) else self.default_weights() or own
 
-    def inputs_of(self, obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> WrinkleInputs:
-        """What F_d sees of a head; by the preferences' head model when the file of its own has gone."""
-        inputs = wrinkle_inputs(obj, depsgraph)
-        is_gone = bool(obj.deca.model_file) and not os.path.isfile(inputs.head)
-        return replace(inputs, head=self.default_head()) if is_gone else inputs
-
     def want(self, obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
         """Notes what a head looks like. Never blocks."""
         if obj.deca.wrinkles_live and has_wrinkles(obj):
             self.names[obj.session_uid] = obj.name
-            self.heads.want(obj.session_uid, self.inputs_of(obj, depsgraph), self.weights_of(obj))
+            self.heads.want(obj.session_uid, wrinkle_inputs(obj, depsgraph), self.weights_of(obj))
 
     def find(self, uid: int) -> bpy.types.Object | None:
         """The head of a session uid, also after it was renamed; None when it was deleted."""
@@ -72,18 +66,15 @@ class _Live:
 _live: _Live | None = None
 
 
-def register(
-    session: Callable[[], Session], default_weights: Callable[[], str], default_head: Callable[[], str]
-) -> None:
+def register(session: Callable[[], Session], default_weights: Callable[[], str]) -> None:
     """Installs handlers and timer.
 
     Args:
         session: Gives the line to the backend.
         default_weights: Gives the weights file of the preferences, or "".
-        default_head: Gives the head model of the preferences.
     """
     global _live
-    _live = _Live(session, default_weights, default_head)
+    _live = _Live(session, default_weights)
     for handlers, handler in _HANDLERS:
         handlers.append(handler)
     bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
@@ -101,27 +92,27 @@ def unregister() -> None:
     _live = None
 
 
-def set_cache_bytes(max_bytes: int) -> None:
-    """How much memory maps that were decoded before may take."""
-    if _live is not None:
-        _live.cache.resize(max_bytes)
-
-
 def tick() -> None:
     """Sends requests and shows the maps that have come. Never blocks; the timer's work."""
     if _live is None or _live.is_rendering:
         return
+    if _live.has_jumped:
+        _live.has_jumped = False
+        _live.heads.invalidate()
+        depsgraph = bpy.context.evaluated_depsgraph_get()
+        for obj in heads_with_wrinkles(list(bpy.data.objects)):
+            _live.want(obj, depsgraph)
     for uid, map_NN in _live.heads.step():
         obj = _live.find(uid)
-        if obj is None:
+        if obj is None or not obj.deca.wrinkles_live:
             _live.forget(uid)
-        elif obj.deca.wrinkles_live:
+        else:
             apply_map(obj, map_NN)
 
 
 def pause_s() -> float:
     """Seconds until the next tick."""
-    return TICK_S if _live is None or _live.heads.is_idle else BUSY_TICK_S
+    return TICK_S if _live is None or (_live.heads.is_idle and not _live.has_jumped) else BUSY_TICK_S
 
 
 def refresh(obj: bpy.types.Object) -> None:
@@ -148,7 +139,7 @@ def update_now(
     """
     if _live is None or not has_wrinkles(obj):
         return False
-    inputs = _live.inputs_of(obj, depsgraph or bpy.context.evaluated_depsgraph_get())
+    inputs = wrinkle_inputs(obj, depsgraph or bpy.context.evaluated_depsgraph_get())
     weights = _live.weights_of(obj)
     map_NN = _live.cache.get(inputs.key)
     if map_NN is None:
@@ -160,9 +151,14 @@ def update_now(
     return True
 
 
+def weights_of(obj: bpy.types.Object) -> str:
+    """Path of the weights file that a head's wrinkles are decoded with, or ""."""
+    return _live.weights_of(obj) if _live is not None else ""
+
+
 def is_behind(obj: bpy.types.Object) -> bool:
     """Whether a head does not show its current wrinkles yet."""
-    return _live is not None and _live.heads.is_behind(obj.session_uid)
+    return _live is not None and (_live.has_jumped or _live.heads.is_behind(obj.session_uid))
 
 
 def error(obj: bpy.types.Object) -> str:
@@ -196,38 +192,59 @@ def _on_frame(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """A new frame: playback only notes it, rendering and background wait for its maps."""
     if _live is None:
         return
-    is_render = _live.is_rendering or depsgraph.mode == "RENDER"
-    _live.failed_at = None
-    for obj in heads_with_wrinkles(list(scene.objects)):
-        if not (is_render or bpy.app.background):
+    is_render = depsgraph.mode == "RENDER"
+    if _live.is_rendering and not is_render:
+        return  # the window goes on while frames are rendered, and heads show the rendered frame's maps
+    heads = [obj for obj in heads_with_wrinkles(list(scene.objects)) if obj.deca.wrinkles_live]
+    if not (is_render or bpy.app.background):
+        for obj in heads:
             _live.want(obj, depsgraph)
-        elif obj.deca.wrinkles_live:
-            _wait_for_map(obj, depsgraph, is_render)
-
-
-def _wait_for_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, is_render: bool) -> None:
-    problem: ClientError | None = None
-    for _ in range(_RENDER_TRIES):  # a backend that dies is started again
+        return
+    deadline = time.monotonic() + RENDER_TIMEOUT_S
+    for obj in heads:
         try:
-            update_now(obj, depsgraph)
+            _wait_for_map(obj, depsgraph, deadline)
+        except ClientError as problem:
+            if is_render:
+                _live.failed_at = time.time()
+            print(
+                f"DECA: frame {scene.frame_current}: the wrinkles of {obj.name} could not be made: {problem}"
+                " Turn its live wrinkles off to render it as it is.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def _wait_for_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, deadline: float) -> None:
+    """Shows the frame's map. A backend that dies is started again, and so is one that does not answer.
+
+    Raises:
+        ClientError: There is no map; by the deadline at the latest.
+    """
+    assert _live is not None
+    problem: ClientError | None = None
+    for tries_left in range(_RENDER_TRIES, 0, -1):
+        if _live.hangs:
+            raise RequestTimeout(_live.hangs)
+        try:
+            update_now(obj, depsgraph, max(0.0, deadline - time.monotonic()) / tries_left)
             return
-        except ClientError as reason:
+        except (BackendDied, RequestTimeout) as reason:
             problem = reason
-    if is_render and _live is not None:
-        _live.failed_at = time.time()
-    message = (
-        f"DECA: frame {depsgraph.scene.frame_current}: the wrinkles of {obj.name} could not be made: {problem}"
-        " Turn its live wrinkles off to render it as it is."
-    )
-    print(message, file=sys.stderr, flush=True)
-    raise RuntimeError(message) from problem
+            # One that is still starting may need the time.
+            if isinstance(reason, RequestTimeout) and _live.session().backend is not None:
+                _live.session().close(grace_s=0.0)
+    assert problem is not None
+    if isinstance(problem, RequestTimeout) and _live.is_rendering:
+        _live.hangs = f"The backend has not answered for {RENDER_TIMEOUT_S:g} seconds at an earlier frame."
+    raise problem
 
 
 @persistent
 def _on_render_start(scene: bpy.types.Scene, _: object = None) -> None:
     if _live is None:
         return
-    _live.is_rendering = True
+    _live.is_rendering, _live.failed_at, _live.hangs = True, None, ""
     for obj in heads_with_wrinkles(list(bpy.data.objects)):
         own_map(obj)  # now, because no datablocks should be made while a frame is rendered
 
@@ -236,8 +253,7 @@ def _on_render_start(scene: bpy.types.Scene, _: object = None) -> None:
 def _on_render_end(scene: bpy.types.Scene, _: object = None) -> None:
     """The heads show the last frame's maps; the timer puts the current frame's back."""
     if _live is not None:
-        _live.is_rendering = False
-        _live.heads.invalidate()
+        _live.is_rendering, _live.hangs, _live.has_jumped = False, "", True
 
 
 @persistent
@@ -252,17 +268,14 @@ def _on_render_write(scene: bpy.types.Scene, _: object = None) -> None:
         if os.path.isfile(path) and os.path.getmtime(path) > _live.failed_at - 2:
             os.remove(path)
             print(f"DECA: {path} was removed, because its wrinkles are wrong.", file=sys.stderr, flush=True)
+    _live.failed_at = None
 
 
 @persistent
 def _on_undo(scene: bpy.types.Scene, _: object = None) -> None:
     """Undo and redo restore sliders, but not always pixels."""
-    if _live is None:
-        return
-    _live.heads.invalidate()
-    depsgraph = bpy.context.evaluated_depsgraph_get()
-    for obj in heads_with_wrinkles(list(bpy.data.objects)):
-        _live.want(obj, depsgraph)
+    if _live is not None:
+        _live.has_jumped = True
 
 
 @persistent
@@ -270,7 +283,7 @@ def _on_load(_: object = None, __: object = None) -> None:
     if _live is not None:
         _live.heads.clear()
         _live.names.clear()
-        _live.is_rendering = False
+        _live.is_rendering = _live.has_jumped = False
 
 
 @persistent

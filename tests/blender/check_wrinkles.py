@@ -8,67 +8,16 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 import blender_case as case
 import bpy
 import numpy as np
+from wrinkle_case import HEAD, decoded, real_session, shown_map, wrinkled_head
 
-from deca_blender import backend
-from deca_blender.client import LaunchSettings, Session
-from deca_blender.protocol.messages import DecodeWrinkles, DescribeWeights
 from deca_blender.scene import live, wrinkles
-from deca_blender.scene.import_face import ImportOptions, import_face
-
-HEAD = case.head_reply()
-PYTHON = case.ROOT / ".venv" / "bin" / "python"
-MAKE_WEIGHTS = """
-import sys
-from deca.head import load_head
-from deca.networks import Card, random_checkpoint, save_checkpoint
-save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="mobilenet_v3_large")), sys.argv[1])
-"""
-
-_folder = tempfile.TemporaryDirectory(prefix="deca é ")
-WEIGHTS = str(Path(_folder.name) / "weights é.safetensors")
-_session: Session | None = None
-
-
-def real_session() -> Session:
-    """The one real backend of this file; its first use makes the weights."""
-    global _session
-    if _session is None:
-        if not PYTHON.exists():
-            raise case.Skip(f"{PYTHON} does not exist")
-        settings = LaunchSettings(python=str(PYTHON), device="cpu")
-        environment = settings().env
-        made = subprocess.run([PYTHON, "-c", MAKE_WEIGHTS, WEIGHTS], env=environment, capture_output=True, check=False)
-        if made.returncode != 0:
-            raise case.Skip(f"the backend cannot run here: {made.stderr.decode()[-300:]}")
-        _session = Session(settings)
-    return _session
-
-
-backend.session = real_session  # type: ignore[assignment]
-
-
-def wrinkled_head(seed: int = 0, **changes: object) -> bpy.types.Object:
-    """An imported head with a random detail code, as the importer makes it."""
-    described = real_session().request(DescribeWeights(WEIGHTS), timeout=60)
-    detail = np.random.default_rng(seed).normal(size=described.num_detail).astype(np.float32)
-    face = case.face_reply(
-        HEAD, seed, **({"detail": detail, "weights_hash": described.hash, "name": f"head {seed}"} | changes)
-    )
-    return import_face(bpy.context, HEAD, face, ImportOptions(weights=WEIGHTS))
-
-
-def decoded(detail: np.ndarray, expression: np.ndarray, jaw: np.ndarray) -> np.ndarray:
-    """F_d asked directly."""
-    codes = (np.asarray(code, np.float32) for code in (detail, expression, jaw))
-    return real_session().request(DecodeWrinkles(WEIGHTS, "", *codes), timeout=60).displacement
+from deca_blender.scene.import_face import import_face
 
 
 def axis_angle(matrix: np.ndarray) -> np.ndarray:
@@ -92,12 +41,6 @@ def expected_map(obj: bpy.types.Object, jaw: np.ndarray) -> np.ndarray:
     expression = np.array([keys[f"exp_{index:03d}"].value for index in range(50)]) + HEAD.arkit_map[:50] @ arkit
     turned = case.rotation(HEAD.arkit_map[51:54] @ arkit) @ jaw
     return decoded(obj["deca_detail"], expression, axis_angle(turned))
-
-
-def shown_map(obj: bpy.types.Object) -> np.ndarray:
-    image = wrinkles.map_image(obj)
-    assert image is not None
-    return wrinkles.read_map(image)
 
 
 def hand_jaw(obj: bpy.types.Object) -> np.ndarray:
