@@ -22,6 +22,8 @@ from .rig import NUM_EXPRESSION_KEYS, expression_key
 _QUANTUM = 1e-5
 """Inputs that differ by less share a map: far below what 0.001 mm of a map need, far above rounding of Blender's."""
 
+DEFAULT_CACHE_BYTES = 128 << 20
+
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 15.0
 
 
@@ -104,10 +106,16 @@ class MapCache:
         max_bytes: Sum of the arrays' sizes that is not exceeded.
     """
 
-    def __init__(self, max_bytes: int = 128 << 20) -> None:
+    def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
         self._maps: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._lock = threading.Lock()
+
+    def resize(self, max_bytes: int) -> None:
+        """Sets how many bytes may be kept; what is too much goes at once."""
+        with self._lock:
+            self._max_bytes = max_bytes
+            self._shrink()
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
         """The map, top row first, or None."""
@@ -126,9 +134,12 @@ class MapCache:
             old = self._maps.pop(key, None)
             self._bytes += map_NN.nbytes - (old.nbytes if old is not None else 0)
             self._maps[key] = map_NN
-            while self._bytes > self._max_bytes:
-                _, dropped = self._maps.popitem(last=False)
-                self._bytes -= dropped.nbytes
+            self._shrink()
+
+    def _shrink(self) -> None:
+        while self._bytes > self._max_bytes:
+            _, dropped = self._maps.popitem(last=False)
+            self._bytes -= dropped.nbytes
 
 
 class WrinkleJob(Protocol):

@@ -10,12 +10,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import bpy
 from bpy.app.handlers import persistent
 
 from ..client import BackendDied, ClientError, RequestTimeout, Session
-from ..core.wrinkles import LatestWins, MapCache
+from ..core.wrinkles import LatestWins, MapCache, WrinkleInputs
 from .wrinkles import apply_map, has_wrinkles, heads_with_wrinkles, own_map, pack_map, wrinkle_inputs
 
 TICK_S, BUSY_TICK_S = 0.02, 0.005
@@ -28,8 +29,10 @@ _RENDER_TRIES = 3
 class _Live:
     """What the handlers share while the add-on is registered."""
 
-    def __init__(self, session: Callable[[], Session], default_weights: Callable[[], str]) -> None:
-        self.session, self.default_weights = session, default_weights
+    def __init__(
+        self, session: Callable[[], Session], default_weights: Callable[[], str], default_head: Callable[[], str]
+    ) -> None:
+        self.session, self.default_weights, self.default_head = session, default_weights, default_head
         self.cache = MapCache()
         self.heads = LatestWins(lambda request: session().submit(request), self.cache)
         self.names: dict[int, str] = {}
@@ -43,11 +46,17 @@ class _Live:
         own = bpy.path.abspath(obj.deca.weights) if obj.deca.weights else ""
         return own if os.path.isfile(own) else self.default_weights() or own
 
+    def inputs_of(self, obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> WrinkleInputs:
+        """What F_d sees of a head; by the preferences' head model when the file of its own has gone."""
+        inputs = wrinkle_inputs(obj, depsgraph)
+        is_gone = bool(obj.deca.model_file) and not os.path.isfile(inputs.head)
+        return replace(inputs, head=self.default_head()) if is_gone else inputs
+
     def want(self, obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> None:
         """Notes what a head looks like. Never blocks."""
         if obj.deca.wrinkles_live and has_wrinkles(obj):
             self.names[obj.session_uid] = obj.name
-            self.heads.want(obj.session_uid, wrinkle_inputs(obj, depsgraph), self.weights_of(obj))
+            self.heads.want(obj.session_uid, self.inputs_of(obj, depsgraph), self.weights_of(obj))
 
     def find(self, uid: int) -> bpy.types.Object | None:
         """The head of a session uid, also after it was renamed; None when it was deleted."""
@@ -66,15 +75,18 @@ class _Live:
 _live: _Live | None = None
 
 
-def register(session: Callable[[], Session], default_weights: Callable[[], str]) -> None:
+def register(
+    session: Callable[[], Session], default_weights: Callable[[], str], default_head: Callable[[], str]
+) -> None:
     """Installs handlers and timer.
 
     Args:
         session: Gives the line to the backend.
         default_weights: Gives the weights file of the preferences, or "".
+        default_head: Gives the head model of the preferences.
     """
     global _live
-    _live = _Live(session, default_weights)
+    _live = _Live(session, default_weights, default_head)
     for handlers, handler in _HANDLERS:
         handlers.append(handler)
     bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
@@ -90,6 +102,12 @@ def unregister() -> None:
     if _live is not None:
         _live.heads.clear()
     _live = None
+
+
+def set_cache_bytes(max_bytes: int) -> None:
+    """How much memory maps that were decoded before may take."""
+    if _live is not None:
+        _live.cache.resize(max_bytes)
 
 
 def tick() -> None:
@@ -139,7 +157,7 @@ def update_now(
     """
     if _live is None or not has_wrinkles(obj):
         return False
-    inputs = wrinkle_inputs(obj, depsgraph or bpy.context.evaluated_depsgraph_get())
+    inputs = _live.inputs_of(obj, depsgraph or bpy.context.evaluated_depsgraph_get())
     weights = _live.weights_of(obj)
     map_NN = _live.cache.get(inputs.key)
     if map_NN is None:
