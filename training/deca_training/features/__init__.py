@@ -1,0 +1,1 @@
+"""Frozen networks whose features the losses compare: faces' identities, VGG."""
