@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import bpy
 
 from . import backend, models, preferences
+from .operators import bake as bake_operators
 from .operators import (
+    bake_normal_map,
     diagnostics,
     expressions,
     import_face,
@@ -21,7 +23,7 @@ from .operators import (
 )
 from .operators import models as model_operators
 from .operators import transfer as transfer_operators
-from .properties import head, interface, sliders, transfer
+from .properties import bake, head, interface, sliders, transfer
 from .scene import live
 from .ui import drop, menus, panels, pie, pose_shelf
 
@@ -29,6 +31,7 @@ CLASSES = (
     *head.CLASSES,
     *interface.CLASSES,
     *transfer.CLASSES,
+    *bake.CLASSES,
     *sliders.CLASSES,
     *import_face.CLASSES,
     *reset_expression.CLASSES,
@@ -36,6 +39,8 @@ CLASSES = (
     *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
     *transfer_operators.CLASSES,
+    *bake_operators.CLASSES,
+    *bake_normal_map.CLASSES,
     *make_independent.CLASSES,
     *strip_identity.CLASSES,
     *install_backend.CLASSES,
@@ -59,6 +64,7 @@ def register() -> None:
     head.register_pointers()
     interface.register_pointers()
     transfer.register_pointers()
+    bake.register_pointers()
     sliders.register_pointers()
     menus.register()
     pose_shelf.register()
@@ -80,6 +86,7 @@ def unregister() -> None:
     pose_shelf.unregister()
     menus.unregister()
     sliders.unregister_pointers()
+    bake.unregister_pointers()
     transfer.unregister_pointers()
     interface.unregister_pointers()
     head.unregister_pointers()

@@ -426,6 +426,34 @@ class DecodeWrinkles(Request[WrinklesReply]):
     head: str = "openhead"
 
 
+@dataclass(frozen=True, eq=False)
+class NormalMapReply(Message):
+    """A normal map as the bytes of a PNG file."""
+
+    png: Annotated[NDArray[np.uint8], Array("uint8", "B")]
+
+
+@dataclass(frozen=True, eq=False)
+class BakeNormalMap(Request[NormalMapReply]):
+    """Asks for the tangent-space normal map of a displaced head.
+
+    Attributes:
+        verts: Vertices of the coarse head, metres.
+        displacement: Metres along the normals of the coarse head, as it is to be applied; top row first.
+        size: Rows and columns of the normal map.
+        bits: 8 or 16 for each channel.
+        green_up: Green along growing v (OpenGL); otherwise against it (DirectX).
+        head: Name of the head model, or the path of its file.
+    """
+
+    verts: Annotated[NDArray[np.float32], Array("float32", "V", 3)]
+    displacement: Annotated[NDArray[np.float32], Array("float32", "N", "N")]
+    size: int = 1024
+    bits: int = 16
+    green_up: bool = True
+    head: str = "openhead"
+
+
 MESSAGES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
@@ -434,6 +462,7 @@ MESSAGES: dict[str, type[Message]] = {
         *(DescribeHead, HeadReply, ConvertHead, ConvertHeadReply),
         *(ReconstructPhoto, ReconstructReply),
         *(DescribeWeights, WeightsReply, DecodeWrinkles, WrinklesReply),
+        *(BakeNormalMap, NormalMapReply),
     )
 }
 """Messages that may stand alone in a frame, by the name that the frame's `method` gives."""

@@ -169,6 +169,12 @@ def update_now(
     return True
 
 
+def inputs_of(obj: bpy.types.Object) -> WrinkleInputs:
+    """What F_d sees of a head with wrinkles as the current view layer shows it, brought up to date."""
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    return _live.inputs_of(obj, depsgraph) if _live is not None else wrinkle_inputs(obj, depsgraph)
+
+
 def weights_of(obj: bpy.types.Object) -> str:
     """Path of the weights file that a head's wrinkles are decoded with, or ""."""
     return _live.weights_of(obj) if _live is not None else ""

@@ -9,6 +9,7 @@ from ..client import State
 from ..core import arkit, rig
 from ..properties.head import STRENGTH
 from ..scene import live
+from ..scene.bake import is_baked
 from ..scene.duplicates import sharing
 from ..scene.head import arkit_names, find_head, rig_of
 from ..scene.transfer import has_transfer
@@ -159,12 +160,31 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
             return
         layout.prop(head, f'["{STRENGTH}"]', text=texts.STRENGTH, slider=True)
         row = layout.row(align=True)
+        row.enabled = not is_baked(head)
         row.prop(head.deca, "wrinkles_live", toggle=True)
         row.operator("deca.update_wrinkles", text="", icon="FILE_REFRESH")
         if live.error(head):
             layout.label(text=live.error(head).splitlines()[0], icon="ERROR")
         elif live.is_behind(head):
             layout.label(text=texts.CATCHING_UP, icon="SORTTIME")
+
+
+class DECA_PT_bake(_HeadPanel, bpy.types.Panel):
+    """Wrinkles for where the backend is not."""
+
+    bl_label = texts.PANEL_BAKE
+    bl_parent_id = "DECA_PT_wrinkles"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head = self.head(context)
+        column = self.layout.column(align=True)
+        column.operator("deca.bake_wrinkles", icon="RENDER_ANIMATION")
+        column.operator("deca.bake_wrinkle_rig", icon="SHAPEKEY_DATA")
+        column.operator("deca.bake_normal_map", icon="NORMALS_FACE")
+        self.layout.label(text=texts.baked(head.deca_bake))
+        if is_baked(head):
+            self.layout.operator("deca.clear_baked_wrinkles")
 
 
 class DECA_PT_transfer(_HeadPanel, bpy.types.Panel):
@@ -192,6 +212,7 @@ CLASSES = (
     DECA_PT_head,
     DECA_PT_expression,
     DECA_PT_wrinkles,
+    DECA_PT_bake,
     DECA_PT_pose,
     DECA_PT_coefficients,
     DECA_PT_transfer,

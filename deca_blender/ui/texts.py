@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
+
 from ..client import InstallState, State
 
 TAB = "DECA"
@@ -66,6 +68,50 @@ REMOVE_LIBRARY_DESCRIPTION = "Take the add-on's expressions out of the asset bro
 UPDATE_WRINKLES = "Update Wrinkles"
 UPDATE_WRINKLES_DESCRIPTION = "Decode the wrinkles of the selected heads for what they look like now, and wait for it"
 NO_WRINKLES = "The selected heads have no wrinkles: choose weights in the preferences and import the photo again"
+
+PANEL_BAKE = "Bake"
+BAKE_FRAMES = "Bake Wrinkles"
+BAKE_FRAMES_DESCRIPTION = (
+    "Keep the wrinkles of each frame of the selected heads as they are animated now, so that the file plays and renders"
+    " without the backend and without this add-on. Live wrinkles are turned off; strength still works"
+)
+BAKE_SCENE_RANGE = "Bake the frames from the scene's start to its end"
+BAKE_FIRST = "First frame to bake"
+BAKE_LAST = "Last frame to bake"
+BAKE_STORAGE = "Where the maps of the frames are kept"
+BAKE_STORAGES = [
+    ("PACKED", "In the File", "All frames in one picture, packed into the .blend"),
+    ("FOLDER", "Folder", "One EXR file (half float) for each frame, in a folder beside the .blend"),
+]
+BAKE_FOLDER = "Each head gets a folder of its own in this one"
+BAKE_NO_FRAMES = "The last frame comes before the first: set the range, or the scene's start and end"
+BAKE_UNSAVED = "Save the .blend first: the folder is relative to it. Or choose another folder, or pack the frames"
+BAKE_RIG = "Bake Wrinkle Rig"
+BAKE_RIG_DESCRIPTION = (
+    "Approximate the wrinkles of the selected heads, with the detail they wear now, by a few maps that sliders and jaw"
+    " blend, without the backend and without this add-on. Live wrinkles are turned off; strength still works"
+)
+BAKE_NUM_MAPS = "How many maps the sliders blend: more come nearer to the live wrinkles, and evaluate slower"
+BAKE_NORMALS = "Bake Normal Map"
+BAKE_NORMALS_DESCRIPTION = "Write the active head's wrinkles as they are now to a tangent-space normal map, for games"
+NORMALS_SIZE = "Rows and columns of the map"
+NORMALS_BITS = "Bits of each channel"
+NORMALS_GREEN = "Which way green points"
+NORMALS_GREENS = [
+    ("OPENGL", "OpenGL", "Green points up, as Blender, Unity and Godot want it"),
+    ("DIRECTX", "DirectX", "Green points down, as Unreal wants it"),
+]
+NORMALS_MATERIAL = "Also put the map into the skin's material; hide the displacement to see it alone"
+NORMALS_NOT_SHOWN = "Blender's materials need green up: the DirectX map was written, but not put into the material"
+NORMALS_NO_FILE = "No file was chosen for the normal map"
+NORMALS_WRITTEN = "Wrote {path}"
+CLEAR_BAKED = "Clear Baked Wrinkles"
+CLEAR_BAKED_DESCRIPTION = "Go back to live wrinkles on the selected heads; files of baked frames stay where they are"
+NOTHING_BAKED = "No selected head has baked wrinkles"
+NOTHING_TO_BAKE = "Select a head to bake its wrinkles"
+BAKE_CANCELLED = "Baking cancelled; nothing has changed"
+BAKED_FRAMES = "Baked frames {first} to {last} of {count} head(s)"
+NOT_BAKED = "Not baked"
 
 TRANSFER = "Transfer Wrinkles"
 TRANSFER_DESCRIPTION = "Give the active head's wrinkles to the other selected heads; shape, expression and texture stay"
@@ -171,6 +217,27 @@ def progress(photo: str, index: int, count: int, step: str) -> str:
     """The status bar during an import."""
     which = f" ({index + 1} of {count})" if count > 1 else ""
     return " | ".join(text for text in (f"DECA: {photo}{which}", step, ESC_CANCELS) if text)
+
+
+def baking(what: str, fraction: float) -> str:
+    """The status bar while wrinkles are baked."""
+    return f"DECA: {what} | {100 * fraction:.0f} % | {ESC_CANCELS}"
+
+
+def baked(bake: Any) -> str:
+    """What is baked on a head (`Object.deca_bake`)."""
+    if bake.kind == "FRAMES":
+        where = f"in {bake.folder}" if bake.folder else "in the file"
+        return f"Baked: frames {bake.first} to {bake.last}, {where}"
+    return f"Baked: rig, {rig_error(bake)}" if bake.kind == "RIG" else NOT_BAKED
+
+
+def rig_error(bake: Any) -> str:
+    """How near a baked rig comes to the networks' wrinkles (`Object.deca_bake`)."""
+    return (
+        f"{bake.num_maps} maps, {100 * bake.within:.0f} % within 0.15 mm,"
+        f" 95 % within {bake.percentile_95:.2f} mm, worst {bake.worst:.1f} mm"
+    )
 
 
 def installing(state: InstallState, detail: str) -> str:

@@ -11,7 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import OpenEXR
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
+
+from deca.head.model import HeadModel
+from deca.render.detail import smooth_normals
+from deca.render.normals import vertex_normals
+from deca.render.uv import uv_raster, world2uv
 
 DISPLACEMENT_RANGE = 0.02
 """Metres from black to white of a 16-bit displacement PNG; mid-grey is no displacement."""
@@ -22,7 +29,7 @@ def displacement_png(displacement_HW: NDArray[np.float32]) -> bytes:
 
     In Blender's Displace modifier: strength 0.02, midlevel 0.5. One step is 0.3 micrometres.
     """
-    return _png16(displacement_HW / DISPLACEMENT_RANGE + 0.5)
+    return _png(displacement_HW / DISPLACEMENT_RANGE + 0.5)
 
 
 def displacement_exr(displacement_HW: NDArray[np.float32]) -> bytes:
@@ -35,9 +42,39 @@ def displacement_exr(displacement_HW: NDArray[np.float32]) -> bytes:
         return path.read_bytes()
 
 
-def normal_png(normals_HW3: NDArray[np.float32]) -> bytes:
-    """A tangent-space normal map (`tangent_normals`) as 16-bit RGB PNG, 0.5 is zero, green up (OpenGL's way)."""
-    return _png16(normals_HW3 * 0.5 + 0.5)
+def normal_png(normals_HW3: NDArray[np.float32], bits: int = 16, green_up: bool = True) -> bytes:
+    """A tangent-space normal map (`tangent_normals`) as RGB PNG; 0.5 is zero.
+
+    Args:
+        normals_HW3: The normals.
+        bits: 8 or 16.
+        green_up: Green along growing v (OpenGL); otherwise against it (DirectX).
+    """
+    y_sign = 1 if green_up else -1
+    return _png(normals_HW3 * (0.5, 0.5 * y_sign, 0.5) + 0.5, bits)
+
+
+def normal_map(
+    verts_V3: NDArray[np.float32], displacement_NN: NDArray[np.float32], head: HeadModel, size: int
+) -> NDArray[np.float32]:
+    """The tangent-space normals (size, size, 3) of a displaced head, without the facets of its mesh.
+
+    Args:
+        verts_V3: Vertices of the coarse head.
+        displacement_NN: Metres along its normals, as it is to be applied.
+        head: Gives triangles and texture space.
+        size: Rows and columns of the normal map; the displacement is interpolated (bicubic).
+    """
+    verts_1V3, displacement_11NN = torch.from_numpy(verts_V3)[None], torch.from_numpy(displacement_NN)[None, None]
+    with torch.inference_mode():
+        normals_1V3 = vertex_normals(verts_1V3, torch.from_numpy(head.faces_F3))
+        coarse_13HW, normals_13HW = world2uv(torch.cat((verts_1V3, normals_1V3), dim=2), head, size).split(3, dim=1)
+        offset_11HW = functional.interpolate(displacement_11NN, (size, size), mode="bicubic", align_corners=False)
+        covered_HW = uv_raster(head, size, verts_1V3.device).covered_HW
+        detail_13HW = smooth_normals(coarse_13HW + offset_11HW * normals_13HW, coarse_13HW, normals_13HW, covered_HW)
+        tensors = (coarse_13HW, normals_13HW, detail_13HW)
+        positions, normals, detail = (tensor_13HW[0].permute(1, 2, 0).numpy() for tensor_13HW in tensors)
+    return tangent_normals(positions, normals, detail, covered_HW.numpy())
 
 
 def tangent_normals(
@@ -86,8 +123,9 @@ def _unit(vectors: NDArray) -> NDArray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def _png16(values: NDArray) -> bytes:
-    pixels = np.clip(np.round(values * 65535), 0, 65535).astype(np.uint16)
+def _png(values: NDArray, bits: int = 16) -> bytes:
+    largest = 2**bits - 1
+    pixels = np.clip(np.round(values * largest), 0, largest).astype(np.uint8 if bits == 8 else np.uint16)
     done, data = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     assert done
     return data.tobytes()

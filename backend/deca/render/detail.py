@@ -64,10 +64,10 @@ def detail_surface(
     positions_B3HW = coarse_B3HW + offset_B1HW * coarse_normals_B3HW
     mask_HW = uv_mask(head, DETAIL_MASK, size, verts_BV3.device, verts_BV3.dtype)
     covered_HW = uv_raster(head, size, verts_BV3.device).covered_HW
-    detail_B3HW = grid_normals(positions_B3HW, covered_HW)
     if smooth:
-        turned_B3HW = coarse_normals_B3HW + detail_B3HW - grid_normals(coarse_B3HW, covered_HW)
-        detail_B3HW = unit(turned_B3HW)
+        detail_B3HW = smooth_normals(positions_B3HW, coarse_B3HW, coarse_normals_B3HW, covered_HW)
+    else:
+        detail_B3HW = grid_normals(positions_B3HW, covered_HW)
     normals_B3HW = torch.lerp(coarse_normals_B3HW, detail_B3HW, mask_HW)
     return DetailSurface(positions_B3HW, pad_islands(normals_B3HW, head), coarse_normals_B3HW)
 
@@ -90,6 +90,21 @@ def applied_displacement(displacement_B1HW: Tensor, head: HeadModel) -> Tensor:
     if fixed_11HW.shape[-1] != size:
         fixed_11HW = functional.interpolate(fixed_11HW, (size, size), mode="bilinear", align_corners=False)
     return applied_B1HW + fixed_11HW
+
+
+def smooth_normals(
+    positions_B3HW: Tensor, coarse_B3HW: Tensor, coarse_normals_B3HW: Tensor, covered_HW: Tensor
+) -> Tensor:
+    """Unit normals (B, 3, H, W) of a displaced surface without the facets of the coarse mesh.
+
+    Args:
+        positions_B3HW: Points of the displaced surface.
+        coarse_B3HW: Points of the coarse surface.
+        coarse_normals_B3HW: Its interpolated vertex normals.
+        covered_HW: Texels that exist.
+    """
+    facets_B3HW = grid_normals(coarse_B3HW, covered_HW)
+    return unit(coarse_normals_B3HW + grid_normals(positions_B3HW, covered_HW) - facets_B3HW)
 
 
 def grid_normals(positions_B3HW: Tensor, covered_HW: Tensor | None = None) -> Tensor:

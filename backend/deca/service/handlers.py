@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deca import __version__
-from deca.errors import AssetError, NoFaceError
+from deca.errors import AssetError, NoFaceError, OptionError
 from deca.service.device import Device
 from deca.service.server import Handler, ProgressCall
 from deca_blender.protocol.messages import (
+    BakeNormalMap,
     ConvertHead,
     ConvertHeadReply,
     DecodeWrinkles,
@@ -23,6 +24,7 @@ from deca_blender.protocol.messages import (
     EchoReply,
     FaceReply,
     HeadReply,
+    NormalMapReply,
     ReconstructPhoto,
     ReconstructReply,
     Request,
@@ -45,6 +47,7 @@ def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
         ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
         DescribeWeights: lambda request, progress: _describe_weights(request, device),
         DecodeWrinkles: lambda request, progress: _decode_wrinkles(request, device),
+        BakeNormalMap: _bake_normal_map,
     }
 
 
@@ -164,6 +167,25 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
             *(torch.from_numpy(code)[None] for code in codes)
         )
     return WrinklesReply(displacement_11NN[0, 0].cpu().numpy())
+
+
+def _bake_normal_map(request: BakeNormalMap, progress: ProgressCall) -> NormalMapReply:
+    from deca.head import load_head
+    from deca.reconstruct.maps import normal_map, normal_png
+
+    head = load_head(request.head)
+    if len(request.verts) != len(head.template_V3):
+        raise OptionError(
+            f"The mesh has {len(request.verts)} vertices, {head.name} has {len(head.template_V3)}.",
+            "Bake the head as it was imported: without added or deleted vertices.",
+        )
+    if request.bits not in (8, 16) or not 16 <= request.size <= 8192:
+        raise OptionError(
+            f"A normal map of {request.size} x {request.size} with {request.bits} bits cannot be made.",
+            "Ask for 16 to 8192 rows and 8 or 16 bits.",
+        )
+    normals_HW3 = normal_map(request.verts, request.displacement, head, request.size)
+    return NormalMapReply(np.frombuffer(normal_png(normals_HW3, request.bits, request.green_up), np.uint8))
 
 
 def _networks(head: str, weights: str, device: Device) -> Networks:

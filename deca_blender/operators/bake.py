@@ -1,0 +1,204 @@
+"""Bake Wrinkles, Bake Wrinkle Rig, Clear Baked Wrinkles: progress in the status bar, Esc leaves all as it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+
+from .. import backend
+from ..client import ClientError
+from ..core.wrinkle_rig import NUM_MAPS
+from ..scene import bake, live
+from ..scene.bake import BakeError, Step
+from ..scene.transfer import selected_heads
+from ..scene.wrinkles import has_wrinkles
+from ..ui import texts
+
+_POLL_S = 0.02
+_WORK_S = 0.05
+_TIMEOUT_S = 60.0
+
+
+def _bakeable(context: bpy.types.Context) -> list[bpy.types.Object]:
+    return [head for head in selected_heads(context) if has_wrinkles(head)]
+
+
+class _Bake:
+    """An operator of steps: modal in a window, waiting in scripts."""
+
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not _bakeable(context):
+            has_head = bool(selected_heads(context))
+            cls.poll_message_set(texts.NO_WRINKLES if has_head else texts.NOTHING_TO_BAKE)  # pyright: ignore
+            return False
+        return True
+
+    def steps(self, context: bpy.types.Context) -> Generator[Step]:
+        """The work; reports its result at the end."""
+        raise NotImplementedError
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        steps = self.steps(context)
+        try:
+            for step in steps:
+                if step.job is not None:
+                    step.job.wait(_TIMEOUT_S)
+        except (ClientError, BakeError, OSError) as error:
+            return self._fail(error)
+        finally:
+            steps.close()
+        return {"FINISHED"}
+
+    def start(self, context: bpy.types.Context) -> set[str]:
+        """Begins to work beside the window's events."""
+        self._steps, self._step, self._is_running = self.steps(context), Step(0.0), True
+        manager = context.window_manager
+        manager.progress_begin(0, 1000)
+        self._timer = manager.event_timer_add(_POLL_S, window=context.window)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "ESC" and event.value == "PRESS":
+            self._stop(context)
+            self.report({"WARNING"}, texts.BAKE_CANCELLED)
+            return {"CANCELLED"}
+        if event.type != "TIMER":
+            return {"RUNNING_MODAL"}  # what is baked must not move meanwhile
+        try:
+            is_done = self._advance()
+        except (ClientError, BakeError, OSError) as error:
+            self._stop(context)
+            return self._fail(error)
+        except BaseException:
+            self._stop(context)
+            raise
+        if is_done:
+            self._stop(context)
+            return {"FINISHED"}
+        context.window_manager.progress_update(1000 * self._step.fraction)
+        context.workspace.status_text_set(texts.baking(self.bl_label, self._step.fraction))
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends the operator, for instance because the window closes."""
+        if getattr(self, "_is_running", False):
+            self._stop(context)
+
+    def _advance(self) -> bool:
+        """Works for a moment; whether everything is done. Never waits."""
+        end = time.monotonic() + _WORK_S
+        while time.monotonic() < end:
+            if self._step.job is not None and not self._step.job.poll():
+                return False
+            step = next(self._steps, None)
+            if step is None:
+                return True
+            self._step = step
+        return False
+
+    def _stop(self, context: bpy.types.Context) -> None:
+        self._is_running = False
+        self._steps.close()
+        context.window_manager.event_timer_remove(self._timer)
+        context.window_manager.progress_end()
+        context.workspace.status_text_set(None)
+
+    def _fail(self, error: Exception) -> set[str]:
+        self.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+
+
+class DECA_OT_bake_wrinkles(_Bake, bpy.types.Operator):
+    bl_idname = "deca.bake_wrinkles"
+    bl_label = texts.BAKE_FRAMES
+    bl_description = texts.BAKE_FRAMES_DESCRIPTION
+
+    use_scene_range: BoolProperty(name="Scene Range", description=texts.BAKE_SCENE_RANGE, default=True)
+    first: IntProperty(name="First", description=texts.BAKE_FIRST, default=1)
+    last: IntProperty(name="Last", description=texts.BAKE_LAST, default=250)
+    storage: EnumProperty(name="Maps", description=texts.BAKE_STORAGE, items=texts.BAKE_STORAGES)
+    directory: StringProperty(
+        name="Folder", description=texts.BAKE_FOLDER, default="//wrinkles", subtype="DIR_PATH", options={"SKIP_SAVE"}
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self._is_interactive = True
+        return context.window_manager.invoke_props_dialog(self)
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "use_scene_range")
+        if not self.use_scene_range:
+            column = layout.column(align=True)
+            column.prop(self, "first")
+            column.prop(self, "last")
+        layout.prop(self, "storage", expand=True)
+        if self.storage == "FOLDER":
+            layout.prop(self, "directory")
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        return self.start(context) if getattr(self, "_is_interactive", False) else super().execute(context)
+
+    def steps(self, context: bpy.types.Context) -> Generator[Step]:
+        scene, heads = context.scene, _bakeable(context)
+        first, last = (scene.frame_start, scene.frame_end) if self.use_scene_range else (self.first, self.last)
+        if last < first:
+            raise BakeError(texts.BAKE_NO_FRAMES)
+        folder = None
+        if self.storage == "FOLDER":
+            if self.directory.startswith("//") and not bpy.data.filepath:
+                raise BakeError(texts.BAKE_UNSAVED)
+            folder = Path(bpy.path.abspath(self.directory))
+        frames = range(first, last + 1)
+        yield from bake.bake_frames(scene, heads, frames, folder, backend.session())
+        self.report({"INFO"}, texts.BAKED_FRAMES.format(first=first, last=last, count=len(heads)))
+
+
+class DECA_OT_bake_wrinkle_rig(_Bake, bpy.types.Operator):
+    bl_idname = "deca.bake_wrinkle_rig"
+    bl_label = texts.BAKE_RIG
+    bl_description = texts.BAKE_RIG_DESCRIPTION
+
+    num_maps: IntProperty(name="Maps", description=texts.BAKE_NUM_MAPS, default=NUM_MAPS, min=1, max=64)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.start(context)
+
+    def steps(self, context: bpy.types.Context) -> Generator[Step]:
+        heads = _bakeable(context)
+        for index, head in enumerate(heads):
+            for step in bake.bake_rig(head, self.num_maps, backend.session()):
+                yield Step((index + step.fraction) / len(heads), step.job)
+            self.report({"INFO"}, f"{head.name}: {texts.rig_error(head.deca_bake)}")
+
+
+class DECA_OT_clear_baked_wrinkles(bpy.types.Operator):
+    bl_idname = "deca.clear_baked_wrinkles"
+    bl_label = texts.CLEAR_BAKED
+    bl_description = texts.CLEAR_BAKED_DESCRIPTION
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if not any(bake.is_baked(head) for head in selected_heads(context)):
+            cls.poll_message_set(texts.NOTHING_BAKED)
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        for head in selected_heads(context):
+            bake.clear(head)
+            live.refresh(head)
+        return {"FINISHED"}
+
+
+CLASSES = (DECA_OT_bake_wrinkles, DECA_OT_bake_wrinkle_rig, DECA_OT_clear_baked_wrinkles)

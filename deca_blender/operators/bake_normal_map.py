@@ -1,0 +1,106 @@
+"""Bake Normal Map: the active head's wrinkles as a picture for game engines."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, EnumProperty, StringProperty
+
+from .. import backend
+from ..client import ClientError
+from ..protocol.messages import BakeNormalMap
+from ..scene import live
+from ..scene.head import find_head
+from ..scene.normal_map import coarse_verts, show_normal_map
+from ..scene.wrinkles import has_wrinkles
+from ..ui import texts
+
+_TIMEOUT_S = 120.0
+
+
+class DECA_OT_bake_normal_map(bpy.types.Operator):
+    bl_idname = "deca.bake_normal_map"
+    bl_label = texts.BAKE_NORMALS
+    bl_description = texts.BAKE_NORMALS_DESCRIPTION
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    check_existing: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    filter_glob: StringProperty(default="*.png", options={"HIDDEN", "SKIP_SAVE"})
+    size: EnumProperty(
+        name="Size",
+        description=texts.NORMALS_SIZE,
+        items=[(size, size, f"{size} x {size} pixels") for size in ("256", "512", "1024", "2048", "4096")],
+        default="1024",
+    )
+    bits: EnumProperty(
+        name="Bits",
+        description=texts.NORMALS_BITS,
+        items=[("8", "8", "Smaller files"), ("16", "16", "No steps in flat slopes")],
+        default="16",
+    )
+    green: EnumProperty(name="Green", description=texts.NORMALS_GREEN, items=texts.NORMALS_GREENS)
+    use_material: BoolProperty(name="In Material", description=texts.NORMALS_MATERIAL, default=False)
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        head = find_head(context.object)
+        if head is None or not has_wrinkles(head):
+            cls.poll_message_set(texts.NOTHING_TO_BAKE if head is None else texts.NO_WRINKLES)
+            return False
+        return True
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        head = find_head(context.object)
+        assert head is not None
+        if not self.filepath:
+            self.filepath = f"{bpy.path.clean_name(head.name)}_normals.png"
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head = find_head(context.object)
+        assert head is not None  # poll() has seen to it
+        if not self.filepath:
+            self.report({"ERROR"}, texts.NORMALS_NO_FILE)
+            return {"CANCELLED"}
+        path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".png")
+        try:
+            wrinkles = live.inputs_of(head).request(live.weights_of(head))
+            displacement_NN = backend.session().request(wrinkles, timeout=_TIMEOUT_S).displacement
+            request = BakeNormalMap(
+                verts=coarse_verts(head),
+                displacement=displacement_NN * np.float32(head.deca.wrinkle_strength),
+                size=int(self.size),
+                bits=int(self.bits),
+                green_up=self.green == "OPENGL",
+                head=wrinkles.head,
+            )
+            png = backend.session().request(request, timeout=_TIMEOUT_S).png
+            _write(Path(path), png.tobytes())
+        except (ClientError, OSError) as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if self.use_material:
+            if self.green == "OPENGL":
+                show_normal_map(head, path)
+            else:
+                self.report({"WARNING"}, texts.NORMALS_NOT_SHOWN)
+        self.report({"INFO"}, texts.NORMALS_WRITTEN.format(path=path))
+        return {"FINISHED"}
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+CLASSES = (DECA_OT_bake_normal_map,)

@@ -1,0 +1,191 @@
+"""A baked wrinkle rig in the scene: drivers compute weights, geometry nodes blend the maps and move the surface.
+
+One modifier samples all maps, three in each picture, and moves the points once; displacement modifiers on top of each
+other would take as many evaluations and turn the normals in between. The drivers' values are the custom properties of
+the group `RIG` on the head.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core import rig as names
+from ..core.rig_inputs import input_drivers, input_names
+from ..core.wrinkle_rig import NamedDriver, WrinkleRig, weight_drivers
+from ..properties.head import ARKIT_MAP, ARKIT_NAMES
+from .head_mesh import UV_MAP
+from .shape_keys import add_driver
+from .stand_in import STAND_IN, add_stand_in
+from .wrinkles import drive_by_strength
+
+RIG = "wrinkle_rig"
+_WEIGHT = "wrinkle"
+_MAPS_PER_IMAGE = 3
+
+
+def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
+    """Lets a head show its baked rig.
+
+    Args:
+        obj: Head with its shape keys.
+        rig: Its rig.
+    """
+    maps_KHW = np.concatenate((rig.neutral_HW[None], rig.maps_KHW))
+    images = [
+        _image(f"{obj.name} {STAND_IN} {start}", maps_KHW[start : start + _MAPS_PER_IMAGE])
+        for start in range(0, len(maps_KHW), _MAPS_PER_IMAGE)
+    ]
+    arkit_names = tuple(obj.get(ARKIT_NAMES, "").split())
+    arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (names.NUM_EXPRESSION_KEYS, -1))
+    drivers = input_drivers(arkit_names, arkit_map_EA)
+    drivers += weight_drivers(rig, [f'["{name}"]' for name in input_names()], _WEIGHT)
+    obj[RIG] = {driver.name: 0.0 for driver in drivers}
+    for driver in drivers:
+        _add_driver(obj, driver)
+
+    modifier = add_stand_in(obj, "NODES")
+    modifier.node_group = _nodes(f"{obj.name} {STAND_IN}", images)
+    strength, *weights = (
+        _input_path(modifier, item.identifier)
+        for item in modifier.node_group.interface.items_tree
+        if item.in_out == "INPUT" and item.socket_type != "NodeSocketGeometry"
+    )
+    drive_by_strength(obj, strength)
+    for index in range(len(maps_KHW)):
+        image, channel = divmod(index, _MAPS_PER_IMAGE)
+        driver = obj.driver_add(weights[image], channel).driver
+        if index == 0:  # the neutral map
+            driver.type, driver.expression = "SCRIPTED", "1"
+            continue
+        driver.type = "SUM"
+        variable = driver.variables.new()
+        variable.targets[0].id = obj
+        variable.targets[0].data_path = f'["{RIG}"]["{_WEIGHT}_{index - 1:02d}"]'
+    obj.update_tag()
+
+
+def remove_rig(obj: bpy.types.Object) -> None:
+    """Removes the drivers and values of a rig; the modifier is the stand-in's (`remove_stand_in`)."""
+    if obj.animation_data is not None:
+        for curve in list(obj.animation_data.drivers):
+            if curve.data_path.startswith(f'["{RIG}"]'):
+                obj.animation_data.drivers.remove(curve)
+    if RIG in obj:
+        del obj[RIG]
+
+
+def _add_driver(obj: bpy.types.Object, driver: NamedDriver) -> None:
+    """Adds the driver of a value of the group; each reads either shape keys or values of the group."""
+    spec = driver.spec
+    reads_keys = any(term.path.startswith("key_blocks") for term in spec.terms)
+    if not reads_keys:
+        spec = names.DriverSpec(
+            spec.expression, tuple(names.Term(term.name, f'["{RIG}"]{term.path}') for term in spec.terms)
+        )
+    target = obj.data.shape_keys if reads_keys else obj
+    assert target is not None  # heads have shape keys
+    add_driver(obj, f'["{RIG}"]["{driver.name}"]', -1, spec, target)
+
+
+def _image(name: str, maps_CHW: NDArray[np.float32]) -> bpy.types.Image:
+    """A packed float picture of up to three maps."""
+    height, width = maps_CHW.shape[1:]
+    rgba_HW4 = np.zeros((height, width, 4), np.float32)
+    rgba_HW4[..., : len(maps_CHW)] = maps_CHW[:, ::-1].transpose(1, 2, 0)
+    rgba_HW4[..., 3] = 1
+    image = bpy.data.images.new(name, width, height, alpha=False, float_buffer=True, is_data=True)
+    pixels: Any = image.pixels
+    pixels.foreach_set(rgba_HW4.ravel())
+    image.update()
+    image.pack()
+    return image
+
+
+def _nodes(name: str, images: list[bpy.types.Image]) -> bpy.types.GeometryNodeTree:
+    """Nodes that move points along their normals by strength * sum of weights * maps."""
+    tree: Any = bpy.data.node_groups.new(name, "GeometryNodeTree")
+    tree.is_modifier = True
+    for in_out in ("INPUT", "OUTPUT"):
+        tree.interface.new_socket("Geometry", in_out=in_out, socket_type="NodeSocketGeometry")
+    strength = tree.interface.new_socket("Strength", in_out="INPUT", socket_type="NodeSocketFloat")
+    strength.default_value = 1.0
+    for index in range(len(images)):
+        tree.interface.new_socket(f"Weights {index}", in_out="INPUT", socket_type="NodeSocketVector")
+    nodes = _Nodes(tree)
+    inputs, outputs = nodes.add("NodeGroupInput", -800, 0), nodes.add("NodeGroupOutput", 800, 0)
+
+    # A point on a seam has several texture coordinates; that of its first corner counts, as for displacement modifiers.
+    corner = nodes.add("GeometryNodeCornersOfVertex", -800, -300)
+    attribute = nodes.add("GeometryNodeInputNamedAttribute", -800, -500, data_type="FLOAT_VECTOR")
+    attribute.inputs["Name"].default_value = UV_MAP
+    at_corner = nodes.add("GeometryNodeFieldAtIndex", -600, -400, data_type="FLOAT_VECTOR", domain="CORNER")
+    nodes.link(_output(corner, "Corner Index"), _input(at_corner, "Index"))
+    nodes.link(_output(attribute, "Attribute"), _input(at_corner, "Value"))
+
+    height = None
+    for index, image in enumerate(images):
+        texture = nodes.add("GeometryNodeImageTexture", -400, -300 * index, interpolation="Linear", extension="EXTEND")
+        texture.inputs["Image"].default_value = image
+        nodes.link(_output(at_corner, "Value"), texture.inputs["Vector"])
+        product = nodes.add("ShaderNodeVectorMath", -200, -300 * index, operation="DOT_PRODUCT")
+        nodes.link(texture.outputs["Color"], product.inputs[0])
+        nodes.link(inputs.outputs[f"Weights {index}"], product.inputs[1])
+        height = nodes.math("ADD", -300 * index, height, _output(product, "Value"))
+    height = nodes.math("MULTIPLY", 100, height, inputs.outputs["Strength"])
+
+    normal = nodes.add("GeometryNodeInputNormal", 200, -300)
+    offset = nodes.add("ShaderNodeVectorMath", 400, -200, operation="SCALE")
+    nodes.link(normal.outputs.get("True Normal") or normal.outputs["Normal"], offset.inputs[0])
+    nodes.link(height, _input(offset, "Scale"))
+    move = nodes.add("GeometryNodeSetPosition", 600, 0)
+    nodes.link(inputs.outputs["Geometry"], move.inputs["Geometry"])
+    nodes.link(offset.outputs["Vector"], move.inputs["Offset"])
+    nodes.link(move.outputs["Geometry"], outputs.inputs["Geometry"])
+    return tree
+
+
+class _Nodes:
+    """Adds nodes and links to a tree."""
+
+    def __init__(self, tree: Any) -> None:
+        self._tree = tree
+
+    def add(self, kind: str, x: float, y: float, **settings: str) -> Any:
+        node = self._tree.nodes.new(kind)
+        node.location = (x, y)
+        for name, value in settings.items():
+            setattr(node, name, value)
+        return node
+
+    def link(self, output: Any, input: Any) -> None:
+        self._tree.links.new(output, input)
+
+    def math(self, operation: str, y: float, first: Any, second: Any) -> Any:
+        """The result of an operation; `second` where there is no `first`."""
+        if first is None:
+            return second
+        node = self.add("ShaderNodeMath", 0, y, operation=operation)
+        self.link(first, node.inputs[0])
+        self.link(second, node.inputs[1])
+        return node.outputs[0]
+
+
+def _input(node: Any, name: str) -> Any:
+    """The socket of a name that is in use: nodes have one for every type of data."""
+    return next(socket for socket in node.inputs if socket.name == name and socket.enabled)
+
+
+def _output(node: Any, name: str) -> Any:
+    return next(socket for socket in node.outputs if socket.name == name and socket.enabled)
+
+
+def _input_path(modifier: Any, identifier: str) -> str:
+    """Path of a modifier's input from its object."""
+    path = f'modifiers["{modifier.name}"]'
+    if hasattr(modifier, "properties"):  # Blender 5.2
+        return f"{path}.properties.inputs.{identifier}.value"
+    return f'{path}["{identifier}"]'

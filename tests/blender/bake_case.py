@@ -1,0 +1,52 @@
+"""What the checks of baked wrinkles share. Their oracle is the live displacement modifier with a map asked from F_d."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import blender_case as case
+import bpy
+import numpy as np
+
+from deca_blender.scene import stand_in, wrinkles
+
+ELSEWHERE = Path(__file__).with_name("without_addon.py")
+
+
+def shown_by_live(obj: bpy.types.Object, map_NN: np.ndarray) -> np.ndarray:
+    """The vertices that the live modifier shows with a map, at the current frame."""
+    baked, modifier = stand_in.find_stand_in(obj), wrinkles.displacement_modifier(obj)
+    if baked is not None:
+        baked.show_viewport = False
+    modifier.show_viewport = True
+    wrinkles.apply_map(obj, map_NN)
+    verts = case.evaluated_verts(obj)
+    if baked is not None:
+        baked.show_viewport, modifier.show_viewport = True, False
+    return verts
+
+
+def select(*heads: bpy.types.Object) -> None:
+    bpy.ops.object.select_all(action="DESELECT")
+    for obj in heads:
+        obj.select_set(True)
+        bpy.context.view_layer.objects.active = obj
+
+
+def state(obj: bpy.types.Object) -> tuple[object, ...]:
+    """What a bake may not change when it fails."""
+    modifiers = [(m.name, m.show_viewport, m.show_render) for m in obj.modifiers]
+    data = [len(collection) for collection in (bpy.data.images, bpy.data.textures, bpy.data.node_groups)]
+    drivers = len(obj.animation_data.drivers) if obj.animation_data else 0
+    return (modifiers, data, drivers, obj.deca.wrinkles_live, obj.deca_bake.kind, bpy.context.scene.frame_current)
+
+
+def elsewhere(blend: Path, *arguments: object) -> None:
+    """Runs `without_addon.py` in another Blender process, whose Python knows nothing of the add-on."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-I", str(ELSEWHERE), str(blend), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
