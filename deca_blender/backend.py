@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .client import LaunchSettings, Session, State
+from .client import ClientError, Job, LaunchSettings, Session, State
 from .preferences import launch_settings
-from .protocol.messages import HelloReply
+from .protocol.messages import HelloReply, Ping, PingReply
 
 _session: Session | None = None
 _settings: LaunchSettings | None = None
+_ping: Job[PingReply] | None = None
+_device = ""
 
 
 def session() -> Session:
@@ -35,6 +37,22 @@ def failure() -> str:
 def hello() -> HelloReply | None:
     """What the running backend said of itself, or None. Never starts it."""
     return _session.backend if _session is not None else None
+
+
+def device() -> str:
+    """What the running backend computes on, "" while that is not known. Asks it, but neither waits nor starts it."""
+    global _ping, _device
+    if _session is None or _session.backend is None:
+        _ping, _device = None, ""
+    elif _ping is not None and _ping.poll():
+        try:
+            _device = _ping.result().device
+        except ClientError:
+            _device = ""
+        _ping = None
+    elif _ping is None and _device in ("", "auto") and _session.state is State.READY:
+        _ping = _session.submit(Ping())
+    return _device
 
 
 def log() -> Path | None:

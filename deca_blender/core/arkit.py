@@ -38,6 +38,11 @@ def slider_groups(names: Iterable[str]) -> dict[str, list[str]]:
     return {group: members for group, members in groups.items() if members}
 
 
+def gaze(names: Iterable[str]) -> list[str]:
+    """The ARKit names that turn the eyes."""
+    return [name for name in names if name.startswith("eyeLook")]
+
+
 def matching(names: Iterable[str], search: str) -> list[str]:
     """The ARKit names whose labels hold every word of a search, in any order and case."""
     words = search.lower().split()

@@ -6,7 +6,8 @@ import bpy
 
 from ..client import ClientError
 from ..scene import live
-from ..scene.head import find_head
+from ..scene.transfer import selected_heads
+from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
 
 
@@ -18,17 +19,18 @@ class DECA_OT_update_wrinkles(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return find_head(context.object) is not None
+        heads = selected_heads(context)
+        reason = "" if any(map(has_wrinkles, heads)) else texts.NO_WRINKLES if heads else texts.NO_HEAD
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        heads = {head for obj in (context.object, *context.selected_objects) if (head := find_head(obj)) is not None}
         try:
-            updated = [live.update_now(head) for head in heads]
+            for head in selected_heads(context):
+                live.update_now(head)
         except ClientError as error:
             self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        if not any(updated):
-            self.report({"WARNING"}, texts.NO_WRINKLES)
             return {"CANCELLED"}
         return {"FINISHED"}
 

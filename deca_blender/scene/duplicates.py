@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
 from .head import rig_of
@@ -40,7 +42,7 @@ def make_independent(head_object: bpy.types.Object) -> None:
 
 
 def _own_rig(head_object: bpy.types.Object, shared: bpy.types.Object) -> bpy.types.Object:
-    rig_object = shared.copy()
+    rig_object: Any = shared.copy()
     for collection in head_object.users_collection:
         collection.objects.link(rig_object)
     head_object.parent = rig_object

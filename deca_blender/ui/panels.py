@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 
-from .. import backend
+from .. import backend, preferences
 from ..client import State
 from ..core import arkit, rig
 from ..properties.head import STRENGTH
@@ -13,7 +15,7 @@ from ..scene.bake import is_baked
 from ..scene.duplicates import sharing
 from ..scene.head import arkit_names, find_head, rig_of
 from ..scene.transfer import has_transfer
-from ..scene.wrinkles import has_wrinkles
+from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
 
 
@@ -36,6 +38,12 @@ class _HeadPanel:
         return head
 
 
+def _draw_sliders(layout: bpy.types.UILayout, keys: bpy.types.Key, names: list[str]) -> None:
+    column = layout.column(align=True)
+    for name in names:
+        column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
+
+
 class DECA_PT_import(bpy.types.Panel):
     """The import button and the backend's state."""
 
@@ -49,6 +57,10 @@ class DECA_PT_import(bpy.types.Panel):
         layout.operator("deca.import_face", icon="USER")
         state = backend.state()
         layout.label(text=texts.BACKEND_STATE[state], icon="ERROR" if state is State.FAILED else "NONE")
+        column = layout.column(align=True)
+        column.active = False
+        column.label(text=texts.device(backend.device()))
+        column.label(text=texts.models(preferences.head_file(preferences.head()), preferences.weights()))
         if state is State.FAILED:
             layout.label(text=backend.failure().splitlines()[0])
             layout.operator("deca.install_backend", icon="IMPORT")
@@ -89,32 +101,36 @@ class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
         row.operator("deca.random_expression", text="", icon="FILE_REFRESH")
         row.operator_menu_enum("deca.mirror_expression", "mode", text="", icon="MOD_MIRROR")
         row.operator("deca.key_expression", text="", icon="KEY_HLT")
+        row.operator("deca.save_pose_asset", text="", icon="ASSET_MANAGER")
+        row.prop(context.space_data, "show_region_asset_shelf", text="", icon="WINDOW")
         search = context.window_manager.deca.search
         layout.prop(context.window_manager.deca, "search", text="", icon="VIEWZOOM")
         if search.strip():
-            self._sliders(layout, keys, arkit.matching(arkit_names(head), search))
+            _draw_sliders(layout, keys, arkit.matching(arkit_names(head), search))
             return
         for group, names in arkit.slider_groups(arkit_names(head)).items():
             header, body = layout.panel(f"deca_{group}", default_closed=True)
             header.label(text=group)
             if body is not None:
-                self._sliders(body, keys, names)
-
-    @staticmethod
-    def _sliders(layout: bpy.types.UILayout, keys: bpy.types.Key, names: list[str]) -> None:
-        column = layout.column(align=True)
-        for name in names:
-            column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
+                _draw_sliders(body, keys, names)
 
 
 class DECA_PT_pose(_HeadPanel, bpy.types.Panel):
-    """Rotations of the bones: angle first, then the axis."""
+    """Rotations of the bones, angle first, then the axis; and where the eyes look, by the ARKit sliders."""
 
     bl_label = texts.PANEL_POSE
     bl_parent_id = "DECA_PT_head"
 
     def draw(self, context: bpy.types.Context) -> None:
-        rig_object = rig_of(self.head(context))
+        head = self.head(context)
+        gaze = arkit.gaze(arkit_names(head))
+        keys = head.data.shape_keys
+        if gaze and keys is not None:
+            header, body = self.layout.panel("deca_gaze", default_closed=True)
+            header.label(text=texts.GAZE)
+            if body is not None:
+                _draw_sliders(body, keys, gaze)
+        rig_object = rig_of(head)
         if rig_object is None:
             self.layout.label(text=texts.NO_RIG)
             return
@@ -159,6 +175,15 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
             layout.label(text=texts.HEAD_WITHOUT_WRINKLES)
             return
         layout.prop(head, f'["{STRENGTH}"]', text=texts.STRENGTH, slider=True)
+        subdivision = head.modifiers.get(SUBDIVISION)
+        if subdivision is not None:
+            row = layout.row(align=True)
+            row.prop(subdivision, "levels", text=texts.LEVELS_VIEWPORT)
+            row.prop(subdivision, "render_levels", text=texts.LEVELS_RENDER)
+        image = map_image(head)
+        if image is not None and not is_baked(head):
+            size: Any = image.size  # the stub does not know that it is a sequence
+            layout.label(text=texts.MAP_SIZE.format(*size))
         row = layout.row(align=True)
         row.enabled = not is_baked(head)
         row.prop(head.deca, "wrinkles_live", toggle=True)

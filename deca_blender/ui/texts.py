@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from ..client import InstallState, State
@@ -14,6 +15,10 @@ PANEL_EXPRESSION = "Expression"
 PANEL_POSE = "Pose"
 PANEL_WRINKLES = "Wrinkles"
 HEAD_WITHOUT_WRINKLES = "None: choose weights, import again"
+LEVELS_VIEWPORT = "Subdivision"
+LEVELS_RENDER = "Render"
+MAP_SIZE = "Map {0} x {1} (the networks' own)"
+GAZE = "Gaze"
 CATCHING_UP = "Catching up"
 STRENGTH = "Strength"
 PANEL_COEFFICIENTS = "Coefficients"
@@ -182,6 +187,10 @@ PREFERENCE_DEVICE = "Where the backend computes"
 NO_HEAD = "Select a head to pose it"
 NO_RIG = "The head's armature was deleted"
 
+DEVICES = {"": "not chosen yet", "auto": "not chosen yet", "cpu": "processor", "cuda": "CUDA"}
+BUNDLED_NAME = "OpenHead"
+NO_WRINKLE_WEIGHTS = "no wrinkles"
+
 BACKEND_STATE = {
     State.STOPPED: "Backend: starts with the first photo",
     State.STARTING: "Backend: starting",
@@ -201,6 +210,16 @@ def imported(names: list[str]) -> str:
 def shares(others: list[str]) -> str:
     """With whom a linked duplicate shares its sliders."""
     return f"Shares its sliders with {', '.join(others)}"
+
+
+def device(name: str) -> str:
+    """What the backend computes on."""
+    return f"Device: {DEVICES.get(name, name)}"
+
+
+def models(head: str, weights: str) -> str:
+    """The models of the next import; "" stands for the bundled head, and for no wrinkles."""
+    return f"Models: {Path(head).stem or BUNDLED_NAME}, {Path(weights).name or NO_WRINKLE_WEIGHTS}"
 
 
 def wrapped(text: str, width: int) -> list[str]:
