@@ -124,7 +124,7 @@ def wrinkle_map(head: bpy.types.Object) -> list[float]:
 def drag_only_slider() -> None:
     """Drags the slider that the search has left, which lies below the search field, by the pointer."""
     panel = region("UI")
-    x, y = panel.x + 60, 359  # from the top of the screen; the same for every window of this size
+    x, y = panel.x + 60, 406  # from the top of the screen; the same for every window of this size
     moves = "".join(f" sleep 0.4 mousemove {x + step} {y}" for step in range(5, 101, 12))
     command = f"mousemove {x} {y} sleep 0.4 mousedown 1{moves} sleep 0.4 mouseup 1"
     subprocess.Popen(["xdotool", *command.split()])
