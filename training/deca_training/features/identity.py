@@ -101,7 +101,8 @@ class VggFace2Network(nn.Module):
         Raises:
             AssetError: The file is missing, damaged or another network's.
         """
-        network, state = cls(), read_state(path)
+        state = read_state(path)
+        network = cls()
         expected = network.backbone.state_dict()
         _check(path, state, expected)
         network.backbone.load_state_dict({name: state.get(name, tensor) for name, tensor in expected.items()})
