@@ -29,7 +29,7 @@ class Augmentation:
         tint: Largest relative change of one colour channel alone.
         grey: Share of photos without colours.
         blur: Share of blurred photos, as enlarged ones are.
-        noise: Largest standard deviation of pixel noise, in 0..1.
+        noise: Largest standard deviation of the noise of pixels, in 0..1, the same in all channels.
         occlusion: Share of photos with something in front of a part of the face; the mask leaves it out.
     """
 
@@ -130,8 +130,8 @@ def change_colours(
     if blurred:
         changed = cv2.GaussianBlur(changed, (0, 0), sigma_blur)
     if a.noise:
-        noise_HW3 = rng.standard_normal(changed.shape, np.float32) * np.float32(sigma_noise)
-        changed = cv2.add(changed, noise_HW3, dtype=cv2.CV_8U)
+        noise_HW = rng.standard_normal(changed.shape[:2], np.float32) * np.float32(sigma_noise)
+        changed = cv2.add(changed, cv2.merge([noise_HW] * 3), dtype=cv2.CV_8U)
     return np.asarray(changed, np.uint8)
 
 

@@ -258,7 +258,7 @@ def write_index(
                 )
             arrays["photos"] = _bytes(photos)
             with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **arrays)
+                np.savez(file, **arrays)
             for name in shapes:
                 del arrays[name]  # closes the scratch file, which Windows could not remove otherwise
         os.replace(temporary, path)
