@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from deca.head.model import HeadModel
 from deca.render.detail import smooth_normals
-from deca.render.normals import vertex_normals
+from deca.render.normals import unit, vertex_normals
 from deca.render.uv import uv_raster, world2uv
 
 DISPLACEMENT_RANGE = 0.02
@@ -71,7 +71,9 @@ def normal_map(
         coarse_13HW, normals_13HW = world2uv(torch.cat((verts_1V3, normals_1V3), dim=2), head, size).split(3, dim=1)
         offset_11HW = functional.interpolate(displacement_11NN, (size, size), mode="bicubic", align_corners=False)
         covered_HW = uv_raster(head, size, verts_1V3.device).covered_HW
-        detail_13HW = smooth_normals(coarse_13HW + offset_11HW * normals_13HW, coarse_13HW, normals_13HW, covered_HW)
+        displaced_13HW = coarse_13HW + offset_11HW * normals_13HW
+        normals_13HW = unit(normals_13HW)  # they are shorter between vertices
+        detail_13HW = smooth_normals(displaced_13HW, coarse_13HW, normals_13HW, covered_HW)
         tensors = (coarse_13HW, normals_13HW, detail_13HW)
         positions, normals, detail = (tensor_13HW[0].permute(1, 2, 0).numpy() for tensor_13HW in tensors)
     return tangent_normals(positions, normals, detail, covered_HW.numpy())
