@@ -57,7 +57,7 @@ def test_zip_holds_the_product_and_nothing_else(archive: Path) -> None:
         "backend/deca/service/__main__.py",
         "assets/openhead/openhead.safetensors",
     } <= set(names)
-    assert not [name for name in names if name.endswith(".pyc") or "/test" in name]
+    assert not [name for name in names if name.endswith(".pyc") or "/test" in name or "training" in name]
 
 
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:

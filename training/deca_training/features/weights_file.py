@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def _read(path: Path) -> object:
         except (SafetensorError, OSError) as error:
             raise AssetError(f"{path} is damaged ({error}).", _COPY) from error
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch speaks of pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as torch_error:  # damaged bytes make torch's reader fail in every possible way
         try:
             return read_pickle(path)  # refuses whatever is no array, by name
