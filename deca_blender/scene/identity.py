@@ -10,7 +10,8 @@ from .transfer import restore_wrinkles
 from .wrinkles import pack_map
 
 _CODES = (SHAPE, EXPRESSION, DETAIL)
-_FIELDS = ("photo", "pose", "camera", "crop", "image_size", "box", "landmark_error", "weights", "weights_hash")
+_FIELDS = ("photo", "pose", "camera", "crop", "image_size", "box", "landmark_error")
+_FILES = ("model_file", "weights", "weights_hash")
 
 
 def strip_identity(head_object: bpy.types.Object) -> None:
@@ -26,7 +27,7 @@ def strip_identity(head_object: bpy.types.Object) -> None:
     for code in _CODES:
         if code in head_object:
             del head_object[code]
-    for field in _FIELDS:
+    for field in (*_FIELDS, *_FILES):
         head_object.deca.property_unset(field)
     rig_object = rig_of(head_object)
     for camera in rig_object.children if rig_object is not None else ():

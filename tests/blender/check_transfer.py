@@ -253,7 +253,7 @@ def test_a_stripped_head_keeps_its_looks_and_nothing_else(folder: Path) -> None:
     face = case.face_reply(
         HEAD, 5, name="Zoë", photo=str(photo), detail=detail(5), weights_hash="w1", image_size=(64, 48)
     )
-    head = import_face(bpy.context, HEAD, face, ImportOptions(weights="/secret/weights.safetensors"))
+    head = import_face(bpy.context, HEAD, face, ImportOptions(True, "/secret/weights", "/secret/flame"))
     wrinkles.apply_map(head, np.random.default_rng(0).normal(scale=1e-3, size=(256, 256)).astype(np.float32))
     other = new_head("Anna", 0)
     select(other, head)
@@ -265,7 +265,7 @@ def test_a_stripped_head_keeps_its_looks_and_nothing_else(folder: Path) -> None:
     assert bpy.ops.deca.strip_identity() == {"FINISHED"}
     assert not {"deca_shape", "deca_expression", "deca_detail", "deca_detail_transferred"} & set(head.keys())
     fresh = bpy.data.objects.new("fresh", None).deca
-    for field in ("photo", "weights", "weights_hash", "landmark_error"):
+    for field in ("photo", "model_file", "weights", "weights_hash", "landmark_error"):
         assert getattr(head.deca, field) == getattr(fresh, field), field
     for field in ("pose", "camera", "crop", "image_size", "box"):
         assert list(getattr(head.deca, field)) == list(getattr(fresh, field)), field
