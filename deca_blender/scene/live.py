@@ -23,7 +23,8 @@ TICK_S, BUSY_TICK_S = 0.02, 0.005
 """Seconds between looks for something to do, and for an answer that is expected."""
 RENDER_TIMEOUT_S = 60.0
 """A rendered frame waits no longer for the maps of all its heads."""
-_RENDER_TRIES = 3
+_RENDER_TRIES, _ANSWER_S = 3, 20.0
+"""A backend that does not answer the first try so soon hangs, and is started again."""
 
 
 class _Live:
@@ -247,17 +248,18 @@ def _wait_for_map(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph, deadlin
     """
     assert _live is not None
     problem: ClientError | None = None
-    for tries_left in range(_RENDER_TRIES, 0, -1):
+    for attempt in range(_RENDER_TRIES):
         if _live.hangs:
             raise RequestTimeout(_live.hangs)
+        rest_s = max(0.0, deadline - time.monotonic())
         try:
-            update_now(obj, depsgraph, max(0.0, deadline - time.monotonic()) / tries_left)
+            update_now(obj, depsgraph, rest_s if attempt else min(_ANSWER_S, rest_s))
             return
-        except (BackendDied, RequestTimeout) as reason:
+        except BackendDied as reason:
             problem = reason
-            # One that is still starting may need the time.
-            if isinstance(reason, RequestTimeout) and _live.session().backend is not None:
-                _live.session().close(grace_s=0.0)
+        except RequestTimeout as reason:
+            problem = reason
+            _live.session().close(grace_s=0.0)
     assert problem is not None
     if isinstance(problem, RequestTimeout) and _live.is_rendering:
         _live.hangs = f"The backend has not answered for {RENDER_TIMEOUT_S:g} seconds at an earlier frame."

@@ -14,55 +14,11 @@ from pathlib import Path
 import blender_case as case
 import bpy
 import numpy as np
+from live_case import assert_right, settle
 from wrinkle_case import HEAD, decoded, real_session, shown_map, wrinkled_head
 
 from deca_blender.scene import live, wrinkles
 from deca_blender.scene.import_face import import_face
-
-
-def axis_angle(matrix: np.ndarray) -> np.ndarray:
-    """Through the logarithm of the rotation's eigenvalues, another way than the product's."""
-    values, vectors = np.linalg.eig(matrix)
-    axis = np.real(vectors[:, np.argmin(np.abs(values - 1))])
-    angle = np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1, 1))
-    signs = [1, -1] if angle > 0 else [0]
-    return min((sign * angle * axis for sign in signs), key=lambda turn: np.abs(case.rotation(turn) - matrix).max())
-
-
-def expected_map(obj: bpy.types.Object, jaw: np.ndarray) -> np.ndarray:
-    """The map of the original sliders and a jaw turned by hand, without the product's reading of them.
-
-    Args:
-        obj: The head.
-        jaw: Rotation matrix of the jaw by hand.
-    """
-    keys = obj.data.shape_keys.key_blocks
-    arkit = np.array([keys[name].value for name in HEAD.arkit_names])
-    expression = np.array([keys[f"exp_{index:03d}"].value for index in range(50)]) + HEAD.arkit_map[:50] @ arkit
-    turned = case.rotation(HEAD.arkit_map[51:54] @ arkit) @ jaw
-    return decoded(obj["deca_detail"], expression, axis_angle(turned))
-
-
-def hand_jaw(obj: bpy.types.Object) -> np.ndarray:
-    return np.array(obj.parent.pose.bones["jaw"].matrix_basis.to_3x3(), np.float64)
-
-
-def settle(*heads: bpy.types.Object) -> None:
-    """What Blender's window does: dependency updates, then ticks until nothing is behind."""
-    bpy.context.view_layer.update()
-    deadline = time.monotonic() + 60
-    while any(live.is_behind(obj) for obj in heads):
-        live.tick()
-        time.sleep(0.002)
-        assert time.monotonic() < deadline, [live.error(obj) for obj in heads]
-    live.tick()
-
-
-def assert_right(obj: bpy.types.Object, jaw: np.ndarray | None = None) -> None:
-    expected = expected_map(obj, hand_jaw(obj) if jaw is None else jaw)
-    assert np.abs(expected).max() > 1e-4
-    error = np.abs(shown_map(obj) - expected).max()
-    assert error < 1e-6, error
 
 
 def test_import_has_the_modifiers_and_the_map_of_the_photo() -> None:

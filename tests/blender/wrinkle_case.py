@@ -25,7 +25,7 @@ MAKE_WEIGHTS = """
 import sys
 from deca.head import load_head
 from deca.networks import Card, random_checkpoint, save_checkpoint
-save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="mobilenet_v3_large")), sys.argv[1])
+save_checkpoint(random_checkpoint(int(sys.argv[2]), Card.of(load_head(), backbone="mobilenet_v3_large")), sys.argv[1])
 """
 
 _folder = tempfile.TemporaryDirectory(prefix="deca é ")
@@ -39,13 +39,22 @@ def real_session() -> Session:
     if _session is None:
         if not PYTHON.exists():
             raise case.Skip(f"{PYTHON} does not exist")
-        settings = LaunchSettings(python=str(PYTHON), device="cpu")
-        environment = settings().env
-        made = subprocess.run([PYTHON, "-c", MAKE_WEIGHTS, WEIGHTS], env=environment, capture_output=True, check=False)
-        if made.returncode != 0:
-            raise case.Skip(f"the backend cannot run here: {made.stderr.decode()[-300:]}")
-        _session = Session(settings)
+        make_weights(WEIGHTS)
+        _session = Session(settings())
     return _session
+
+
+def settings() -> LaunchSettings:
+    """How the backend is started."""
+    return LaunchSettings(python=str(PYTHON), device="cpu")
+
+
+def make_weights(path: str | Path, seed: int = 0) -> None:
+    """Writes random weights."""
+    command = [PYTHON, "-c", MAKE_WEIGHTS, path, str(seed)]
+    made = subprocess.run(command, env=settings()().env, capture_output=True, check=False)
+    if made.returncode != 0:
+        raise case.Skip(f"the backend cannot run here: {made.stderr.decode()[-300:]}")
 
 
 backend.session = real_session  # type: ignore[assignment]
