@@ -16,8 +16,9 @@ from deca.head import load_head
 from deca.reconstruct.decode import Decoder
 from deca_training.evaluate import feng, now
 from deca_training.evaluate.alignment import Similarity
-from deca_training.evaluate.curves import cumulative, read_curves
-from deca_training.evaluate.scan_benchmark import measure, neutral_face, predict, report, write_report
+from deca_training.evaluate.curves import cumulative
+from deca_training.evaluate.reports import read_report
+from deca_training.evaluate.scan_benchmark import measure, neutral_face, predict, report, write_benchmark
 from deca_training.evaluate.scans import TriangleMesh, write_prediction
 from deca_training.evaluate.tables import Table
 
@@ -104,7 +105,7 @@ def test_missing_and_damaged_predictions_are_counted(tmp_path, now_folder) -> No
     Path(f"{stems[2]}.obj").write_text("v 0 0\n")
     cases = now.now_cases(folder)
     out = tmp_path / "out"
-    table = write_report(out, "now", cases, measure(cases, tmp_path / "p", now.PROTOCOL, "m"), now.PROTOCOL)
+    table = write_benchmark(out, "now", cases, measure(cases, tmp_path / "p", now.PROTOCOL, "m"), now.PROTOCOL)
     whole = table.rows[-1]
     assert (whole["images"], whole["measured"], whole["missing"], whole["failed"]) == (8, 5, 2, 1)
     assert any("INCOMPLETE: 2 predictions are missing and 1 could not be measured" in note for note in table.notes)
@@ -121,10 +122,10 @@ def test_reports_compare_methods(tmp_path, now_folder) -> None:
     write_predictions(tmp_path / "p", names, np.random.default_rng(0))
     cases = now.now_cases(folder)
     errors = measure(cases, tmp_path / "p", now.PROTOCOL, "m")
-    write_report(tmp_path / "one", "now", cases, errors, now.PROTOCOL)
+    write_benchmark(tmp_path / "one", "now", cases, errors, now.PROTOCOL)
     for values in errors.distances.values():
         values += 1.0
-    table = write_report(tmp_path / "two", "now", cases, errors, now.PROTOCOL, [tmp_path / "one"])
+    table = write_benchmark(tmp_path / "two", "now", cases, errors, now.PROTOCOL, [tmp_path / "one"])
     assert [row["method"] for row in table.rows] == ["m"] * 5 + ["m (2)"] * 5
     assert table.rows[4]["median_mm"] == pytest.approx(1 + table.rows[9]["median_mm"], abs=1e-3)
     files = {path.name for path in (tmp_path / "two").iterdir()}
@@ -139,9 +140,10 @@ def test_reports_compare_methods(tmp_path, now_folder) -> None:
     } <= files
     assert len(json.loads((tmp_path / "two/now.json").read_text())["rows"]) == 5
     assert Image.open(tmp_path / "two/now_all.png").size[0] > 500
-    assert read_curves(tmp_path / "two/now_curves.json")["all"].percent[0] == 0
+    rows, curves, _ = read_report(tmp_path / "two", "now")
+    assert len(rows) == 5 and curves["m"]["all"].percent[-1] == 100 and curves["m"]["all"].percent[90] == 0
     with pytest.raises(AssetError, match="could not be read"):
-        write_report(tmp_path / "three", "now", cases, errors, now.PROTOCOL, [tmp_path / "none"])
+        write_benchmark(tmp_path / "three", "now", cases, errors, now.PROTOCOL, [tmp_path / "none"])
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.errors import AssetError
 from deca.files import write_file
-from deca_training.evaluate.tables import read_json
 
 
 @dataclass(frozen=True)
@@ -38,27 +35,8 @@ def cumulative(values_N: NDArray[np.floating], limit: float, samples: int = 701)
     return Curve(errors.round(6).tolist(), (100 * below / values_N.size).round(4).tolist())
 
 
-def write_curves(path: Path, curves: Mapping[str, Curve], unit: str) -> None:
-    """Keeps curves by group for later comparisons."""
-    content = {"unit": unit, "curves": {name: asdict(curve) for name, curve in curves.items()}}
-    write_file(path, (json.dumps(content) + "\n").encode())
-
-
-def read_curves(path: Path) -> dict[str, Curve]:
-    """What `write_curves` wrote.
-
-    Raises:
-        AssetError: The file is missing or damaged.
-    """
-    content = read_json(path, "file of curves")
-    try:
-        return {name: Curve(**curve) for name, curve in content["curves"].items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise AssetError(f"{path} holds no curves ({error}).", "Run its evaluation again.") from error
-
-
-def plot_curves(path: Path, curves: Mapping[str, Curve], title: str, unit: str) -> None:
-    """Draws curves by method; the suffix of the file, .png or .svg, decides its format."""
+def plot_curves(paths: Iterable[Path], curves: Mapping[str, Curve], title: str, unit: str) -> None:
+    """Draws curves by method; the suffix of each file, .png or .svg, decides its format."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -72,6 +50,7 @@ def plot_curves(path: Path, curves: Mapping[str, Curve], title: str, unit: str) 
     axes.grid(alpha=0.3)
     if curves:
         axes.legend(loc="lower right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=path.suffix[1:])
-    write_file(path, buffer.getvalue())
+    for path in paths:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=path.suffix[1:])
+        write_file(path, buffer.getvalue())

@@ -37,12 +37,13 @@ _LAYOUT = (
 )
 
 
-def now_cases(folder: Path, image_list: Path | None = None) -> list[Case]:
+def now_cases(folder: Path, image_list: Path | None = None, needs_scans: bool = True) -> list[Case]:
     """The images of the benchmark.
 
     Args:
         folder: The benchmark's folder.
         image_list: Another list of images than the validation set's.
+        needs_scans: False to make predictions for the test set, whose scans are kept secret.
 
     Raises:
         OptionError: Lists, images or scans are missing, or a list names an unknown challenge.
@@ -62,10 +63,8 @@ def now_cases(folder: Path, image_list: Path | None = None) -> list[Case]:
             )
         subject = parts[0]
         if subject not in scans:
-            scans[subject] = (
-                _only(release / "scans" / subject, "*.obj", "scan"),
-                _only(release / "scans_lmks_onlypp" / subject, "*.pp", "scan's landmarks"),
-            )
+            places = release / "scans" / subject, release / "scans_lmks_onlypp" / subject
+            scans[subject] = (_only(places[0], "*.obj"), _only(places[1], "*.pp")) if needs_scans else places
         image = release / "iphone_pictures" / name
         cases.append(Case(str(Path(name).with_suffix("").as_posix()), CHALLENGES[parts[1]], image, *scans[subject]))
     return cases
@@ -82,9 +81,10 @@ def _image_list(folder: Path, release: Path, given: Path | None) -> list[str]:
     return names
 
 
-def _only(folder: Path, pattern: str, what: str) -> Path:
+def _only(folder: Path, pattern: str) -> Path:
     files = sorted(folder.glob(pattern))
     if len(files) != 1:
-        raise OptionError(f"NoW challenge: {folder} holds {len(files)} files {pattern} ({what}) instead of one.",
-                          f"Expected: {_LAYOUT}")  # fmt: skip
+        raise OptionError(
+            f"NoW challenge: {folder} holds {len(files)} files {pattern} instead of one.", f"Expected: {_LAYOUT}"
+        )
     return files[0]

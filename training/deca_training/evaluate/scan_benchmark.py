@@ -5,7 +5,7 @@ Shape suffixes: V vertices, F triangles, N scan points.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +20,8 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.pipeline import Coarse, reconstruct
 from deca.vision.photo import read_photo
 from deca_training.evaluate.alignment import align, scan_to_mesh
-from deca_training.evaluate.curves import Curve, cumulative, plot_curves, read_curves, write_curves
+from deca_training.evaluate.curves import Curve, cumulative
+from deca_training.evaluate.reports import write_report
 from deca_training.evaluate.scans import (
     LANDMARK_SUFFIXES,
     LANDMARKS_7,
@@ -31,7 +32,7 @@ from deca_training.evaluate.scans import (
     read_scan,
     write_prediction,
 )
-from deca_training.evaluate.tables import Table, read_json
+from deca_training.evaluate.tables import Table
 
 ALL = "all"
 """Name of the group of all images."""
@@ -201,14 +202,14 @@ def report(cases: Sequence[Case], errors: Errors, protocol: Protocol) -> tuple[T
     return table, curves
 
 
-def write_report(
+def write_benchmark(
     out: Path, stem: str, cases: Sequence[Case], errors: Errors, protocol: Protocol, compare: Iterable[Path] = ()
 ) -> Table:
-    """Writes the table, errors per image, the curves and their plots; rows and curves of earlier reports come along.
+    """Writes the report (`deca_training.evaluate.reports`) and `STEM_images.*`, the errors per image.
 
     Args:
         out: Folder.
-        stem: The benchmark's short name, which begins the files' names.
+        stem: The benchmark's short name.
         cases, errors, protocol: What was measured.
         compare: Folders of earlier reports of the same benchmark.
 
@@ -216,31 +217,15 @@ def write_report(
         AssetError: An earlier report is missing or damaged.
         OutputError: A file cannot be written.
     """
-    table, curves = report(cases, errors, protocol)
     per_image = Table(f"{protocol.title}: per image")
     for case in cases:
         values = errors.distances.get(case.name)
         state = "missing" if case.name in errors.missing else errors.failed.get(case.name, "measured")
         row = {} if values is None else {"median_mm": _rounded(np.median, values), "mean_mm": _rounded(np.mean, values)}
         per_image.add(image=case.name, group=case.group, state=state, **row)
-    earlier = [_earlier(folder, stem) for folder in compare]
-    names = _distinct([errors.method, *(name for name, _, _ in earlier)])
     per_image.write(out, f"{stem}_images")
-    write_curves(out / f"{stem}_curves.json", curves, "mm")
-    table.write(out, stem)
-    shown = Table(table.title, list(table.rows), list(table.notes))
-    for name, (_, rows, _) in zip(names[1:], earlier, strict=True):
-        shown.rows += [{**row, "method": name} for row in rows]
-    if earlier:
-        shown.write(out, f"{stem}_comparison")
-    for group in curves:
-        by_method = dict(
-            zip(names, [curves[group], *(c.get(group, Curve([], [])) for _, _, c in earlier)], strict=True)
-        )
-        for suffix in (".png", ".svg"):
-            name = f"{stem}_{group}{suffix}"
-            plot_curves(out / name, by_method, f"{protocol.title}, {group.replace('_', ' ')}", "mm")
-    return shown
+    table, curves = report(cases, errors, protocol)
+    return write_report(out, stem, table, {errors.method: curves}, unit="mm", compare=compare)
 
 
 def _notes(errors: Errors, protocol: Protocol) -> list[str]:
@@ -269,21 +254,6 @@ def _find_prediction(folder: Path, case: Case) -> tuple[Path, Path] | None:
         files = [folder / f"{case.name}{suffix}" for suffix in suffixes]
         found.append(next((file for file in files if file.is_file()), None))
     return (found[0], found[1]) if found[0] and found[1] else None
-
-
-def _earlier(folder: Path, stem: str) -> tuple[str, list[dict], Mapping[str, Curve]]:
-    content = read_json(folder / f"{stem}.json", "report")
-    rows = content.get("rows")
-    if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) and "method" in row for row in rows):
-        raise AssetError(f"{folder} holds no report of {stem}.", "Run its evaluation again.")
-    return str(rows[0]["method"]), rows, read_curves(folder / f"{stem}_curves.json")
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """The names, numbered where they repeat."""
-    return [
-        name if names[:k].count(name) == 0 else f"{name} ({names[:k].count(name) + 1})" for k, name in enumerate(names)
-    ]
 
 
 def _rounded(function, values: NDArray) -> float | None:

@@ -1,0 +1,211 @@
+"""`deca-train evaluate`: what weights are worth, as tables and plots.
+
+deca-train evaluate now --data NOW --weights W --out DIR                   predictions, errors, curves
+deca-train evaluate now --data NOW --predictions OTHER --name RingNet --compare DIR --out BOTH
+deca-train evaluate feng --data STIRLING --weights W --out DIR
+deca-train evaluate landmarks --data photos.npz --weights W --out DIR
+deca-train evaluate identity --data photos.npz --weights W --out DIR
+deca-train evaluate transfer --data photos.npz --weights W --out DIR
+deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deca.errors import OptionError
+
+if TYPE_CHECKING:
+    from deca.reconstruct.decode import Decoder
+    from deca_training.evaluate.subjects import Subjects
+
+
+def add_parser(commands: argparse._SubParsersAction) -> None:
+    """Adds the command `evaluate`."""
+    about = "shape benchmarks, landmark error, identity, wrinkles; tables and plots"
+    parser = commands.add_parser("evaluate", help=about, description=about)
+    kinds = parser.add_subparsers(required=True, metavar="WHAT")
+
+    models = argparse.ArgumentParser(add_help=False)
+    models.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    models.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    models.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
+    models.add_argument("--device", default="cpu", help="torch device")
+
+    one = argparse.ArgumentParser(add_help=False, parents=[models])
+    one.add_argument("--weights", type=Path, metavar="FILE", help="weights file; without it the landmark fit")
+    one.add_argument("--name", help="what the method is called (default: after the weights file)")
+    one.add_argument("--data", type=Path, required=True, help="the benchmark's folder, an index, or a folder of photos")
+
+    compared = argparse.ArgumentParser(add_help=False)
+    compared.add_argument(
+        "--compare", type=Path, nargs="+", default=[], metavar="DIR", help="--out of earlier runs, for table and plots"
+    )
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--validation", type=float, metavar="SHARE", help="only the subjects kept out with this share")
+    chosen.add_argument("--seed", type=int, default=0, help="of the split (default: 0)")
+    chosen.add_argument("--subjects", type=int, metavar="N", help="at most N subjects")
+    chosen.add_argument("--photos", type=int, metavar="N", help="at most N photos of each subject")
+
+    for name, text in (("now", "the NoW challenge"), ("feng", "the benchmark of Feng et al. (LQ and HQ)")):
+        scans = kinds.add_parser(name, help=text, description=text, parents=[one, compared])
+        scans.add_argument(
+            "--predictions", type=Path, metavar="DIR", help="measure these meshes instead of making some"
+        )
+        scans.add_argument("--predict-only", action="store_true", help="write predictions to send in, measure nothing")
+        scans.add_argument("--radius", type=float, metavar="R", help="measured part of scans (default: 1.2; 0: all)")
+        scans.add_argument("--metrical", action="store_true", help="do not scale predictions, which are in millimetres")
+        if name == "now":
+            scans.add_argument("--list", type=Path, metavar="FILE", help="image list (default: the validation set's)")
+        scans.set_defaults(run=run, evaluate=_scans, benchmark=name)
+
+    for name, evaluate, text, parents in (
+        ("landmarks", _landmarks, "error of the projected landmarks", [one, compared, chosen]),
+        ("identity", _identity, "shape codes and renderings within and between subjects", [one, chosen]),
+        ("transfer", _transfer, "renderings with detail codes of other photos", [one, chosen]),
+    ):
+        kind = kinds.add_parser(name, help=text, description=text, parents=parents)
+        if name == "identity":
+            kind.add_argument(
+                "--identity-weights", type=Path, metavar="FILE", help="of another face recognition network"
+            )
+            kind.add_argument("--codes-only", action="store_true", help="no renderings, no face recognition")
+        kind.set_defaults(run=run, evaluate=evaluate)
+
+    text = "several weights side by side"
+    ablation = kinds.add_parser("ablation", help=text, description=text, parents=[models, chosen])
+    ablation.add_argument("--runs", type=Path, nargs="+", required=True, metavar="FILE", help="weights files")
+    ablation.add_argument("--names", nargs="+", metavar="TEXT", help="their names (default: after the files)")
+    ablation.add_argument("--data", type=Path, help="an index or a folder of photos, for the table")
+    ablation.add_argument(
+        "--show", type=Path, nargs="+", metavar="PHOTO", help="photos of the grid (default: one in the public domain)"
+    )
+    ablation.set_defaults(run=run, evaluate=_ablation)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluates, prints the table, and says where the files are."""
+    import torch
+
+    try:
+        torch.device(options.device)
+    except RuntimeError as error:
+        raise OptionError(f"There is no device {options.device!r}.", "Choose cpu, cuda or cuda:0.") from error
+    options.evaluate(options)
+    print(f"\nWritten to {options.out}")
+    return 0
+
+
+def _scans(options: argparse.Namespace) -> None:
+    from dataclasses import replace
+
+    from deca_training.evaluate import feng, now
+    from deca_training.evaluate.scan_benchmark import measure, predict, write_benchmark
+
+    if options.predictions and (options.weights or options.predict_only):
+        raise OptionError(
+            "Meshes in --predictions are measured as they are.", "Leave out --weights and --predict-only."
+        )
+    if options.benchmark == "now":
+        needs_scans = not options.predict_only
+        cases, protocol = now.now_cases(options.data, options.list, needs_scans), now.PROTOCOL
+    else:
+        cases, protocol = feng.feng_cases(options.data), feng.PROTOCOL
+    if options.radius is not None:
+        protocol = replace(protocol, radius=options.radius)
+    protocol = replace(protocol, with_scale=not options.metrical)
+    progress = sys.stderr.isatty()
+    folder, without = options.predictions, {}
+    if folder is None:
+        folder = options.out / "predictions"
+        without = predict(cases, _decoder(options), folder, progress=progress)
+        for name, reason in without.items():
+            print(f"no prediction for {name}: {reason}", file=sys.stderr)
+        print(f"{len(cases) - len(without)} of {len(cases)} images have a prediction in {folder}")
+    if options.predict_only:
+        return
+    name = options.name or (folder.name if options.predictions else _name(options))
+    errors = measure(cases, folder, protocol, name, progress=progress)
+    print(write_benchmark(options.out, options.benchmark, cases, errors, protocol, options.compare).markdown())
+
+
+def _landmarks(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.landmarks import evaluate_landmarks
+    from deca_training.evaluate.reports import write_report
+
+    subjects = _subjects(options, options.data)
+    table, curves = evaluate_landmarks(_decoder(options), subjects, name=_name(options), progress=sys.stderr.isatty())
+    print(write_report(options.out, "landmarks", table, curves, unit="%", compare=options.compare).markdown())
+
+
+def _identity(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.identity import evaluate_identity
+
+    embedding = None
+    if not options.codes_only:
+        from deca_training.features.identity import load_identity_network
+
+        embedding = load_identity_network(options.identity_weights).to(options.device).eval()
+    table = evaluate_identity(
+        _decoder(options),
+        _subjects(options, options.data),
+        embedding=embedding,
+        by_fit=options.weights is None,
+        name=_name(options),
+        progress=sys.stderr.isatty(),
+    )
+    table.write(options.out, "identity")
+    print(table.markdown())
+
+
+def _transfer(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.detail_transfer import evaluate_transfer
+
+    if options.weights is None:
+        raise OptionError("Detail codes come from weights only.", "Name a weights file with --weights.")
+    subjects = _subjects(options, options.data)
+    table = evaluate_transfer(_decoder(options), subjects, name=_name(options), progress=sys.stderr.isatty())
+    table.write(options.out, "transfer")
+    print(table.markdown())
+
+
+def _ablation(options: argparse.Namespace) -> None:
+    from deca.files import write_file
+    from deca.reconstruct.pictures import png_bytes
+    from deca.reconstruct.pipeline import load_decoder
+    from deca_training.evaluate.ablation import Run, ablation_grid, ablation_table, public_photos, read_photos
+    from deca_training.evaluate.landmarks import default_name
+
+    names = options.names or [default_name(path) for path in options.runs]
+    if len(names) != len(options.runs) or len(set(names)) < len(names):
+        raise OptionError(f"{len(options.runs)} runs need as many different names.", "Give them with --names.")
+    decoders = [load_decoder(options.head, path, options.albedo, options.device) for path in options.runs]
+    runs = [Run(name, decoder) for name, decoder in zip(names, decoders, strict=True)]
+    photos = read_photos(options.show) if options.show else public_photos()
+    write_file(options.out / "ablation.png", png_bytes(ablation_grid(runs, photos)))
+    if options.data is not None:
+        data = [_subjects(options, options.data) for _ in runs]
+        table = ablation_table(runs, data, progress=sys.stderr.isatty())
+        table.write(options.out, "ablation")
+        print(table.markdown())
+
+
+def _decoder(options: argparse.Namespace) -> Decoder:
+    from deca.reconstruct.pipeline import load_decoder
+
+    return load_decoder(options.head, options.weights, options.albedo, options.device)
+
+
+def _subjects(options: argparse.Namespace, data: Path) -> Subjects:
+    from deca_training.evaluate.subjects import Subjects
+
+    return Subjects(data, options.validation, options.seed, options.subjects, options.photos, options.device)
+
+
+def _name(options: argparse.Namespace) -> str:
+    from deca_training.evaluate.landmarks import default_name
+
+    return options.name or default_name(options.weights)
