@@ -27,7 +27,7 @@ def _bakeable(context: bpy.types.Context) -> list[bpy.types.Object]:
     return [head for head in selected_heads(context) if has_wrinkles(head)]
 
 
-class _Bake:
+class BakeSteps:
     """An operator of steps: modal in a window, waiting in scripts."""
 
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
@@ -116,7 +116,7 @@ class _Bake:
         return {"CANCELLED"}
 
 
-class DECA_OT_bake_wrinkles(_Bake, bpy.types.Operator):
+class DECA_OT_bake_wrinkles(BakeSteps, bpy.types.Operator):
     bl_idname = "deca.bake_wrinkles"
     bl_label = texts.BAKE_FRAMES
     bl_description = texts.BAKE_FRAMES_DESCRIPTION
@@ -163,7 +163,7 @@ class DECA_OT_bake_wrinkles(_Bake, bpy.types.Operator):
         self.report({"INFO"}, texts.BAKED_FRAMES.format(first=first, last=last, count=len(heads)))
 
 
-class DECA_OT_bake_wrinkle_rig(_Bake, bpy.types.Operator):
+class DECA_OT_bake_wrinkle_rig(BakeSteps, bpy.types.Operator):
     bl_idname = "deca.bake_wrinkle_rig"
     bl_label = texts.BAKE_RIG
     bl_description = texts.BAKE_RIG_DESCRIPTION

@@ -6,7 +6,7 @@ leaves everything as it was.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -104,7 +104,7 @@ def bake_frames(
     frames: range,
     folder: Path | None,
     session: Session,
-) -> Iterator[Step]:
+) -> Generator[Step]:
     """Bakes the maps of frames.
 
     Args:
@@ -163,7 +163,7 @@ def bake_frames(
             bake.was_live = was_live.pop(obj.name)
 
 
-def bake_rig(obj: bpy.types.Object, num_maps: int, session: Session, seed: int = 0) -> Iterator[Step]:
+def bake_rig(obj: bpy.types.Object, num_maps: int, session: Session, seed: int = 0) -> Generator[Step]:
     """Bakes a few maps that the sliders blend (`core.wrinkle_rig`), and measures them on other expressions.
 
     Args:

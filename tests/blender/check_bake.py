@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import blender_case as case
 import bpy
@@ -14,6 +17,7 @@ from wrinkle_case import HEAD, decoded, real_session, wrinkled_head
 
 from deca_blender import backend
 from deca_blender.client import BackendDied
+from deca_blender.operators.bake import BakeSteps
 from deca_blender.scene import bake, live
 from deca_blender.scene.import_face import import_face
 
@@ -157,6 +161,65 @@ def test_what_fails_or_is_given_up_leaves_nothing(folder: Path) -> None:
     assert len(list(folder.iterdir())) == 1 and not obj.deca.wrinkles_live
     steps.close()  # what Esc does
     assert state(obj) == before and list(folder.iterdir()) == []
+
+
+class Windowed(BakeSteps):
+    """The operators' work beside a window's events, with a window manager that only counts."""
+
+    bl_label = "Bake"
+
+    def __init__(self, steps: Callable[[], Generator[bake.Step]]) -> None:
+        self._make, self.reports, self.timers, self.status = steps, [], 0, ""
+        manager = SimpleNamespace(
+            progress_begin=lambda low, high: None,
+            progress_update=lambda value: None,
+            progress_end=lambda: None,
+            modal_handler_add=lambda operator: None,
+            event_timer_add=lambda seconds, window: setattr(self, "timers", self.timers + 1),
+            event_timer_remove=lambda timer: setattr(self, "timers", self.timers - 1),
+        )
+        workspace = SimpleNamespace(status_text_set=lambda text: setattr(self, "status", text))
+        self.context = SimpleNamespace(window_manager=manager, workspace=workspace, window=None)
+
+    def steps(self, context: object) -> Generator[bake.Step]:
+        return self._make()
+
+    def report(self, kind: set[str], text: str) -> None:
+        self.reports.append((kind, text))
+
+    def run(self, escape_at: float = 2.0) -> set[str]:
+        """Timer events until it is done; Esc once it is so far."""
+        assert self.start(self.context) == {"RUNNING_MODAL"} and self.timers == 1
+        result, slowest = {"RUNNING_MODAL"}, 0.0
+        while result == {"RUNNING_MODAL"}:
+            is_escape = self._step.fraction >= escape_at
+            event = SimpleNamespace(type="ESC" if is_escape else "TIMER", value="PRESS" if is_escape else "NOTHING")
+            begin = time.monotonic()
+            result = self.modal(self.context, event)
+            slowest = max(slowest, time.monotonic() - begin)
+            time.sleep(0.002)
+        assert self.timers == 0 and self.status is None
+        print(f"modal: {result}, longest event {1e3 * slowest:.0f} ms")
+        return result
+
+
+def test_beside_a_window(folder: Path) -> None:
+    obj = wrinkled_head()
+    animate(obj, 1, 8)
+    bpy.context.scene.frame_set(2)
+    before = state(obj)
+
+    def steps(session: object) -> Generator[bake.Step]:
+        return bake.bake_frames(bpy.context.scene, [obj], range(1, 9), folder, session)  # type: ignore[arg-type]
+
+    escaped = Windowed(lambda: steps(real_session()))
+    assert escaped.run(escape_at=0.3) == {"CANCELLED"} and escaped.reports[0][0] == {"WARNING"}
+    assert state(obj) == before and list(folder.iterdir()) == []
+    failed = Windowed(lambda: steps(Failing(4)))
+    assert failed.run() == {"CANCELLED"} and failed.reports == [({"ERROR"}, "It died.")]
+    assert state(obj) == before and list(folder.iterdir()) == []
+    assert Windowed(lambda: steps(real_session())).run() == {"FINISHED"}
+    assert_frames(obj, 1, 8)
 
 
 def test_refusals_say_why(folder: Path) -> None:
