@@ -235,6 +235,8 @@ def test_folders_without_photos_of_people(tmp_path: Path) -> None:
         prepare(tmp_path, tmp_path / "a.npz")
     with pytest.raises(OptionError, match=r"must end in \.npz"):
         prepare(tmp_path, tmp_path / "a.parquet")
+    with pytest.raises(OptionError, match="per shard"):
+        prepare(tmp_path, tmp_path / "a.npz", shards=-1)
 
 
 def test_fan_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def prepare(
     started = time.perf_counter()
     folder, out = Path(folder), Path(out)
     masks = Path(masks) if masks is not None else None
-    _check(folder, masks, out, landmarks)
+    _check(folder, masks, out, landmarks, shards)
     photos = sorted(_photos(folder), key=lambda photo: photo.split("/"))
     left_out = {photo: "in no identity's folder" for photo in photos if "/" not in photo}
     photos = [photo for photo in photos if "/" in photo]
@@ -209,10 +209,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(folder: Path, masks: Path | None, out: Path, landmarks: Landmarks) -> None:
+def _check(folder: Path, masks: Path | None, out: Path, landmarks: Landmarks, shards: int) -> None:
     for name in (folder, masks):
         if name is not None and not name.is_dir():
             raise OptionError(f"There is no folder {name}.", "Check the path.")
+    if shards < 0:
+        raise OptionError(f"{shards} photos per shard make no sense.", "Give 1 or more.")
     if out.suffix != ".npz":
         raise OptionError(f"The index {out} must end in .npz.")
     if landmarks == "fan":

@@ -24,6 +24,7 @@ from deca_training.data.journal import Finding
 
 Landmarks = Literal["mediapipe", "fan"]
 
+_MAX_WORKERS = 61  # Windows cannot wait for more
 _WAITING_PER_WORKER = 8  # photos handed out ahead: enough that no process waits, little to lose on an error
 
 
@@ -110,6 +111,7 @@ def survey(folder: Path, photos: Iterable[str], landmarks: Landmarks, workers: i
         for photo in photos:
             yield survey_photo(folder, photo, landmarks)
         return
+    workers = min(workers, _MAX_WORKERS)
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     rest = iter(photos)
     waiting = set()
