@@ -178,15 +178,19 @@ def _animated(run: Run, face: Face, expression_E: NDArray[np.float32], jaw_3: ND
     verts_1V3 = torch.from_numpy(decoder.head.template_V3)[None].to(decoder.device)
     smooth = decoder.networks.card != OFFICIAL_CARD
     surface = detail_surface(verts_1V3, wrinkles.to(decoder.device), decoder.head, smooth=smooth)
-    rendered = decoder.renderer(verts_1V3, project(verts_1V3, _front(verts_1V3)), CELL, CELL)
+    rendered = decoder.renderer(verts_1V3, project(verts_1V3, _front(decoder.head, verts_1V3)), CELL, CELL)
     return _cell(rendered.clay(surface.normals_B3HW) ** (1 / 2.2), rendered.alpha_B1HW)
 
 
-def _front(verts_1V3: Tensor) -> Tensor:
-    """A camera that sees the head from the chin up."""
-    low, high = verts_1V3[0].amin(0), verts_1V3[0].amax(0)
+def _front(head: HeadModel, verts_1V3: Tensor) -> Tensor:
+    """A camera that sees the face from the front."""
+    points = head.landmarks_51
+    if points is None:
+        raise OptionError(f"{head.name} carries no 68 landmarks.", "Build or convert it with its landmarks.")
+    points_L3 = points.positions(verts_1V3[0].cpu().numpy(), head.faces_F3)
+    low, high = points_L3.min(0), points_L3.max(0)
     middle = (low + high) / 2
-    return torch.stack((1.9 / (high - low)[:2].max(), -middle[0], -middle[1]))[None]
+    return verts_1V3.new_tensor([[1.0 / (high - low)[:2].max(), -middle[0], -middle[1] - 0.1 * (high - low)[1]]])
 
 
 def _cell(image_13HW: Tensor, alpha_11HW: Tensor) -> NDArray[np.uint8]:
