@@ -12,6 +12,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -82,7 +83,8 @@ def main() -> None:
 
 def average_head() -> bpy.types.Object:
     """OpenHead's mean, in its mean colours, in the scene."""
-    described: HeadReply = make_handlers(Device("cpu"))[DescribeHead](DescribeHead(num_shape=1), lambda *_: None)
+    described = make_handlers(Device("cpu"))[DescribeHead](DescribeHead(num_shape=1), lambda *_: None)
+    assert isinstance(described, HeadReply)
     albedo = load_albedo("openhead")
     colours_NN3 = albedo.mean_X.reshape(3, albedo.height, albedo.width).permute(1, 2, 0).numpy()
     face = FaceReply(
@@ -114,7 +116,7 @@ def add_picture(pose: bpy.types.Action) -> None:
         pixels = np.empty(4 * PICTURE * PICTURE, np.float32)
         image.pixels.foreach_get(pixels)
         bpy.data.images.remove(image)
-    preview = pose.preview_ensure()
+    preview: Any = pose.preview_ensure()  # the stub does not know that arrays may be given
     preview.image_size = (PICTURE, PICTURE)
     preview.image_pixels_float.foreach_set(pixels)
 
