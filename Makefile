@@ -17,7 +17,7 @@ setup: $(VENV)/.ready
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --upgrade pip
-	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[test,lint,blender,demo]'
+	$(VENV)/bin/pip install --quiet --constraint constraints.txt --editable '.[test,lint,blender,demo,train]'
 	touch $@
 
 # The second Blender of the test matrix; bpy 5.2 exists for Python 3.13 only, so it is skipped where that is missing.

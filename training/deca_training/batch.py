@@ -49,3 +49,14 @@ class Batch:
         """The batch in pinned memory, for faster copies to a GPU."""
         pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **pinned)
+
+    def repeated(self, times: int) -> Batch:
+        """The same photos several times, one whole batch after the other."""
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        copies = {name: torch.cat([value] * times) for name, value in tensors.items()}
+        return replace(self, names=self.names * times, **copies)
+
+    def first(self, count: int) -> Batch:
+        """The first photos alone."""
+        tensors = {name: value[:count] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, names=self.names[:count], **tensors)

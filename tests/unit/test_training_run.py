@@ -1,0 +1,199 @@
+"""Runs of the trainer on drawn people: every recipe, going on after a crash, several processes, divergence."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from deca.errors import AssetError, OptionError
+from deca_training.batch import Batch
+from deca_training.config import Recipe
+from deca_training.data.augment import Augmentation
+from deca_training.engine import Hardware, read_run, saved_recipe, train
+from deca_training.features import vgg
+from deca_training.model import NETWORKS, DecaModel
+from deca_training.recipes import VARIANTS, small
+from deca_training.stages import CoarseStage, StageModule
+from deca_training.stages.base import DivergedError
+from tests.photo_folders import make_index
+
+CPU = Hardware("cpu", workers=0)
+LIGHT = {"backbone": "mobilenet_v3_large", "encoder_size": 96, "render_size": 64, "mrf_size": 48}
+"""What makes any recipe fit into seconds; its losses, batches and stages stay."""
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_index(tmp_path_factory.mktemp("run"), subjects=8, photos=2)
+
+
+@pytest.fixture(scope="module")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A VGG19 of random weights with torchvision's names."""
+    network = vgg.VggFeatures("random", vgg._VGG19, (0.0,) * 3, (1.0,) * 3)
+    state, position = {}, 0
+    for name, convolution in network.convolutions.items():
+        position += name.endswith("_1") and name != "conv1_1"
+        torch.nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        state |= {f"features.{position}.{key}": value for key, value in convolution.state_dict().items()}
+        position += 2
+    path = tmp_path_factory.mktemp("vgg") / "vgg19.pth"
+    torch.save(state, path)
+    return str(path)
+
+
+def light(recipe: Recipe, **changes: Any) -> Recipe:
+    changes = LIGHT | {"subjects_per_batch": 2, "validation_share": 0.3, "validation_batches": 1} | changes
+    changes["images_per_subject"] = min(recipe.images_per_subject, changes.get("images_per_subject", 2))
+    return replace(recipe, **changes)
+
+
+def logged(run: Path, name: str) -> dict[int, float]:
+    return {int(row["step"]): float(row[name]) for row in rows(run) if row.get(name)}
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    files = sorted(run.glob("metrics/version_*/metrics.csv"))
+    return [row for path in files for row in csv.DictReader(path.read_text().splitlines())]
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return read_run(run / "last.ckpt").state
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("stage", ["pretrain", "coarse", "detail"])
+def test_every_recipe_runs(variant: str, stage: str, index: Path, vgg_file: str, tmp_path: Path) -> None:
+    recipe = light(VARIANTS[variant](stage), steps=2, validate_every=2, picture_every=1, vgg_weights=vgg_file)  # type: ignore[arg-type]
+    names = tuple(f"{name}." for name in NETWORKS)
+    before = {key: value for key, value in DecaModel(recipe).state_dict().items() if key.startswith(names)}
+    train(recipe, index, tmp_path, hardware=CPU, progress=False)
+    wanted = {name for name, weight in vars(recipe.losses).items() if weight}
+    for name in (*wanted, "loss"):
+        (value,) = logged(tmp_path, f"validation/{name}").values()
+        assert value == pytest.approx(value) and abs(value) < 1e4, name
+    assert {name.split("/")[1] for name in rows(tmp_path)[0] if name.startswith("train/")} >= wanted | {
+        "gradient_norm",
+        "loss",
+    }
+    trained = ("detail_encoder.", "detail_decoder.") if stage == "detail" else ("coarse_encoder.",)
+    for key, value in weights(tmp_path).items():
+        # What a stage does not train must not move, its statistics neither.
+        if not key.startswith(trained):
+            assert torch.equal(value, before[key]), key
+    moved = [key for key, value in weights(tmp_path).items() if not torch.equal(value, before[key])]
+    assert {name for name in trained if any(key.startswith(name) for key in moved)} == set(trained)
+    assert (tmp_path / "pictures" / "step_000002.png").is_file() and list(tmp_path.glob("events.out.tfevents*"))
+    assert saved_recipe(tmp_path) == recipe == read_run(tmp_path / "best.ckpt").recipe
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["steps"] == 2 and summary["photos_per_second"] > 0 and summary["peak_memory_mb"] > 100
+
+
+@pytest.mark.parametrize("stage", ["coarse", "detail"])
+def test_going_on_after_a_crash_changes_nothing(
+    stage: str, index: Path, vgg_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = light(small(stage), steps=5, validate_every=2, vgg_weights=vgg_file)  # type: ignore[arg-type]
+    train(recipe, index, tmp_path / "whole", hardware=CPU, progress=False)
+    step = StageModule.training_step
+
+    def crash(self: StageModule, batch: Batch, number: int) -> Tensor:
+        if self.global_step == 3:
+            raise RuntimeError("power cut")
+        return step(self, batch, number)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(StageModule, "training_step", crash)
+        train(recipe, index, tmp_path / "parts", hardware=CPU, progress=False)
+    seen = []
+
+    def watch(self: StageModule, batch: Batch, number: int) -> Tensor:
+        seen.append((self.global_step, batch.names))
+        return step(self, batch, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageModule, "training_step", watch)
+        train(saved_recipe(tmp_path / "parts"), index, tmp_path / "parts", resume=True, hardware=CPU, progress=False)
+    assert [number for number, _ in seen] == [2, 3, 4]
+    whole, parts = logged(tmp_path / "whole", "validation/loss"), logged(tmp_path / "parts", "validation/loss")
+    assert parts == {step: whole[step] for step in parts} and max(whole) in parts
+    for key, value in weights(tmp_path / "whole").items():
+        assert torch.equal(value, weights(tmp_path / "parts")[key]), key
+
+
+def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
+    changes = [f"{name}={value}" for name, value in LIGHT.items() if name != "mrf_size"]
+    changes += ["steps=3", "validate_every=3", "subjects_per_batch=4", "validation_share=0.5", "validation_batches=1"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        command = [sys.executable, "-m", "deca_training.cli", "coarse", "--data", index, "--out", out, "--workers", "0"]
+        command += ["--accelerator", "cpu", "--devices", str(processes), "--set", *changes]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    for name in ("train/loss", "validation/loss"):
+        one, two = (logged(tmp_path / str(processes), name) for processes in (1, 2))
+        assert one.keys() == two.keys() and one
+        for number in one:
+            assert two[number] == pytest.approx(one[number], abs=1e-4), (name, number)
+
+
+def test_it_learns(index: Path, tmp_path: Path) -> None:
+    """E_c comes nearer to the landmarks of people it has seen, drawn as they are."""
+    recipe = light(
+        small("pretrain"), steps=100, validate_every=100, subjects_per_batch=4, validation_share=0.0, decay=False
+    )
+    recipe = replace(recipe, augmentation=Augmentation.none(), learning_rate=2e-3, warmup_steps=5)
+    with pytest.raises(OptionError, match="validation"):
+        train(recipe, index, tmp_path, hardware=CPU, progress=False)
+    train(replace(recipe, validation_share=0.3), index, tmp_path, hardware=CPU, progress=False)
+    losses = list(logged(tmp_path, "train/landmark").values())
+    assert len(losses) == 10 and sum(losses[-3:]) < 0.5 * sum(losses[:3])
+
+
+def test_numbers_that_are_none_stop_the_run(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = light(small("pretrain"), steps=2, validate_every=2)
+    terms = CoarseStage.terms
+
+    def spoilt(self: CoarseStage, batch: Batch, order_B: Tensor | None) -> tuple[Any, Any]:
+        found, numbers = terms(self, batch, order_B)
+        return found | {"landmark": found["landmark"] * float("nan")}, numbers
+
+    monkeypatch.setattr(CoarseStage, "terms", spoilt)
+    with pytest.raises(DivergedError, match=r"step 0: The loss is nan .*landmark nan.* The batch is in"):
+        train(recipe, index, tmp_path, hardware=CPU, progress=False)
+    with safe_open(tmp_path / "bad_batch_0.safetensors", "pt") as file:
+        assert file.get_tensor("image_B3HW").shape == (2, 3, 224, 224)
+        assert file.metadata()["names"].startswith("person")
+
+
+def test_bad_folders_and_files(index: Path, tmp_path: Path) -> None:
+    recipe = light(small("pretrain"), steps=1, validate_every=1)
+    with pytest.raises(OptionError, match="no checkpoint to resume"):
+        train(recipe, index, tmp_path / "none", resume=True, hardware=CPU)
+    with pytest.raises(AssetError, match="does not exist"):
+        train(recipe, tmp_path / "none.npz", tmp_path / "a", hardware=CPU)
+    assert not (tmp_path / "a").exists()
+    with pytest.raises(OptionError, match="2 subjects per batch cannot be shared by 3 processes"):
+        train(recipe, index, tmp_path / "a", hardware=replace(CPU, devices=3))
+    (tmp_path / "x.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(AssetError, match="cannot be read"):
+        train(recipe, index, tmp_path / "a", start=tmp_path / "x.ckpt", hardware=CPU)
+    train(recipe, index, tmp_path / "b", hardware=CPU, progress=False)
+    with pytest.raises(OptionError, match="holds a run already"):
+        train(recipe, index, tmp_path / "b", hardware=CPU)
+    with pytest.raises(AssetError, match="does not fit"):
+        other = replace(recipe, backbone="resnet18")
+        train(other, index, tmp_path / "c", start=tmp_path / "b" / "last.ckpt", hardware=CPU)
+    stage = train(recipe, index, tmp_path / "c", start=tmp_path / "b" / "last.ckpt", hardware=CPU, progress=False)
+    assert stage.global_step == 1

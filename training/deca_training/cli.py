@@ -1,0 +1,113 @@
+"""The `deca-train` command: from a folder of photos to weights that the add-on loads, and their evaluation.
+
+    deca-train prepare PHOTOS --out photos.npz
+    deca-train pretrain --data photos.npz --out runs/pretrain
+    deca-train coarse --data photos.npz --start runs/pretrain/last.ckpt --out runs/coarse
+    deca-train detail --data photos.npz --start runs/coarse/last.ckpt --out runs/detail
+    deca-train export runs/detail/best.ckpt --out weights.safetensors
+    deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
+
+Heavy modules are imported by the commands that need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from deca.errors import DecaError, OptionError
+from deca_training.config import Recipe, Stage
+from deca_training.recipes import VARIANTS
+
+_STAGES = {
+    "pretrain": "teach E_c by landmarks",
+    "coarse": "teach E_c by landmarks, colours and identity, with shape consistency",
+    "detail": "teach E_d and F_d wrinkles, with detail consistency",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit status: 0 done, 1 failed, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
+    options = _parser().parse_args(argv)
+    try:
+        return options.run(options) or 0
+    except DecaError as error:
+        print(f"deca-train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("deca-train: stopped. Go on with --resume.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="deca-train", description="Trains DECA: photos to weights for the add-on.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    from deca_training.data import prepare
+    from deca_training.evaluate import cli as evaluate
+
+    prepare.add_parser(commands)
+    for stage, what in _STAGES.items():
+        _add_stage(commands.add_parser(stage, help=what, description=what), stage)
+    export = commands.add_parser("export", help="a run's networks as a weights file for the backend and the add-on")
+    export.add_argument("checkpoint", type=Path, metavar="CKPT", help="last.ckpt or best.ckpt of a run")
+    export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
+    export.add_argument("--data-name", default="", metavar="TEXT", help="what it was trained on, for the card")
+    export.add_argument("--licence", default="", metavar="TEXT", help="licence of the weights, for the card")
+    export.add_argument("--full", action="store_true", help="single precision; default: half, of half the size")
+    export.set_defaults(run=_export)
+    evaluate.add_parser(commands)
+    return parser
+
+
+def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
+    parser.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("--recipe", choices=sorted(VARIANTS), default="small", help="default: small")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes",
+                        help="change values of the recipe, for instance steps=500 losses.id_mrf=0")  # fmt: skip
+    parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of the stage before, or weights")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    parser.add_argument("--accelerator", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="GPUs (or CPU processes) per computer")
+    parser.add_argument("--nodes", type=int, default=1, metavar="N", help="computers")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="loader processes per device")
+    parser.set_defaults(run=_train, stage=stage)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from deca_training.engine import Hardware, saved_recipe, train
+
+    hardware = Hardware(options.accelerator, options.devices, options.nodes, options.workers)
+    chosen = saved_recipe(options.out) if options.resume else _recipe(options)
+    if options.resume and (options.changes or chosen.stage != options.stage):
+        raise OptionError(
+            f"The run in {options.out} goes on with its own recipe, of stage {chosen.stage}.",
+            "Leave out --set, or begin a new run with --start.",
+        )
+    train(chosen, options.data, options.out, start=options.start, resume=options.resume, hardware=hardware)
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    assert options.stage in get_args(Stage)
+    changes = dict(change.partition("=")[::2] for change in options.changes)
+    return VARIANTS[options.recipe](options.stage).changed(changes)
+
+
+def _export(options: argparse.Namespace) -> None:
+    import torch
+
+    from deca_training.export import export
+
+    dtype = torch.float32 if options.full else torch.float16
+    card = export(options.checkpoint, options.out, data=options.data_name, licence=options.licence, dtype=dtype)
+    print(f"{options.out}: {card.recipe}, for {card.head}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""DECA as one module: the three networks, and what turns their codes into landmarks and pictures.
+
+Shape suffixes: B batch, S shape, A albedo and E expression coefficients, D detail code, V vertices, L landmarks, H W
+rows and columns of pictures and UV maps, P rows and columns of the patch of UV maps that shows the face.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deca.appearance.albedo import AlbedoModel, load_albedo
+from deca.head import HeadModel, load_head
+from deca.head.layer import HeadLayer
+from deca.networks import MAP_SIZE, Card, CoarseEncoder, Codes, DetailDecoder, DetailEncoder
+from deca.networks.checkpoint import build_networks
+from deca.render.camera import project
+from deca.render.detail import DETAIL_MASK, DetailSurface, detail_surface
+from deca.render.lighting import SH_CONSTANTS, sh_shading
+from deca.render.renderer import Renderer, Surface
+from deca.render.uv import photo_texture, uv_mask
+from deca_training.config import Recipe
+
+NETWORKS = ("coarse_encoder", "detail_encoder", "detail_decoder")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Heads on their crops.
+
+    Attributes:
+        verts_BV3: Posed vertices, head space, metres.
+        picture_BV3: Projected to picture coordinates.
+        landmarks_BL2: Landmarks in picture coordinates, as many as the recipe compares.
+    """
+
+    verts_BV3: Tensor
+    picture_BV3: Tensor
+    landmarks_BL2: Tensor
+
+
+@dataclass(frozen=True)
+class SkinOnPhoto:
+    """What photos show of heads, as patches of UV maps, and what the coarse heads are there; no gradients.
+
+    Attributes:
+        texture_B3PP: The photo.
+        shown_B1PP: 1 where the photo shows skin of the face.
+        hidden_B1PP: 1 where wrinkles may be, but the photo does not show them.
+        albedo_B3PP: Albedo.
+        coarse_shading_B3PP: Shading without wrinkles.
+    """
+
+    texture_B3PP: Tensor
+    shown_B1PP: Tensor
+    hidden_B1PP: Tensor
+    albedo_B3PP: Tensor
+    coarse_shading_B3PP: Tensor
+
+    def repeated(self, times: int) -> SkinOnPhoto:
+        """The same photos several times, one whole batch after the other."""
+        return SkinOnPhoto(*(value.repeat(times, 1, 1, 1) for value in vars(self).values()))
+
+
+class DecaModel(nn.Module):
+    """The networks of a recipe with fresh weights, and the frozen parts around them.
+
+    E_c starts where an average head under grey light fills the crop, F_d with wrinkles of some hundredths of a
+    millimetre.
+
+    Args:
+        recipe: Names the head and albedo models, the backbone and the sizes.
+        head: Instead of loading the recipe's.
+        albedo: Likewise.
+
+    Raises:
+        AssetError: A model is missing or damaged, or they do not belong together.
+    """
+
+    coarse_encoder: CoarseEncoder
+    detail_encoder: DetailEncoder
+    detail_decoder: DetailDecoder
+
+    def __init__(self, recipe: Recipe, head: HeadModel | None = None, albedo: AlbedoModel | None = None) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.head = head or load_head(recipe.head)
+        self.albedo = albedo or load_albedo(recipe.albedo, recipe.sizes.albedo)
+        self.albedo.check_head(self.head)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            networks = build_networks(recipe.backbone, recipe.sizes)
+        for name in NETWORKS:
+            # On a CPU channels last halves the time of a step.
+            self.add_module(name, networks[name].to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        self.layer = HeadLayer(self.head, recipe.sizes.shape, recipe.sizes.expression)
+        self.renderer = Renderer.of_head(self.head, recipe.render_size)
+        self.patch = face_patch(self.head)
+        self._start()
+
+    @property
+    def card(self) -> Card:
+        """The card of the networks, without metrics."""
+        recipe = self.recipe
+        return Card.of(self.head, sizes=recipe.sizes, backbone=recipe.backbone, recipe=f"{recipe.name} {recipe.stage}")
+
+    def trained_networks(self) -> Iterator[nn.Module]:
+        """Those that the recipe's stage trains."""
+        names = ("detail_encoder", "detail_decoder") if self.recipe.stage == "detail" else ("coarse_encoder",)
+        return (self.get_submodule(name) for name in names)
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        sizes = self.recipe.sizes
+        last = self.coarse_encoder.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(0.1)
+        last.bias.zero_()
+        camera_at = sum(sizes.coarse[:4])
+        last.bias[camera_at : camera_at + 3] = self._first_camera()
+        last.bias[camera_at + 3 : camera_at + 6] = 1 / SH_CONSTANTS[0]  # grey light of strength one
+        final = self.detail_decoder.conv_blocks[-1]
+        assert isinstance(final, nn.Conv2d) and final.bias is not None
+        final.bias.zero_()  # else the whole face starts swollen or shrunk
+
+    def _first_camera(self) -> Tensor:
+        """`[s, tx, ty]` with which the mean head's landmarks fill the middle of the augmented crops."""
+        zero = torch.zeros(1, self.recipe.sizes.shape), torch.zeros(1, self.recipe.sizes.expression)
+        pose = torch.zeros(1, 5, 3)
+        points_L2 = self._landmarks(self.layer(*zero, pose), pose)[0, :, :2]
+        low, high = points_L2.min(0).values, points_L2.max(0).values
+        scale = sum(self.recipe.augmentation.crop_scale) / 2 * 1.1
+        return torch.stack((4 / (scale * (high - low).sum()), *(-(low + high) / 2)))
+
+    def codes(self, image_B3HW: Tensor) -> Codes:
+        """E_c's codes of crops."""
+        size = self.recipe.encoder_size
+        if image_B3HW.shape[-1] != size:
+            image_B3HW = functional.interpolate(image_B3HW, (size, size), mode="bilinear", antialias=True)
+        return Codes.split(self.coarse_encoder(_channels_last(image_B3HW)).float(), self.recipe.sizes)
+
+    def detail_codes(self, image_B3HW: Tensor) -> Tensor:
+        """E_d's codes (B, D) of crops."""
+        return self.detail_encoder(_channels_last(image_B3HW)).float()
+
+    def geometry(self, codes: Codes) -> Geometry:
+        """Heads of codes, on their crops."""
+        verts_BV3 = self.layer(codes.shape_BS, codes.expression_BE, codes.pose_BJ3)
+        landmarks_BL3 = self._landmarks(verts_BV3, codes.pose_BJ3)
+        return Geometry(
+            verts_BV3, project(verts_BV3, codes.camera_B3), project(landmarks_BL3, codes.camera_B3)[..., :2]
+        )
+
+    def _landmarks(self, verts_BV3: Tensor, pose_BJ3: Tensor) -> Tensor:
+        if self.recipe.landmarks == "478":
+            return self.layer.landmarks_478(verts_BV3)
+        return self.layer.landmarks_68(verts_BV3, pose_BJ3)
+
+    def surface(self, geometry: Geometry) -> Surface:
+        """Rasterised heads."""
+        return self.renderer(geometry.verts_BV3, geometry.picture_BV3)
+
+    def wrinkles(self, detail_BD: Tensor, codes: Codes) -> Tensor:
+        """F_d's displacement (B, 1, 256, 256), metres (DECA, Eq. 9)."""
+        return self.detail_decoder(detail_BD, codes.expression_BE, codes.jaw_pose_B3).float()
+
+    @torch.no_grad()
+    def skin(self, image_B3HW: Tensor, mask_B1HW: Tensor, codes: Codes, geometry: Geometry) -> SkinOnPhoto:
+        """What photos show of the coarse heads, in texture space."""
+        surface = self.surface(geometry)
+        flat = image_B3HW.new_zeros(len(image_B3HW), 1, MAP_SIZE, MAP_SIZE)
+        normals_B3HW = self.detail_normals(geometry, flat).coarse_normals_B3HW
+        seen_B4HW = torch.cat((image_B3HW, mask_B1HW), 1)
+        texture_B4HW, shown_B1HW = photo_texture(
+            seen_B4HW, geometry.picture_BV3, surface.vertex_normals_BV3, surface.fragments, self.head, MAP_SIZE
+        )
+        skin_HW = uv_mask(self.head, DETAIL_MASK, MAP_SIZE, image_B3HW.device)
+        shown_B1HW = shown_B1HW * (texture_B4HW[:, 3:] > 0.5) * (skin_HW > 0.5)
+        maps = (
+            texture_B4HW[:, :3],
+            shown_B1HW,
+            (1 - shown_B1HW) * skin_HW,
+            self.albedo(codes.albedo_BA),
+            sh_shading(normals_B3HW, codes.light_B93),
+        )
+        return SkinOnPhoto(*(map_BCHW[..., *self.patch] for map_BCHW in maps))
+
+    def detail_normals(self, geometry: Geometry, displacement_B1HW: Tensor) -> DetailSurface:
+        """The wrinkled surface, its normals without the facets of the coarse mesh, as the product renders it."""
+        return detail_surface(geometry.verts_BV3, displacement_B1HW, self.head, smooth=True)
+
+    def detail_shading(self, geometry: Geometry, displacement_B1HW: Tensor, light_B93: Tensor) -> Tensor:
+        """Shading (B, 3, P, P) of the wrinkled skin on the face's patch of the UV map (DECA, Eq. 11)."""
+        normals_B3HW = self.detail_normals(geometry, displacement_B1HW).normals_B3HW
+        return sh_shading(normals_B3HW[..., *self.patch], light_B93)
+
+
+def _channels_last(image_B3HW: Tensor) -> Tensor:
+    return image_B3HW.contiguous(memory_format=torch.channels_last)
+
+
+def face_patch(head: HeadModel) -> tuple[slice, slice]:
+    """Rows and columns of 256 x 256 UV maps that show the face: the box of the detail mask.
+
+    DECA's release takes rows and columns 50 to 206 of FLAME's maps.
+    """
+    is_skin_HW = uv_mask(head, DETAIL_MASK, MAP_SIZE) > 0.5
+    rows, columns = is_skin_HW.any(1).nonzero()[:, 0], is_skin_HW.any(0).nonzero()[:, 0]
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

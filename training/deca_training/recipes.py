@@ -1,0 +1,79 @@
+"""The stages as recipes: DECA's paper, DECA's released trainer, and small ones for a computer without a GPU.
+
+pretrain -> coarse -> detail, each from the checkpoint of the one before
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from deca_training.config import LossWeights, Recipe, Stage
+from deca_training.data.augment import Augmentation
+
+EPOCH = 2_000_000
+"""Photos of DECA's training set (DECA, Section 5)."""
+
+
+def paper(stage: Stage) -> Recipe:
+    """DECA, Section 4 and Appendix A. Its epochs are counted in steps over two million photos.
+
+    How many images per subject the pretraining takes is not said there; one is.
+    """
+    energies = {"shape": 1e-4, "expression": 1e-4}
+    if stage == "pretrain":
+        losses = LossWeights(landmark=1e-4, eye_closure=1.0, **energies)
+        return Recipe("paper", stage, "paper", losses, 64, 1, steps=2 * EPOCH // 64)
+    if stage == "coarse":
+        # The energy of the albedo is named in the text without its factor: the others'.
+        losses = LossWeights(landmark=1.0, eye_closure=1.0, photometric=2.0, identity=0.2, albedo=1e-4, **energies)
+        return Recipe("paper", stage, "paper", losses, 8, 4, steps=3 * EPOCH // 2 // 32, shape_consistency=True)
+    losses = LossWeights(detail_photometric=2.0, id_mrf=5e-2, symmetry=5e-3, displacement=5e-3)
+    # "A batch size of 6, with 3 images per subject".
+    return Recipe("paper", stage, "paper", losses, 2, 3, steps=1_000_000, detail_consistency=True)
+
+
+def release(stage: Stage) -> Recipe:
+    """The trainer that DECA's authors published in 2023."""
+    landmarks = {"landmark": 1.0, "eye_closure": 1.0, "lip_closure": 0.5}
+    energies = {"shape": 1e-4, "expression": 1e-4}
+    if stage == "pretrain":
+        return Recipe("release", stage, "release", LossWeights(**landmarks, **energies), 64, 1, steps=100_000)
+    if stage == "coarse":
+        losses = LossWeights(photometric=2.0, identity=0.2, albedo=1e-4, light=1.0, **landmarks, **energies)
+        return Recipe("release", stage, "release", losses, 8, 2, steps=200_000, shape_consistency=True)
+    losses = LossWeights(detail_photometric=2.0, id_mrf=5e-2, symmetry=5e-3, displacement=5e-3, shading_smoothness=5e-3)
+    return Recipe("release", stage, "release", losses, 6, 3, steps=1_000_000, detail_consistency=True)
+
+
+def small(stage: Stage) -> Recipe:
+    """For a few thousand photos on a CPU: a light backbone, small pictures, many landmarks, an hour or so per stage.
+
+    Against the release the energies count less, since landmarks have to teach most of what there is to learn, and
+    the learning rate is higher and falls.
+    """
+    recipe = replace(
+        release(stage),
+        name="small",
+        backbone="mobilenet_v3_large",
+        landmarks="478",
+        learning_rate=1e-3,
+        warmup_steps=50,
+        decay=True,
+        validate_every=100,
+        validation_batches=8,
+        picture_every=200,
+        augmentation=replace(Augmentation(), crop_scale=(1.25, 1.6)),
+    )
+    losses = replace(recipe.losses, shape=2e-5, expression=2e-5)
+    if stage == "pretrain":
+        return replace(recipe, losses=losses, subjects_per_batch=32, steps=3000, encoder_size=128)
+    if stage == "coarse":
+        return replace(recipe, losses=losses, subjects_per_batch=8, steps=1000, learning_rate=3e-4, render_size=112)
+    losses = replace(recipe.losses, displacement=5.0)  # DECA's hardly holds a map of metres down
+    return replace(
+        recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=500, learning_rate=3e-4, mrf_size=112
+    )
+
+
+VARIANTS: dict[str, Callable[[Stage], Recipe]] = {"paper": paper, "release": release, "small": small}

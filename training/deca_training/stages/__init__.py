@@ -1,0 +1,13 @@
+"""The stages of training as Lightning modules: what a step computes, and which networks learn from it."""
+
+from deca_training.config import Recipe
+from deca_training.stages.base import StageModule
+from deca_training.stages.coarse import CoarseStage
+from deca_training.stages.detail import DetailStage
+
+__all__ = ["CoarseStage", "DetailStage", "StageModule", "stage_module"]
+
+
+def stage_module(recipe: Recipe) -> StageModule:
+    """The stage of a recipe, with fresh weights."""
+    return DetailStage(recipe) if recipe.stage == "detail" else CoarseStage(recipe)
