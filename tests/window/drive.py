@@ -13,10 +13,11 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import bpy
+import numpy as np
 from mathutils import Vector
 
 FOLDER, PHOTO, WEIGHTS = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :])
@@ -64,7 +65,7 @@ def steps() -> Iterator[float]:
     yield 4
     screenshot("neutral")
     before = shown_vertices()
-    drag_only_slider()
+    yield from drag_jaw_open(heads()[0])
     yield 5
     screenshot("dragged")
     RESULT["jawOpen after the drag"] = heads()[0].data.shape_keys.key_blocks["jawOpen"].value
@@ -82,18 +83,122 @@ def steps() -> Iterator[float]:
     call(bpy.ops.view3d.view_selected)
     yield 4
     neutral = wrinkle_map(second)
-    drag_only_slider()
+    yield from drag_jaw_open(second)
     yield from until(lambda: second.data.shape_keys.key_blocks["jawOpen"].value > 0.9)
     yield from until(lambda: wrinkle_map(second) != neutral)
     yield 3
     screenshot("wrinkles")
-    RESULT["largest change of the wrinkle map"] = max(
-        abs(a - b) for a, b in zip(neutral, wrinkle_map(second), strict=True)
-    )
+    RESULT["largest change of the wrinkle map"] = difference(neutral, wrinkle_map(second))
+
+    yield from playback(second)
+    yield from rendering(second)
+    yield from transfer(second)
+
+    RESULT["photos may be dropped"] = {area.type: drop_is_taken(area) for area in window().screen.areas}
+    RESULT["backend can be installed"] = bpy.ops.deca.install_backend.poll()
+    bpy.ops.preferences.addon_show(module=addon)
+    yield 2
+    screenshot("preferences")
+
+
+def playback(head: bpy.types.Object) -> Iterator[float]:
+    """Keyframes play: wrinkles follow, and the window goes on."""
+    key = head.data.shape_keys.key_blocks["jawOpen"]
+    for frame, value in ((1, 0.0), (20, 1.0), (40, 0.0)):
+        key.value = value
+        key.keyframe_insert("value", frame=frame)
+    bpy.context.scene.frame_end = 40
+    call(bpy.ops.screen.animation_play)
+    maps, frames, gaps, last = set(), set(), [], time.monotonic()
+    for _ in range(80):
+        yield 0.05
+        gaps.append(time.monotonic() - last)
+        last = time.monotonic()
+        maps.add(tuple(wrinkle_map(head)[100_000:160_000:40]))
+        frames.add(bpy.context.scene.frame_current)
+    screenshot("playback")
+    RESULT["playback"] = {"frames": len(frames), "maps": len(maps), "longest pause": round(max(gaps), 2)}
+    call(bpy.ops.screen.animation_cancel)
+
+
+def rendering(head: bpy.types.Object) -> Iterator[float]:
+    """F12: the frame's own map, though a slider stands elsewhere; then the slider's again."""
+    scene, key = bpy.context.scene, head.data.shape_keys.key_blocks["jawOpen"]
+    scene.frame_set(11)
+    yield 3
+    of_frame = wrinkle_map(head)
+    key.value = 0.0  # over the keyframes, until the frame changes
+    yield 3
+    of_slider = wrinkle_map(head)
+    RESULT["frame and slider differ"] = difference(of_frame, of_slider)
+    scene.render.engine, scene.cycles.samples, scene.cycles.use_denoising = "CYCLES", 8, False
+    scene.render.resolution_x = scene.render.resolution_y = 256
+    scene.world = scene.world or bpy.data.worlds.new("World")
+    rendered: list[list[float]] = []
+    handler = lambda *_: rendered.append(wrinkle_map(head))  # noqa: E731
+    bpy.app.handlers.render_post.append(handler)
+    call(bpy.ops.render.render)
+    yield from until(lambda: bool(rendered) and not bpy.app.is_job_running("RENDER"))
+    bpy.app.handlers.render_post.remove(handler)
+    yield 4
+    screenshot("rendered")
+    RESULT["rendered map off the frame's"] = difference(of_frame, rendered[-1])
+    RESULT["map after the render off the slider's"] = difference(of_slider, wrinkle_map(head))
+    while len(bpy.context.window_manager.windows) > 1:
+        with bpy.context.temp_override(window=bpy.context.window_manager.windows[-1]):
+            bpy.ops.wm.window_close()
+        yield 0.5
+
+
+def transfer(source: bpy.types.Object) -> Iterator[float]:
+    """A copy with other wrinkles takes the source's."""
+    for obj in bpy.data.objects:
+        obj.select_set(obj in (source, source.parent))
+    bpy.context.view_layer.objects.active = source
+    call(bpy.ops.object.duplicate)
+    yield 1
+    (target,) = (obj for obj in bpy.context.selected_objects if obj.deca.is_head)
+    target.parent.location.x += 0.25
+    target["deca_detail"] = [-3 * value for value in target["deca_detail"]]
+    target.data.shape_keys.key_blocks["jawOpen"].value = 0.5
+    yield 3
+    own = wrinkle_map(target)
+    for obj in (source, target):
+        obj.select_set(True)
+    bpy.context.view_layer.objects.active = source
+    call(bpy.ops.deca.transfer_wrinkles)
+    yield 3
+    worn = wrinkle_map(target)
+    target.data.shape_keys.key_blocks["jawOpen"].value = source.data.shape_keys.key_blocks["jawOpen"].value
+    yield 3
+    RESULT["transfer"] = {
+        "change": difference(own, worn),
+        "off the source's": difference(wrinkle_map(source), wrinkle_map(target)),  # of the same expression
+    }
+    bpy.context.view_layer.objects.active = target
+    call(bpy.ops.view3d.view_selected)
+    with bpy.context.temp_override(window=window(), area=view(), region=region("UI")):
+        for _ in range(30):
+            bpy.ops.view2d.scroll_down()
+    yield 3
+    screenshot("transfer")
+
+
+def drop_is_taken(area: bpy.types.Area) -> bool:
+    with bpy.context.temp_override(window=window(), area=area):
+        return bool(bpy.types.DECA_FH_photo.poll_drop(bpy.context))
+
+
+def difference(first: list[float], second: list[float]) -> float:
+    return max(abs(a - b) for a, b in zip(first, second, strict=True))
+
+
+def window() -> bpy.types.Window:
+    return bpy.context.window_manager.windows[0]
 
 
 def view() -> bpy.types.Area:
-    return next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == "VIEW_3D")
+    return next(area for area in window().screen.areas if area.type == "VIEW_3D")
 
 
 def region(kind: str) -> bpy.types.Region:
@@ -101,8 +206,7 @@ def region(kind: str) -> bpy.types.Region:
 
 
 def call(operator: Callable[..., set[str]], **options: object) -> None:
-    window = bpy.context.window_manager.windows[0]
-    with bpy.context.temp_override(window=window, area=view(), region=region("WINDOW")):
+    with bpy.context.temp_override(window=window(), area=view(), region=region("WINDOW")):
         operator("INVOKE_DEFAULT", **options)
 
 
@@ -121,13 +225,31 @@ def wrinkle_map(head: bpy.types.Object) -> list[float]:
     return texture.image.pixels[:]
 
 
-def drag_only_slider() -> None:
-    """Drags the slider that the search has left, which lies below the search field, by the pointer."""
-    panel = region("UI")
-    x, y = panel.x + 60, 406  # from the top of the screen; the same for every window of this size
+def drag_jaw_open(head: bpy.types.Object) -> Iterator[float]:
+    """Drags the slider by the pointer, where the panel shows it."""
+    x, y = region("UI").x + 60, (yield from row_of(head.data.shape_keys.key_blocks["jawOpen"]))
     moves = "".join(f" sleep 0.4 mousemove {x + step} {y}" for step in range(5, 101, 12))
     command = f"mousemove {x} {y} sleep 0.4 mousedown 1{moves} sleep 0.4 mouseup 1"
     subprocess.Popen(["xdotool", *command.split()])
+
+
+def row_of(key: bpy.types.ShapeKey) -> Generator[float, None, int]:
+    """Where on the screen, from its top, the panel has the slider: what changes there when the value does."""
+    pictures = []
+    for value in (0.5, 0.0):
+        key.value = value
+        yield 3
+        screenshot("row")
+        image = bpy.data.images.load(str(FOLDER / "row.png"))
+        width, height = image.size
+        rgba = np.empty(width * height * 4, np.float32)
+        image.pixels.foreach_get(rgba)
+        bpy.data.images.remove(image)
+        pictures.append(rgba.reshape(height, width, 4)[::-1])
+    left = region("UI").x + 30
+    changed = np.abs(pictures[0] - pictures[1])[:, left : left + 60].max(2) > 0.1
+    rows = np.flatnonzero(changed.mean(1) > 0.5)
+    return int(rows[rows < rows[0] + 25].mean())  # what comes and goes below the sliders moves, too
 
 
 def until(done: Callable[[], bool]) -> Iterator[float]:
@@ -158,6 +280,7 @@ def tick() -> float | None:
         RESULT["ok"] = True
     except Exception:
         RESULT["error"] = traceback.format_exc()
+        screenshot("error")
     (FOLDER / "result.json").write_text(json.dumps(RESULT, indent=1))
     sys.stdout.flush()
     os._exit(0)

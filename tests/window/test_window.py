@@ -69,6 +69,32 @@ def test_wrinkles_follow_the_slider(result: dict[str, object]) -> None:
     assert 1e-5 < float(str(result["largest change of the wrinkle map"])) < 0.02
 
 
+def number(result: dict[str, object], name: str, part: str = "") -> float:
+    found = result[name]
+    return float(str(found[part] if isinstance(found, dict) else found))
+
+
+def test_wrinkles_follow_playback(result: dict[str, object]) -> None:
+    assert number(result, "playback", "frames") >= 5 and number(result, "playback", "maps") >= 3
+    assert number(result, "playback", "longest pause") < 5  # seconds; pictures are drawn by the processor here
+
+
+def test_a_rendered_frame_has_its_own_map(result: dict[str, object]) -> None:
+    assert number(result, "frame and slider differ") > 1e-5
+    assert number(result, "rendered map off the frame's") < 1e-6
+    assert number(result, "map after the render off the slider's") < 1e-6
+
+
+def test_wrinkles_go_from_head_to_head(result: dict[str, object]) -> None:
+    assert number(result, "transfer", "change") > 1e-5
+    assert number(result, "transfer", "off the source's") < 1e-6
+
+
+def test_photos_are_dropped_on_the_viewport_only(result: dict[str, object]) -> None:
+    taken = result["photos may be dropped"]
+    assert isinstance(taken, dict) and [area for area, is_taken in taken.items() if is_taken] == ["VIEW_3D"]
+
+
 def test_the_window_shows_it(result: dict[str, object]) -> None:
     """The panel is drawn, the head appears, and the drag changes the picture of the head, not only the panel."""
 
