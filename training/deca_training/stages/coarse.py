@@ -58,13 +58,14 @@ class CoarseStage(StageModule):
         """Eq. 4; with exchanged shapes every photo counts twice (Eq. 8)."""
         codes = self.model.codes(batch.image_B3HW)
         with torch.autocast(self.device.type, enabled=False):
+            photos = len(batch)
             if order_B is not None:
                 batch, codes = batch.repeated(2), _with_exchanged_shapes(codes, order_B)
             geometry = self.model.geometry(codes)
             target_BL3 = batch.landmarks68_BL3 if self.recipe.landmarks == "68" else batch.landmarks478_BL3
             terms = self._landmark_terms(geometry, target_BL3) | self._energies(codes)
             if self.weights["photometric"] or self.weights["identity"]:
-                terms |= self._picture_terms(batch, codes, geometry)
+                terms |= self._picture_terms(batch, codes, geometry, photos)
             return terms, {"nme": self._nme(geometry.landmarks_BL2, target_BL3)}
 
     def _wanted(self, terms: dict[str, Callable[[], Tensor]]) -> Terms:
@@ -94,7 +95,7 @@ class CoarseStage(StageModule):
             }
         )
 
-    def _picture_terms(self, batch: Batch, codes: Codes, geometry: Geometry) -> Terms:
+    def _picture_terms(self, batch: Batch, codes: Codes, geometry: Geometry, photos: int) -> Terms:
         model, size = self.model, self.recipe.render_size
         image_B3HW, mask_B1HW = (
             functional.interpolate(picture, (size, size), mode="area") if picture.shape[-1] != size else picture
@@ -111,9 +112,10 @@ class CoarseStage(StageModule):
             shape_only_B3HW = surface.shade(albedo_B3HW.detach(), codes.light_B93.detach()).image_B3HW
             skin_B1HW = surface.texture(self.skin_11HW)
             overlay_B3HW = torch.lerp(image_B3HW, shape_only_B3HW.clamp(0, 1), skin_B1HW)
+            marks_BL2 = batch.landmarks68_BL3[..., :2]
             with torch.no_grad():
-                wanted_BD = self.identity(image_B3HW, batch.landmarks68_BL3[..., :2])
-            terms["identity"] = identity_loss(self.identity(overlay_B3HW, batch.landmarks68_BL3[..., :2]), wanted_BD)
+                wanted_BD = self.identity(image_B3HW[:photos], marks_BL2[:photos]).repeat(len(batch) // photos, 1)
+            terms["identity"] = identity_loss(self.identity(overlay_B3HW, marks_BL2), wanted_BD)
         return terms
 
     def _nme(self, predicted_BL2: Tensor, target_BL3: Tensor) -> Tensor:
