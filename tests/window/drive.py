@@ -177,11 +177,20 @@ def transfer(source: bpy.types.Object) -> Iterator[float]:
     }
     bpy.context.view_layer.objects.active = target
     call(bpy.ops.view3d.view_selected)
+    scroll_down()
+    yield 3
+    bottom = 706  # of the panels' region: the header of the last one, which is closed at first
+    subprocess.Popen(["xdotool", "mousemove", str(region("UI").x + 60), str(bottom), "sleep", "0.4", "click", "1"])
+    yield 2
+    scroll_down()
+    yield 2
+    screenshot("transfer")
+
+
+def scroll_down() -> None:
     with bpy.context.temp_override(window=window(), area=view(), region=region("UI")):
         for _ in range(30):
             bpy.ops.view2d.scroll_down()
-    yield 3
-    screenshot("transfer")
 
 
 def drop_is_taken(area: bpy.types.Area) -> bool:
