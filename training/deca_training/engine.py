@@ -6,6 +6,7 @@ A run's folder holds `recipe.json`, `last.ckpt` and `best.ckpt`, TensorBoard's e
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -161,6 +162,7 @@ def train(
         load_networks(stage.model, start)
     # Written once all is known to be good; the processes of one run write the same.
     write_file(out / "recipe.json", recipe.to_json().encode())
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it advertises otherwise
     with warnings.catch_warnings():
         # Lightning's doubts about what is meant to be so: the run's folder, frozen networks, a loader of our own.
         for words in (
