@@ -179,8 +179,8 @@ def transfer(source: bpy.types.Object) -> Iterator[float]:
     call(bpy.ops.view3d.view_selected)
     scroll_down()
     yield 3
-    bottom = 706  # of the panels' region: the header of the last one, which is closed at first
-    subprocess.Popen(["xdotool", "mousemove", str(region("UI").x + 60), str(bottom), "sleep", "0.4", "click", "1"])
+    x, y = region("UI").x + 60, window().height - region("UI").y - 13  # the last panel's header, which is closed
+    subprocess.Popen(["xdotool", *f"mousemove {x} {y} sleep 0.4 click 1".split()])
     yield 2
     scroll_down()
     yield 2
