@@ -32,6 +32,10 @@ def _set_strength(self: bpy.types.PropertyGroup, value: float) -> None:
         self.id_data.update_tag()  # Blender evaluates drivers of custom properties by itself for edits in its UI only
 
 
+def _live_changed(group: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    group.id_data.update_tag(refresh={"OBJECT", "DATA"})  # the live update is to catch up
+
+
 class DECA_PG_head(bpy.types.PropertyGroup):
     """How a head was made: enough to make it again without the photo."""
 
@@ -69,7 +73,10 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         options=set(),
     )
     wrinkles_live: BoolProperty(
-        name="Live", description="Decode the wrinkles again whenever the expression or the jaw moves", default=True
+        name="Live",
+        description="Decode the wrinkles again whenever the expression or the jaw moves",
+        default=True,
+        update=_live_changed,
     )
 
 

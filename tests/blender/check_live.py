@@ -121,7 +121,6 @@ def test_live_turned_off_and_on_again() -> None:
         time.sleep(0.01)
     assert np.array_equal(shown_map(obj), before)
     obj.deca.wrinkles_live = True
-    live.refresh(obj)
     settle(obj)
     assert_right(obj)
 
