@@ -175,6 +175,21 @@ def test_one_request_is_under_way_and_the_newest_follows() -> None:
     assert not world.heads.is_behind(1) and world.heads.is_idle and world.step() == []
 
 
+def test_it_asks_as_soon_as_something_is_wanted_and_nothing_is_under_way() -> None:
+    world = World()
+    world.heads.want(1, inputs(3), "file")
+    assert [job.request.expression[0] for job in world.jobs] == [3]  # before the next step
+    world.heads.want(1, inputs(4), "file")
+    assert len(world.jobs) == 1
+    world.answer(BackendDied("killed"))
+    world.step()
+    world.answer(BackendDied("killed again"))
+    world.step()
+    asked = len(world.jobs)
+    world.heads.want(1, inputs(5), "file")  # while it pauses after the second failure
+    assert len(world.jobs) == asked
+
+
 def test_what_is_known_is_not_asked_again() -> None:
     world = World()
     for value in (1, 2, 1, 2):
