@@ -61,3 +61,19 @@ def test_files_without_vectors_load(checkpoint: Checkpoint, tmp_path: Path) -> N
     save_checkpoint(replace(checkpoint, conformance={}), tmp_path / "w")
     assert load_checkpoint(tmp_path / "w").conformance == {}
     Networks.load(tmp_path / "w", runtime="torch")
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_coarse_encoder_that_reduces_its_crops(runtime: str, tmp_path: Path) -> None:
+    """It answers as one without reduction does to the reduced crop, in every runtime, and the file says so."""
+    card = Card.of(load_head(), backbone="mobilenet_v3_large", coarse_reduction=2)
+    checkpoint = random_checkpoint(5, card)
+    plain = random_checkpoint(5, replace(card, coarse_reduction=1)).coarse_encoder
+    plain.load_state_dict(checkpoint.coarse_encoder.state_dict())
+    crop_13HW = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    reduced_13HW = crop_13HW.view(1, 3, 112, 2, 112, 2).mean((3, 5))
+    save_checkpoint(checkpoint, tmp_path / "w")
+    assert load_checkpoint(tmp_path / "w").card.coarse_reduction == 2
+    codes, _ = Networks.load(tmp_path / "w", runtime=runtime).encode(crop_13HW)  # type: ignore[arg-type]
+    with torch.no_grad():
+        torch.testing.assert_close(codes.pack(), plain(reduced_13HW), rtol=1e-3, atol=1e-4)

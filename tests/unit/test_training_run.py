@@ -32,7 +32,7 @@ from deca_training.stages.base import DivergedError
 from tests.photo_folders import make_index
 
 CPU = Hardware("cpu", workers=0)
-LIGHT = {"backbone": "mobilenet_v3_large", "encoder_size": 96, "render_size": 64, "mrf_size": 48}
+LIGHT = {"backbone": "mobilenet_v3_large", "coarse_reduction": 2, "render_size": 64, "mrf_size": 48}
 """What makes any recipe fit into seconds; its losses, batches and stages stay."""
 
 

@@ -41,6 +41,7 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
         head,
         sizes=recipe.sizes,
         backbone=recipe.backbone,
+        coarse_reduction=recipe.coarse_reduction,
         data=data,
         recipe="; ".join(
             (f"{recipe.name} {recipe.stage}, {found.steps} steps of {recipe.batch_size} photos", *found.features)
@@ -48,7 +49,7 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
         metrics=metrics,
         licence=licence,
     )
-    networks = build_networks(recipe.backbone, recipe.sizes)
+    networks = build_networks(recipe.backbone, recipe.sizes, recipe.coarse_reduction)
     for name in NETWORKS:
         own = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
         networks[name].load_state_dict(own)

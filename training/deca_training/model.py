@@ -11,12 +11,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from deca.appearance.albedo import AlbedoModel, load_albedo
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
-from deca.networks import MAP_SIZE, Card, CoarseEncoder, Codes, DetailDecoder, DetailEncoder
+from deca.networks import MAP_SIZE, CoarseEncoder, Codes, DetailDecoder, DetailEncoder
 from deca.networks.checkpoint import build_networks
 from deca.render.camera import project
 from deca.render.detail import DETAIL_MASK, DetailSurface, detail_surface
@@ -93,7 +92,7 @@ class DecaModel(nn.Module):
         self.albedo.check_head(self.head)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            networks = build_networks(recipe.backbone, recipe.sizes)
+            networks = build_networks(recipe.backbone, recipe.sizes, recipe.coarse_reduction)
         for name in NETWORKS:
             # On a CPU channels last halves the time of a step.
             self.add_module(name, networks[name].to(memory_format=torch.channels_last))  # type: ignore[call-overload]
@@ -101,12 +100,6 @@ class DecaModel(nn.Module):
         self.renderer = Renderer.of_head(self.head, recipe.render_size)
         self.patch = face_patch(self.head)
         self._start()
-
-    @property
-    def card(self) -> Card:
-        """The card of the networks, without metrics."""
-        recipe = self.recipe
-        return Card.of(self.head, sizes=recipe.sizes, backbone=recipe.backbone, recipe=f"{recipe.name} {recipe.stage}")
 
     def trained_networks(self) -> Iterator[nn.Module]:
         """Those that the recipe's stage trains."""
@@ -138,9 +131,6 @@ class DecaModel(nn.Module):
 
     def codes(self, image_B3HW: Tensor) -> Codes:
         """E_c's codes of crops."""
-        size = self.recipe.encoder_size
-        if image_B3HW.shape[-1] != size:
-            image_B3HW = functional.interpolate(image_B3HW, (size, size), mode="bilinear", antialias=True)
         return Codes.split(self.coarse_encoder(_channels_last(image_B3HW)).float(), self.recipe.sizes)
 
     def detail_codes(self, image_B3HW: Tensor) -> Tensor:

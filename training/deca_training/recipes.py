@@ -56,6 +56,7 @@ def small(stage: Stage) -> Recipe:
         release(stage),
         name="small",
         backbone="mobilenet_v3_large",
+        coarse_reduction=2,
         landmarks="478",
         learning_rate=1e-3,
         warmup_steps=50,
@@ -67,8 +68,10 @@ def small(stage: Stage) -> Recipe:
     )
     losses = replace(recipe.losses, shape=2e-5, expression=2e-5)
     if stage == "pretrain":
-        return replace(recipe, losses=losses, subjects_per_batch=32, steps=3000, encoder_size=128)
+        return replace(recipe, losses=losses, subjects_per_batch=32, steps=3000)
     if stage == "coarse":
+        # Colours and identities pull harder than landmarks as long as few photos have been seen.
+        losses = replace(losses, landmark=6.0, eye_closure=3.0, lip_closure=3.0)
         return replace(recipe, losses=losses, subjects_per_batch=8, steps=1000, learning_rate=3e-4, render_size=112)
     losses = replace(recipe.losses, displacement=5.0)  # DECA's hardly holds a map of metres down
     return replace(

@@ -47,6 +47,7 @@ class Card:
         head_verts: How many vertices it has.
         sizes: Lengths of the codes.
         backbone: Backbone of both encoders.
+        coarse_reduction: Of `CoarseEncoder`.
         data: What the networks were trained on.
         recipe: How they were trained.
         metrics: Measured quality by name.
@@ -58,6 +59,7 @@ class Card:
     head_verts: int
     sizes: CodeSizes = field(default_factory=CodeSizes)
     backbone: str = "resnet50"
+    coarse_reduction: int = 1
     data: str = ""
     recipe: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -248,6 +250,8 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:
         fields = json.loads(metadata["card"])
         if fields["backbone"] not in BACKBONES:
             raise ValueError(f"unknown backbone {fields['backbone']!r}")
+        if fields.get("coarse_reduction", 1) not in (1, 2, 4):
+            raise ValueError(f"a reduction of {fields['coarse_reduction']!r}")
         return Card(**fields | {"sizes": CodeSizes(**fields["sizes"])})
     except (KeyError, TypeError, ValueError, DecaError) as error:
         raise AssetError(f"The card of the weights file {path} is damaged ({error}).", _COPY) from error
@@ -255,21 +259,21 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:
 
 def _build(path: Path, card: Card, states: Mapping[str, Mapping[str, Any]], prefixes: Mapping[str, str]) -> Checkpoint:
     with torch.device("meta"):  # shapes without memory: the file's tensors take their places
-        networks = build_networks(card.backbone, card.sizes)
+        networks = build_networks(card.backbone, card.sizes, card.coarse_reduction)
     for name, network in networks.items():
         state = _fitting(path, network, states[name], prefixes[name])
         network.load_state_dict(state, strict=True, assign=True)
     return Checkpoint(card, **{name: network.eval() for name, network in networks.items()})  # type: ignore[arg-type]
 
 
-def build_networks(backbone: str, sizes: CodeSizes) -> dict[str, nn.Module]:
+def build_networks(backbone: str, sizes: CodeSizes, coarse_reduction: int = 1) -> dict[str, nn.Module]:
     """The three networks by name, with fresh weights.
 
     Raises:
         OptionError: There is no such backbone.
     """
     return {
-        "coarse_encoder": CoarseEncoder(backbone, sizes),
+        "coarse_encoder": CoarseEncoder(backbone, sizes, coarse_reduction),
         "detail_encoder": DetailEncoder(backbone, sizes),
         "detail_decoder": DetailDecoder(sizes),
     }

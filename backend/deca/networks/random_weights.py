@@ -20,7 +20,7 @@ def random_checkpoint(seed: int = 0, card: Card = OFFICIAL_CARD) -> Checkpoint:
     a head fills the crop, and the light is grey but for some noise.
     """
     with torch.device("meta"):
-        networks = build_networks(card.backbone, card.sizes)
+        networks = build_networks(card.backbone, card.sizes, card.coarse_reduction)
     generator = torch.Generator().manual_seed(seed)
     pictures = F.interpolate(torch.rand(4, 3, 9, 9, generator=generator), (CROP_SIZE, CROP_SIZE), mode="bicubic")
     sizes = card.sizes
