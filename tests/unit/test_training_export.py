@@ -50,9 +50,9 @@ def test_exported_weights_are_the_runs(run: Path, tmp_path: Path) -> None:
         and card.recipe.startswith("small pretrain, 1 steps of 2")
     )
     assert card.metrics["validation/nme"] > 0
-    state = read_run(run).state
+    state = read_run(run).states["coarse_encoder"]
     for key, value in checkpoint.coarse_encoder.state_dict().items():
-        assert torch.equal(value, state[f"coarse_encoder.{key}"])
+        assert torch.equal(value, state[key])
     assert checkpoint.conformance
 
 

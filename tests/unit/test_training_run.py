@@ -72,7 +72,8 @@ def rows(run: Path) -> list[dict[str, str]]:
 
 
 def weights(run: Path) -> dict[str, Tensor]:
-    return read_run(run / "last.ckpt").state
+    states = read_run(run / "last.ckpt").states
+    return {f"{name}.{key}": value for name, state in states.items() for key, value in state.items()}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

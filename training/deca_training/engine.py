@@ -211,31 +211,25 @@ def _trainer(recipe: Recipe, out: Path, stage: StageModule, hardware: Hardware, 
     )  # fmt: skip
 
 
-def load_networks(model: DecaModel, path: Path) -> Recipe | None:
+def load_networks(model: DecaModel, path: Path) -> None:
     """Takes the networks of a run's checkpoint or of a weights file.
-
-    Returns:
-        The recipe of a run's checkpoint; None for weights files.
 
     Raises:
         AssetError: The file is missing or damaged, or its networks have other sizes.
     """
-    hint = "Give the checkpoint of a run with the same backbone, or a weights file."
-    recipe: Recipe | None = None
     if path.suffix == ".ckpt":
-        run = read_run(path)
-        state, recipe = run.state, run.recipe
+        states = read_run(path).states
     else:
-        networks = load_checkpoint(path).networks()
-        state = {f"{name}.{key}": value for name in NETWORKS for key, value in networks[name].state_dict().items()}
+        states = {name: network.state_dict() for name, network in load_checkpoint(path).networks().items()}
     try:
         for name in NETWORKS:
-            own = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
-            model.get_submodule(name).load_state_dict(own)
+            model.get_submodule(name).load_state_dict(states[name])
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise AssetError(f"{path} does not fit the recipe's networks: {reason}", hint) from error
-    return recipe
+        raise AssetError(
+            f"{path} does not fit the recipe's networks: {reason}",
+            "Give the checkpoint of a run with the same backbone, or a weights file.",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -243,13 +237,13 @@ class Run:
     """What a run's checkpoint says.
 
     Attributes:
-        state: The three networks, `<network>.<key>`.
+        states: The state of each of the three networks, by its name.
         recipe: The run's recipe.
         steps: Steps that it has done.
         features: Names of the networks that its losses compared pictures by.
     """
 
-    state: dict[str, torch.Tensor]
+    states: dict[str, dict[str, torch.Tensor]]
     recipe: Recipe
     steps: int
     features: tuple[str, ...]
@@ -264,13 +258,16 @@ def read_run(path: Path) -> Run:
     hint = "Give last.ckpt or best.ckpt of a run's folder."
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        prefix = "model."
-        state = {key[len(prefix) :]: value for key, value in content["state_dict"].items() if key.startswith(prefix)}
+        states = {name: _below(f"model.{name}.", content["state_dict"]) for name in NETWORKS}
         recipe = Recipe.from_json(content["recipe"])
-        return Run(state, recipe, int(content["global_step"]), tuple(content["features"]))
+        return Run(states, recipe, int(content["global_step"]), tuple(content["features"]))
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssetError(f"The checkpoint {path} cannot be read ({reason}).", hint) from error
+
+
+def _below(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
 
 
 def saved_recipe(out: Path) -> Recipe:

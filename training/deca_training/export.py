@@ -33,7 +33,7 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
         OutputError: The file cannot be written.
     """
     found = read_run(run)
-    state, recipe = found.state, found.recipe
+    recipe = found.recipe
     head = load_head(recipe.head)
     summary = run.parent / "summary.json"
     metrics = json.loads(summary.read_text("utf-8"))["validation"] if summary.is_file() else {}
@@ -51,8 +51,7 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
     )
     networks = build_networks(recipe.backbone, recipe.sizes, recipe.coarse_reduction)
     for name in NETWORKS:
-        own = {key[len(name) + 1 :]: value for key, value in state.items() if key.startswith(f"{name}.")}
-        networks[name].load_state_dict(own)
+        networks[name].load_state_dict(found.states[name])
         # What the file holds is what is checked: rounded to its precision.
         networks[name].eval().to(dtype).float()
     if recipe.stage != "detail":
