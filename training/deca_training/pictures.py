@@ -5,15 +5,12 @@ Shape suffixes: B photos, H W rows and columns of the crop (224), G of the grid.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from deca.render.uv import pad_islands
 from deca_training.batch import Batch
 from deca_training.model import DecaModel
 
@@ -73,8 +70,7 @@ def _columns(model: DecaModel, batch: Batch) -> list[Tensor]:
     other_BD = detail_BD[torch.cat([row_K.roll(-1) for row_K in rows_SK])]
     for code_BD in (detail_BD, other_BD):
         normals_B3HW = model.detail_normals(geometry, model.wrinkles(code_BD, codes)).normals_B3HW
-        normals_B3HW = pad_islands(normals_B3HW, model.head)
-        shaded = surface.shade(albedo_B3HW, replace(codes).light_B93, normals_B3HW)
+        shaded = surface.shade(albedo_B3HW, codes.light_B93, normals_B3HW)
         columns += [on_photo(surface.clay(normals_B3HW)), on_photo(shaded.image_B3HW)]
     return columns
 
