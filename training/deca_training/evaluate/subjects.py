@@ -23,6 +23,7 @@ from deca.reconstruct.face import Face
 from deca.render.camera import CROP_SIZE
 from deca.vision.crop import warp_crop
 from deca.vision.faces import DetectedFace, find_faces
+from deca.vision.geometry import apply
 from deca.vision.photo import Photo, read_photo
 from deca_training.data.index import PhotoIndex
 from deca_training.data.landmarks import ibug_from_mediapipe
@@ -65,15 +66,15 @@ class FacePhoto:
 
     def crop_landmarks(self, face: Face) -> Tensor:
         """The 68 landmarks on that crop (1, 68, 2), picture coordinates."""
-        points_L2 = _moved(self.landmarks68_L2, face.crop_33) / (CROP_SIZE / 2) - 1
+        points_L2 = apply(face.crop_33, self.landmarks68_L2) / (CROP_SIZE / 2) - 1
         return torch.from_numpy(points_L2.astype(np.float32))[None]
 
     def skin(self, face: Face) -> Tensor:
         """1 where that crop shows skin of the face (1, 1, H, W), by the landmarks."""
         width, height = self.photo.width, self.photo.height
         corners_42 = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float64)
-        points_L2 = _moved(self.found.landmarks_L3[:, :2], face.crop_33)
-        mask_HW = mask_from_landmarks(points_L2, _moved(corners_42, face.crop_33))
+        points_L2 = apply(face.crop_33, self.found.landmarks_L3[:, :2])
+        mask_HW = mask_from_landmarks(points_L2, apply(face.crop_33, corners_42))
         return torch.from_numpy((mask_HW > 127).astype(np.float32))[None, None]
 
 
@@ -168,7 +169,3 @@ class Subjects:
             return []
         reasons = [f"{name}: {reason}" for name, reason in list(self.skipped.items())[:5]]
         return [f"{len(self.skipped)} photos were left out.", *reasons]
-
-
-def _moved(points_L2: NDArray[np.floating], matrix_33: NDArray[np.floating]) -> NDArray[np.float64]:
-    return points_L2 @ matrix_33[:2, :2].T + matrix_33[:2, 2]
