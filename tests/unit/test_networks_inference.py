@@ -68,13 +68,13 @@ def graphs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path / "cache é"
 
 
-@pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "mobilenet_v3_large"])
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "mobilenet_v3_large", "face_mesh"])
 def test_torch_agrees_with_the_plain_modules(backbone: str) -> None:
     networks = sample(backbone).networks("torch")
     check(networks, sample(backbone))
 
 
-@pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "mobilenet_v3_large"])
+@pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "mobilenet_v3_large", "face_mesh"])
 def test_onnx_agrees_with_the_plain_modules(backbone: str, graphs: Path) -> None:
     networks = sample(backbone).networks("onnx")
     assert networks.runtime == "onnx"

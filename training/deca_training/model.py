@@ -23,6 +23,7 @@ from deca.render.lighting import SH_CONSTANTS, sh_shading
 from deca.render.renderer import Renderer, Surface
 from deca.render.uv import photo_texture, uv_mask
 from deca_training.config import Recipe
+from deca_training.pretrained import start_backbone
 
 NETWORKS = ("coarse_encoder", "detail_encoder", "detail_decoder")
 
@@ -93,6 +94,8 @@ class DecaModel(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             networks = build_networks(recipe.backbone, recipe.sizes, recipe.coarse_reduction)
+        for name in ("coarse_encoder", "detail_encoder"):
+            start_backbone(networks[name].get_submodule("encoder"))
         for name in NETWORKS:
             # On a CPU channels last halves the time of a step.
             self.add_module(name, networks[name].to(memory_format=torch.channels_last))  # type: ignore[call-overload]

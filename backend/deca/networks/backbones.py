@@ -1,13 +1,15 @@
-"""Image backbones, each from its paper: ResNet (He et al. 2016) and MobileNetV3 (Howard et al. 2019).
+"""Image backbones, each from its paper: ResNet (He et al. 2016), MobileNetV3 (Howard et al. 2019) and the trunk of
+MediaPipe's attention mesh (Grishchenko et al. 2020).
 
-State-dict keys are torchvision's, so that weights published for it fit. The classifier is left out: a backbone ends in
-global average pooling and gives (B, width) features.
+State-dict keys of the first two are torchvision's, so that weights published for it fit. The classifier is left out: a
+backbone gives (B, width) features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -210,6 +212,63 @@ def _conv_bn(
     return nn.Sequential(*layers, *([activation(inplace=True)] if activation else []))
 
 
+class FaceMesh(Backbone):
+    """The trunk of the landmark network, which starts from its weights, and the crop's colours.
+
+    The layers are those of `assets/vision/face_landmarks.safetensors` up to its 3 x 3 grid, which is not averaged:
+    where things are matters. They were trained to see geometry; so the crop in 8 x 8 colours joins the features, for
+    albedo and light. There is no batch normalisation: it is folded into the convolutions.
+    """
+
+    size, colours = 192, 8
+    _SCALE = 1 / 8  # brings what the trained trunk gives to the size of the colours
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [_PadEnd(), nn.Conv2d(3, 16, 3, 2), nn.PReLU(16)]
+        inputs = 16
+        for outputs in (16, 32, 64, 128, 128, 128):
+            if len(layers) > 3:
+                layers.append(DepthwiseBlock(inputs, outputs, 2))
+            layers += [DepthwiseBlock(outputs, outputs, 1) for _ in range(2)]
+            inputs = outputs
+        self.features = nn.Sequential(*layers)
+        self.width = inputs * 3 * 3 + 3 * self.colours**2
+        _initialise(self)
+
+    def forward(self, image_B3HW: Tensor) -> Tensor:
+        seen_B3SS = F.interpolate(image_B3HW, size=(self.size, self.size), mode="bilinear")
+        colours = F.adaptive_avg_pool2d(image_B3HW, self.colours)
+        return torch.cat((self.features(seen_B3SS).flatten(1) * self._SCALE, colours.flatten(1)), 1)
+
+
+class DepthwiseBlock(nn.Module):
+    """Filter each channel, mix the channels, add the input: the block of BlazeFace (Bazarevsky et al. 2019, Fig. 1)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.more_channels = stride, outputs - inputs
+        self.depthwise = nn.Conv2d(inputs, inputs, 3, stride, 1 if stride == 1 else 0, groups=inputs)
+        self.pointwise = nn.Conv2d(inputs, outputs, 1)
+        self.activation = nn.PReLU(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.pointwise(self.depthwise(x if self.stride == 1 else _pad_end(x)))
+        if self.stride > 1:
+            x = F.max_pool2d(x, self.stride)
+        return self.activation(y + F.pad(x, (0, 0, 0, 0, 0, self.more_channels)))
+
+
+class _PadEnd(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return _pad_end(x)
+
+
+def _pad_end(x: Tensor) -> Tensor:
+    """One row and column of zeros after the last: how TensorFlow pads a stride of two."""
+    return F.pad(x, (0, 1, 0, 1))
+
+
 def _initialise(network: nn.Module) -> None:
     """He et al. 2015: keeps the gradients' variance through the layers."""
     for module in network.modules():
@@ -223,4 +282,5 @@ BACKBONES: dict[str, Callable[[], Backbone]] = {
     "resnet50": lambda: ResNet(Bottleneck, (3, 4, 6, 3)),
     "resnet18": lambda: ResNet(BasicBlock, (2, 2, 2, 2)),
     "mobilenet_v3_large": MobileNetV3,
+    "face_mesh": FaceMesh,
 }

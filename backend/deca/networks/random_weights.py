@@ -46,6 +46,8 @@ def _fill(network: nn.Module, generator: torch.Generator) -> None:
             module.weight.normal_(0, module.weight[0].numel() ** -0.5, generator=generator)
             if module.bias is not None:
                 module.bias.normal_(0, 0.1, generator=generator)
+        elif isinstance(module, nn.PReLU):
+            module.weight.uniform_(0.1, 0.4, generator=generator)
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.weight.uniform_(0.5, 1.5, generator=generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ class TensorGraph(nn.Module):
             result = _OPERATIONS[node["op"]](node, weights, *[values[i] for i in node["in"]])
             values[node["out"]] = _ACTIVATIONS[node.get("activation")](result)
         return {name: values[index] for name, index in self._outputs.items()}
+
+    def weights(self) -> Iterator[Tensor]:
+        """The layers' weights, in the order they run."""
+        return (self._buffers[node[role]] for node in self._nodes for role in _WEIGHT_ROLES if role in node)  # type: ignore[misc]
 
     def attribute(self, op: str, name: str) -> list[Any]:
         """One attribute of all operations of a kind, in the order they run."""
