@@ -13,19 +13,18 @@ from .. import backend
 from ..client import ClientError
 from ..protocol.messages import BakeNormalMap
 from ..scene import live
-from ..scene.head import find_head
 from ..scene.normal_map import coarse_verts, show_normal_map
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
+from .on_head import OnHead
 
 _TIMEOUT_S = 120.0
 
 
-class DECA_OT_bake_normal_map(bpy.types.Operator):
+class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
     bl_idname = "deca.bake_normal_map"
     bl_label = texts.BAKE_NORMALS
     bl_description = texts.BAKE_NORMALS_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
     check_existing: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
@@ -46,24 +45,17 @@ class DECA_OT_bake_normal_map(bpy.types.Operator):
     use_material: BoolProperty(name="In Material", description=texts.NORMALS_MATERIAL, default=False)
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        head = find_head(context.object)
-        if head is None or not has_wrinkles(head):
-            cls.poll_message_set(texts.NOTHING_TO_BAKE if head is None else texts.NO_WRINKLES)
-            return False
-        return True
+    def why_not(cls, head: bpy.types.Object | None) -> str:
+        return texts.NOTHING_TO_BAKE if head is None else "" if has_wrinkles(head) else texts.NO_WRINKLES
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        head = find_head(context.object)
-        assert head is not None
         if not self.filepath:
-            self.filepath = f"{bpy.path.clean_name(head.name)}_normals.png"
+            self.filepath = f"{bpy.path.clean_name(self.head(context).name)}_normals.png"
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        head = find_head(context.object)
-        assert head is not None  # poll() has seen to it
+        head = self.head(context)
         if not self.filepath:
             self.report({"ERROR"}, texts.NORMALS_NO_FILE)
             return {"CANCELLED"}

@@ -7,32 +7,11 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty
 
 from ..core import expressions
 from ..scene.expression import arkit_weights, key_pose, set_arkit_weights
-from ..scene.head import find_head
 from ..ui import texts
+from .on_head import OnHead, OnSliders
 
 
-class _OnHead:
-    """An operator that needs an active head with ARKit sliders."""
-
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        head = find_head(context.object)
-        reason = texts.NO_HEAD if head is None else "" if arkit_weights(head) else texts.NO_ARKIT
-        if reason:
-            cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
-        return not reason
-
-    @staticmethod
-    def head(context: bpy.types.Context) -> bpy.types.Object:
-        """The active head; `poll` has seen that there is one."""
-        head = find_head(context.object)
-        assert head is not None
-        return head
-
-
-class DECA_OT_apply_preset(_OnHead, bpy.types.Operator):
+class DECA_OT_apply_preset(OnSliders, bpy.types.Operator):
     bl_idname = "deca.apply_preset"
     bl_label = texts.PRESET
     bl_description = texts.PRESET_DESCRIPTION
@@ -46,7 +25,7 @@ class DECA_OT_apply_preset(_OnHead, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DECA_OT_random_expression(_OnHead, bpy.types.Operator):
+class DECA_OT_random_expression(OnSliders, bpy.types.Operator):
     bl_idname = "deca.random_expression"
     bl_label = texts.RANDOM
     bl_description = texts.RANDOM_DESCRIPTION
@@ -63,7 +42,7 @@ class DECA_OT_random_expression(_OnHead, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DECA_OT_mirror_expression(_OnHead, bpy.types.Operator):
+class DECA_OT_mirror_expression(OnSliders, bpy.types.Operator):
     bl_idname = "deca.mirror_expression"
     bl_label = texts.MIRROR
     bl_description = texts.MIRROR_DESCRIPTION
@@ -81,23 +60,13 @@ class DECA_OT_mirror_expression(_OnHead, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DECA_OT_key_expression(bpy.types.Operator):
+class DECA_OT_key_expression(OnHead, bpy.types.Operator):
     bl_idname = "deca.key_expression"
     bl_label = texts.KEY
     bl_description = texts.KEY_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if find_head(context.object) is None:
-            cls.poll_message_set(texts.NO_HEAD)
-            return False
-        return True
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        head = find_head(context.object)
-        assert head is not None  # poll() has seen to it
-        key_pose(head, context.scene.frame_current)
+        key_pose(self.head(context), context.scene.frame_current)
         return {"FINISHED"}
 
 

@@ -9,25 +9,23 @@ from bpy.props import EnumProperty, FloatProperty, StringProperty
 
 from ..scene import pose_assets
 from ..scene.expression import arkit_weights
-from ..scene.head import find_head, rig_of
+from ..scene.head import rig_of
 from ..ui import texts
+from .on_head import OnSliders
 
 
-def _reason(context: bpy.types.Context) -> str:
-    """Why the active object cannot take an expression, or ""."""
-    head = find_head(context.object)
-    if head is None:
-        return texts.NO_HEAD
-    if rig_of(head) is None:
-        return texts.NO_RIG
-    return "" if arkit_weights(head) else texts.NO_ARKIT
+class _OnRig(OnSliders):
+    """An operator on the expression of the active head, whose sliders are reached through its armature."""
+
+    @classmethod
+    def why_not(cls, head: bpy.types.Object | None) -> str:
+        return texts.NO_RIG if head is not None and rig_of(head) is None else super().why_not(head)
 
 
-class DECA_OT_apply_pose_asset(bpy.types.Operator):
+class DECA_OT_apply_pose_asset(_OnRig, bpy.types.Operator):
     bl_idname = "deca.apply_pose_asset"
     bl_label = texts.APPLY_POSE
     bl_description = texts.APPLY_POSE_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     amount: FloatProperty(name="Amount", description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
     # Where the asset is, for calls after the first ("Adjust Last Operation"), which have no asset in their context.
@@ -49,10 +47,7 @@ class DECA_OT_apply_pose_asset(bpy.types.Operator):
         asset = getattr(context, "asset", None)
         if asset is not None and asset.id_type != "ACTION":
             return False
-        reason = _reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
+        return super().poll(context)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         asset: Any = getattr(context, "asset", None)
@@ -67,8 +62,7 @@ class DECA_OT_apply_pose_asset(bpy.types.Operator):
         return self.execute(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        head = find_head(context.object)
-        rig_object = rig_of(head) if head is not None else None
+        rig_object = rig_of(self.head(context))
         assert rig_object is not None  # poll() has seen to it
         try:
             with pose_assets.opened(self.library, self.action) as action:
@@ -79,28 +73,18 @@ class DECA_OT_apply_pose_asset(bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DECA_OT_save_pose_asset(bpy.types.Operator):
+class DECA_OT_save_pose_asset(_OnRig, bpy.types.Operator):
     bl_idname = "deca.save_pose_asset"
     bl_label = texts.SAVE_POSE
     bl_description = texts.SAVE_POSE_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     name: StringProperty(name="Name", description=texts.POSE_NAME, default="Expression")
-
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        reason = _reason(context)
-        if reason:
-            cls.poll_message_set(reason)
-        return not reason
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_props_dialog(self)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        head = find_head(context.object)
-        assert head is not None  # poll() has seen to it
-        pose = pose_assets.new_pose(self.name, arkit_weights(head))
+        pose = pose_assets.new_pose(self.name, arkit_weights(self.head(context)))
         self.report({"INFO"}, texts.POSE_SAVED.format(name=pose.name))
         return {"FINISHED"}
 
