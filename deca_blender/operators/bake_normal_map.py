@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import bpy
@@ -11,6 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from .. import backend
 from ..client import ClientError
+from ..core.files import whole
 from ..protocol.messages import BakeNormalMap
 from ..scene import live
 from ..scene.normal_map import coarse_verts, show_normal_map
@@ -72,7 +72,8 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
                 head=wrinkles.head,
             )
             png = backend.session().request(request, timeout=_TIMEOUT_S).png
-            _write(Path(path), png.tobytes())
+            with whole(Path(path)) as unfinished:
+                unfinished.write_bytes(png.tobytes())
         except (ClientError, OSError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
@@ -83,16 +84,6 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
                 self.report({"WARNING"}, texts.NORMALS_NOT_SHOWN)
         self.report({"INFO"}, texts.NORMALS_WRITTEN.format(path=path))
         return {"FINISHED"}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all."""
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        unfinished.write_bytes(data)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 CLASSES = (DECA_OT_bake_normal_map,)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import bpy
+
+from ..core.files import whole
 
 
 def clear_file() -> None:
@@ -21,10 +21,8 @@ def save_copy(path: Path) -> None:
         OSError: The file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".deca-", dir=path.parent) as folder:
-        unfinished = str(Path(folder) / "head.blend")
+    with whole(path) as unfinished:
         try:
-            bpy.ops.wm.save_as_mainfile(filepath=unfinished, copy=True, compress=True, check_existing=False)
+            bpy.ops.wm.save_as_mainfile(filepath=str(unfinished), copy=True, compress=True, check_existing=False)
         except RuntimeError as error:  # how an operator tells that it has failed
             raise OSError(str(error).strip()) from error
-        os.replace(unfinished, path)
