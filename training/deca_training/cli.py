@@ -6,6 +6,7 @@
     deca-train detail --data photos.npz --start runs/coarse/last.ckpt --out runs/detail
     deca-train export runs/detail/best.ckpt --out weights.safetensors
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
+    deca-train synthetic subjects/ --subjects 300 --images 6
 
 Heavy modules are imported by the commands that need them.
 """
@@ -49,9 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     from deca_training.data import prepare
+    from deca_training.data.synthetic import cli as synthetic
     from deca_training.evaluate import cli as evaluate
 
     prepare.add_parser(commands)
+    synthetic.add_parser(commands)
     for stage, what in _STAGES.items():
         _add_stage(commands.add_parser(stage, help=what, description=what), stage)
     export = commands.add_parser("export", help="a run's networks as a weights file for the backend and the add-on")
@@ -66,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
-    parser.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DATA",
+                        help="what `prepare` or `synthetic` wrote; the steps take turns among several")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
     parser.add_argument("--recipe", choices=sorted(VARIANTS), default="small", help="default: small")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes",

@@ -4,3 +4,8 @@
 compresses it, `person` joins these to displacement maps, `expressions` samples faces, `photos` takes pictures,
 `generate` writes files (`deca-train synthetic`), and `subjects` reads them.
 """
+
+from deca_training.data.synthetic.batches import SyntheticBatches
+from deca_training.data.synthetic.subjects import SyntheticSubject, SyntheticSubjects
+
+__all__ = ["SyntheticBatches", "SyntheticSubject", "SyntheticSubjects"]

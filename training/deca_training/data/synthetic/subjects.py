@@ -7,6 +7,7 @@ vertices.
 
 from __future__ import annotations
 
+import copy
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from deca.errors import AssetError
 from deca.files import read_npz, write_file
 from deca.networks import MAP_SIZE
+from deca_training.data.order import fraction
 
 FORMAT = 1
 _MILLIMETRE = 1e-3
@@ -187,6 +189,23 @@ class SyntheticSubjects(Sequence[SyntheticSubject]):
 
     def __len__(self) -> int:
         return len(self.paths)
+
+    @property
+    def num_subjects(self) -> int:
+        """How many there are."""
+        return len(self)
+
+    def split(self, validation: float, seed: int = 0) -> tuple[SyntheticSubjects, SyntheticSubjects]:
+        """Training and validation subjects; a subject's side depends on its name alone.
+
+        Args:
+            validation: Share of the subjects in the validation part, about.
+            seed: Other seeds split otherwise.
+        """
+        sides = copy.copy(self), copy.copy(self)
+        for side, is_validation in zip(sides, (False, True), strict=True):
+            side.paths = [path for path in self.paths if (fraction(path.stem, seed) < validation) == is_validation]
+        return sides
 
     @overload
     def __getitem__(self, index: int) -> SyntheticSubject: ...

@@ -1,0 +1,137 @@
+"""`deca-train synthetic`: makes people, takes photos of them, and writes one file per person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from deca.appearance.albedo import load_albedo
+from deca.errors import OptionError
+from deca.head import load_head
+from deca.head.layer import HeadLayer
+from deca_training.data.synthetic.expressions import random_expression
+from deca_training.data.synthetic.looks import Looks
+from deca_training.data.synthetic.person import Person
+from deca_training.data.synthetic.photos import Photo, Studio, random_turn
+from deca_training.data.synthetic.strain import reader_of
+from deca_training.data.synthetic.subjects import SyntheticSubject
+
+AGES = (18.0, 80.0)
+NUM_SHAPE, NUM_EXPRESSION = 300, 50
+_SHAPE_SPREAD = (0.7, 1.2)
+
+# What a subject's generators are for.
+_WHO, _PHOTO = 1, 2
+
+
+class Generator:
+    """Makes subjects on a head model.
+
+    Args:
+        head: Name or path of the head model.
+        albedo: Likewise of the albedo model.
+
+    Raises:
+        AssetError: A model is missing or lacks something.
+    """
+
+    def __init__(self, head: str = "openhead", albedo: str = "openhead") -> None:
+        self.head, self.albedo = load_head(head), load_albedo(albedo)
+        self.albedo.check_head(self.head)
+        self.layer = HeadLayer(self.head, NUM_SHAPE, NUM_EXPRESSION)
+        self.studio = Studio(self.head, self.layer)
+
+    def subject(
+        self, seed: int, images: int, age: float | None = None
+    ) -> tuple[SyntheticSubject, list[NDArray[np.uint8]]]:
+        """A subject, and the JPEG files of its photos.
+
+        Args:
+            seed: Of everything; the same seed gives the same subject, and more images the same ones and others.
+            images: Photos.
+            age: Years; random when None.
+        """
+        rng = np.random.default_rng((seed, _WHO))
+        years = rng.uniform(*AGES)
+        age = years if age is None else age
+        shape_S = (rng.standard_normal(NUM_SHAPE) * rng.uniform(*_SHAPE_SPREAD)).astype(np.float32)
+        person = Person.make(self.head, seed, age)
+        looks = Looks.random(self.head, self.albedo, person.mark_HW, age, rng)
+        neutral_V3 = self._verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32))
+        expressions, poses, activations, photos = [], [], [], []
+        for number in range(images):
+            photo_rng = np.random.default_rng((seed, _PHOTO, number))
+            expression_E, pose_J3 = self._expression(photo_rng)
+            verts_V3 = self._verts(shape_S, expression_E, pose_J3)
+            activation_C = person.activation(expression_E, pose_J3[2], neutral_V3.numpy(), verts_V3.numpy())
+            displacement_HW = person.displacement(activation_C)
+            photos.append(self.studio.take(verts_V3, torch.from_numpy(pose_J3), displacement_HW, looks, photo_rng))
+            expressions.append(expression_E)
+            poses.append(pose_J3)
+            activations.append(activation_C.astype(np.float32))
+        subject = SyntheticSubject(
+            name=f"{seed:08d}",
+            age=float(age),
+            image_KHW3=_stacked(photos, "image_HW3"),
+            mask_KHW=_stacked(photos, "mask_HW"),
+            landmarks478_KL2=_stacked(photos, "landmarks478_L2"),
+            landmarks68_KL2=_stacked(photos, "landmarks68_L2"),
+            shape_S=shape_S,
+            offset_V3=np.zeros((self.head.num_verts, 3), np.float32),
+            albedo_A=looks.albedo_A,
+            expression_KE=np.stack(expressions),
+            pose_KJ3=np.stack(poses),
+            camera_K3=_stacked(photos, "camera_3"),
+            light_K93=_stacked(photos, "light_93"),
+            static_HW=person.static_HW,
+            wrinkles_CHW=person.wrinkles_CHW,
+            activation_KC=np.stack(activations),
+            neutral_C=person.neutral.astype(np.float32),
+        )
+        return subject, [photo.jpeg_N for photo in photos]
+
+    def _expression(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Random expression coefficients (50,) and pose (5, 3)."""
+        reader = reader_of(self.head)
+        expression_E, turns_33 = reader.coefficients(random_expression(rng, reader.names))
+        pose_J3 = np.stack((random_turn(rng), np.zeros(3, np.float32), *turns_33))
+        return expression_E, pose_J3.astype(np.float32)
+
+    @torch.no_grad()
+    def _verts(self, shape_S: NDArray, expression_E: NDArray, pose_J3: NDArray) -> Tensor:
+        codes = (torch.from_numpy(code)[None] for code in (shape_S, expression_E, pose_J3))
+        return self.layer(*codes)[0]
+
+
+def _stacked(photos: list[Photo], name: str) -> NDArray:
+    return np.stack([getattr(photo, name) for photo in photos])
+
+
+def generate(out: Path, subjects: int, images: int, seed: int = 0, progress: bool = False) -> None:
+    """Writes the subjects with the seeds seed, seed + 1, ...; those that are there already are kept.
+
+    Args:
+        out: Folder; made if needed.
+        subjects: How many.
+        images: Photos of each.
+        seed: The first subject's seed.
+        progress: Show a progress bar.
+
+    Raises:
+        OptionError: There would be nothing to do.
+        OutputError: A file cannot be written.
+    """
+    if subjects < 1 or images < 1 or seed < 0:
+        raise OptionError(
+            "Synthetic subjects need one subject and one image at least, and a seed that is not negative."
+        )
+    generator = Generator()
+    for number in tqdm(range(seed, seed + subjects), unit="subject", disable=not progress):
+        if not (out / f"{number:08d}.npz").is_file():
+            subject, jpegs = generator.subject(number, images)
+            subject.save(out, jpegs)
