@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> int:
             failed += 1
             _print(batch.failure_line(item.photo, error, seconds))
         else:
-            _print(batch.success_line(item, outcome.faces[0].landmark_error, seconds))
+            _print(batch.success_line(item, outcome.faces[0].landmark_error, seconds, outcome.notices))
     _print(batch.summary_line(len(planned) + len(problems), failed))
     return 1 if failed else 0
 

@@ -41,15 +41,16 @@ def unregister() -> None:
     _session = _use_head = None
 
 
-def check(head: str, weights: str) -> None:
+def check(head: str, weights: str, has_builtin: bool = False) -> None:
     """Asks the backend, which is started if need be, what the files are and whether they fit. Does not wait.
 
     Args:
         head: Name of a head model or path of its file.
-        weights: Path of a weights file, or "".
+        weights: Path of a weights file, or "" for the built-in ones.
+        has_builtin: Whether there are built-in ones.
     """
     _ask(HEAD, DescribeHead(head, num_shape=0, num_expression=0), texts.CHECKING)
-    if weights:
+    if weights or has_builtin:
         _ask(WEIGHTS, DescribeWeights(weights, head), texts.CHECKING)
     else:
         _checks.forget(WEIGHTS)

@@ -20,6 +20,8 @@ ADDON = _HERE.rpartition(".")[0] or _HERE
 """The name under which Blender knows the add-on: `bl_ext.<repository>.deca_blender` when installed."""
 
 BUNDLED_HEAD = "openhead"
+BUILTIN_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "weights" / "openhead.safetensors"
+"""The bundled head's own weights, as the backend of this computer finds them, too."""
 _MIB = 1 << 20
 _LINE = 80
 """Characters of the backend's words in a row."""
@@ -28,7 +30,7 @@ _LINE = 80
 def _models_changed(preferences: Any, context: bpy.types.Context) -> None:
     """Has the backend look at what was chosen; a choice that is only cleared starts nothing."""
     if not bpy.app.background and (preferences.head or preferences.weights) and not is_flames_own(head()):
-        models.check(head(), weights())
+        models.check(head(), weights(), has_builtin_weights())
     else:
         models.forget()
 
@@ -114,7 +116,7 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         if is_flames_own(head()):
             layout.operator("deca.convert_head", icon="FILE_REFRESH")
         _draw_verdict(layout, models.verdict(models.HEAD))
-        layout.prop(self, "weights", placeholder=texts.NO_WEIGHTS)
+        layout.prop(self, "weights", placeholder=texts.BUILTIN_WEIGHTS if has_builtin_weights() else texts.NO_WEIGHTS)
         _draw_verdict(layout, models.verdict(models.WEIGHTS))
         layout.prop(self, "checkpoints")
         if self.checkpoints:
@@ -178,8 +180,13 @@ def head_file(model: str) -> str:
 
 
 def weights() -> str:
-    """Path of the weights file that heads get wrinkles from, or "" for none."""
+    """Path of the weights file that heads get wrinkles from, or "" for the built-in ones, if any."""
     return _path("weights")
+
+
+def has_builtin_weights() -> bool:
+    """Whether heads of the chosen head model get wrinkles though no weights are chosen."""
+    return head() == BUNDLED_HEAD and BUILTIN_WEIGHTS.is_file()
 
 
 def use_head(path: str) -> None:

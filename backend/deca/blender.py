@@ -58,7 +58,7 @@ def run_import(
     """Imports photos into one .blend file each, under `out`.
 
     The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr.
-    `head` and `weights` are the files of a head model and of networks; None for OpenHead, and for no wrinkles.
+    `head` and `weights` are the files of a head model and of networks; None for OpenHead, and for its built-in weights.
 
     Returns:
         0 when every photo was imported, else 1.

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -29,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return serve(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"deca: {message}", file=sys.stderr)
+            return options.run(options)
     except DecaError as error:
         print(f"deca: {error}", file=sys.stderr)
         return 1
@@ -51,20 +54,31 @@ def _parser() -> argparse.ArgumentParser:
         "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
     )
     reconstruct.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
-    reconstruct.add_argument("--weights", type=Path, metavar="FILE", help="DECA's deca_model.tar or a weights file")
+    reconstruct.add_argument(
+        "--weights",
+        default="builtin",
+        metavar="FILE",
+        help="DECA's deca_model.tar or a weights file (default: the built-in weights of OpenHead)",
+    )
     reconstruct.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
     reconstruct.add_argument(
         "--coarse",
         choices=("auto", "fit", "weights"),
         default="auto",
-        help="shape, expression, pose and camera from the landmark fit or the weights (default: weights if given)",
+        help="shape, expression, pose and camera from the landmark fit or the weights"
+        " (default: the weights, refined by the fit; DECA's own are not)",
     )
     reconstruct.add_argument("--device", default="cpu", help="torch device of the networks")
     reconstruct.set_defaults(run=_reconstruct)
 
     blend = commands.add_parser("import", parents=[photos], help="photos to .blend files with a rigged head")
     blend.add_argument("--head", type=Path, metavar="FILE", help="head model file in place of the bundled OpenHead")
-    blend.add_argument("--weights", type=Path, metavar="FILE", help="weights file that gives the heads wrinkles")
+    blend.add_argument(
+        "--weights",
+        type=Path,
+        metavar="FILE",
+        help="weights file that gives the heads wrinkles (default: the built-in ones)",
+    )
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
 

@@ -17,6 +17,10 @@ class DecaError(Exception):
         self.hint = hint
 
 
+class DecaWarning(UserWarning):
+    """What the user should know though the work went on: a sentence or two, as those of a `DecaError`."""
+
+
 class PhotoError(DecaError):
     """A photo could not be read."""
 

@@ -54,14 +54,16 @@ def plan(paths: Sequence[Path], out: Path) -> tuple[list[PlannedPhoto], list[Pro
     return planned, problems
 
 
-def success_line(planned: PlannedPhoto, landmark_error: float, seconds: float) -> str:
-    """The report line of an imported photo."""
+def success_line(planned: PlannedPhoto, landmark_error: float, seconds: float, notices: Sequence[str] = ()) -> str:
+    """The report line of an imported photo; `notices` are in it if there are any."""
+    told = {"notices": list(notices)} if notices else {}
     return _line(
         photo=str(planned.photo),
         ok=True,
         out=str(planned.blend),
         landmark_error=round(landmark_error, 5),
         seconds=round(seconds, 2),
+        **told,
     )
 
 

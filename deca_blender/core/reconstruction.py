@@ -18,12 +18,14 @@ class Outcome:
         head: The head model of the faces; None when there is an error.
         faces: The faces found, largest first.
         error: Why there are none.
+        notices: What the user should know of how they were made.
     """
 
     photo: str
     head: HeadReply | None = None
     faces: tuple[FaceReply, ...] = ()
     error: ClientError | None = None
+    notices: tuple[str, ...] = ()
 
 
 def reconstruct_photos(
@@ -45,7 +47,7 @@ def reconstruct_photos(
         photos: Paths on the backend's machine.
         texture_size: Rows and columns of each texture; 0 for none.
         max_faces: At most so many faces of each photo.
-        weights: Weights file on the backend's machine, or "" for heads without wrinkles.
+        weights: Weights file on the backend's machine, or "" for the built-in ones, if any.
         coarse: As in `ReconstructPhoto`.
         head: Name of a head model, or the path of its file on the backend's machine.
 
@@ -64,7 +66,8 @@ def reconstruct_photos(
             )
             job = session.submit(request)
             yield job
-            yield Outcome(photo, model, job.result().faces)
+            reply = job.result()
+            yield Outcome(photo, model, reply.faces, notices=reply.notices)
         except RequestCancelled:
             raise
         except ClientError as error:

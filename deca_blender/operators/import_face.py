@@ -65,6 +65,7 @@ class DECA_OT_import_face(bpy.types.Operator):
         )
         self._imported: list[str] = []
         self._errors: list[str] = []
+        self._notices: list[str] = []
         if self._is_interactive:
             self._start(context, steps, photos)
             return {"RUNNING_MODAL"}
@@ -144,6 +145,7 @@ class DECA_OT_import_face(bpy.types.Operator):
         if outcome.error is not None or outcome.head is None:
             self._errors.append(f"{Path(outcome.photo).name}: {outcome.error}")
             return
+        self._notices += [notice for notice in outcome.notices if notice not in self._notices]
         try:
             for face in outcome.faces:
                 options = ImportOptions(self.use_camera, self._weights, preferences.head_file(self._head))
@@ -157,6 +159,8 @@ class DECA_OT_import_face(bpy.types.Operator):
     def _finish(self) -> set[str]:
         if self._imported:
             self.report({"INFO"}, texts.imported(self._imported))
+        if self._notices:
+            self.report({"WARNING"}, "\n".join(self._notices))
         if self._errors:
             # An ERROR opens a popup; in a script it raises, which would hide the heads that were imported.
             is_error = self._is_interactive or not self._imported

@@ -37,7 +37,7 @@ class DECA_OT_check_models(_OnModels, bpy.types.Operator):
     bl_description = texts.CHECK_DESCRIPTION
 
     def begin(self) -> None:
-        models.check(preferences.head(), preferences.weights())
+        models.check(preferences.head(), preferences.weights(), preferences.has_builtin_weights())
 
 
 class DECA_OT_convert_head(_OnModels, bpy.types.Operator):

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 
 class MessageError(ValueError):
@@ -332,9 +332,15 @@ class FaceReply(Message):
 
 @dataclass(frozen=True, eq=False)
 class ReconstructReply(Message):
-    """The faces of a photo, the most prominent first; never none (that is an error, `NoFaceError`)."""
+    """The faces of a photo, the most prominent first; never none (that is an error, `NoFaceError`).
+
+    Attributes:
+        faces: The faces.
+        notices: What the user should know of how they were made, a sentence or two each.
+    """
 
     faces: tuple[FaceReply, ...]
+    notices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -347,9 +353,10 @@ class ReconstructPhoto(Request[ReconstructReply]):
         texture_size: Rows and columns of each texture; None or 0 leaves it out.
         max_faces: At most so many faces, the most prominent first.
         face: Only this one of them, counted from 0; None for all.
-        weights: Weights file on the backend's machine, or "" for none.
-        coarse: Shape, expression, pose and camera from the landmark `fit` or the `weights`; `auto` takes the weights
-            where there are some.
+        weights: Weights file on the backend's machine, or "" for the built-in ones of OpenHead; for other head models,
+            and where those are missing, none.
+        coarse: Shape, expression, pose and camera from the landmark `fit` or the `weights`; `auto` refines what the
+            weights give by the fit, except for DECA's released ones.
     """
 
     path: str
@@ -390,7 +397,7 @@ class DescribeWeights(Request[WeightsReply]):
     """Asks what a weights file is, and whether it fits a head model.
 
     Attributes:
-        weights: Path of the file on the backend's machine.
+        weights: Path of the file on the backend's machine, or "" for the built-in ones.
         head: Name of a head model, or the path of its file.
     """
 
@@ -410,7 +417,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
     """Asks for the displacement map of an expression (F_d).
 
     Attributes:
-        weights: Path of the weights file on the backend's machine.
+        weights: Path of the weights file on the backend's machine, or "" for the built-in ones.
         weights_hash: Hash that the file must have, "" for any: a detail code means nothing to other weights.
         detail: Detail code.
         expression: Expression coefficients; as many as F_d takes, or more.

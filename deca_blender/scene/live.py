@@ -43,9 +43,12 @@ class _Live:
         self.hangs = ""  # why the rest of a render does not wait for the backend any more
 
     def weights_of(self, obj: bpy.types.Object) -> str:
-        """The weights file of a head; the preferences' when its own has gone (the backend checks that it fits)."""
+        """The weights file of a head, "" for the built-in ones; the preferences' when its own has gone.
+
+        The backend checks that they fit.
+        """
         own = bpy.path.abspath(obj.deca.weights) if obj.deca.weights else ""
-        return own if os.path.isfile(own) else self.default_weights() or own
+        return own if not own or os.path.isfile(own) else self.default_weights() or own
 
     def inputs_of(self, obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> WrinkleInputs:
         """What F_d sees of a head; by the preferences' head model when the file of its own has gone."""
@@ -177,7 +180,7 @@ def inputs_of(obj: bpy.types.Object) -> WrinkleInputs:
 
 
 def weights_of(obj: bpy.types.Object) -> str:
-    """Path of the weights file that a head's wrinkles are decoded with, or ""."""
+    """Path of the weights file that a head's wrinkles are decoded with, or "" for the built-in ones."""
     return _live.weights_of(obj) if _live is not None else ""
 
 

@@ -60,7 +60,8 @@ class DECA_PT_import(bpy.types.Panel):
         column = layout.column(align=True)
         column.active = False
         column.label(text=texts.device(backend.device()))
-        column.label(text=texts.models(preferences.head_file(preferences.head()), preferences.weights()))
+        head = preferences.head_file(preferences.head())
+        column.label(text=texts.models(head, preferences.weights(), preferences.has_builtin_weights()))
         if state is State.FAILED:
             layout.label(text=backend.failure().splitlines()[0])
             layout.operator("deca.install_backend", icon="IMPORT")

@@ -170,6 +170,7 @@ CONVERT_DESCRIPTION = (
 NOTHING_TO_CONVERT = "Name FLAME's generic_model.pkl, or its folder, as the head model first"
 BUNDLED_HEAD = "OpenHead, which comes with the add-on"
 NO_WEIGHTS = "None: heads without wrinkles"
+BUILTIN_WEIGHTS = "Built-in weights, which come with the add-on"
 NO_CHECKPOINT = ("None of These", "No weights of this folder")
 
 PREFERENCE_PYTHON = "Python with torch that runs the backend; empty: the installed backend"
@@ -178,7 +179,7 @@ PREFERENCE_HEAD = (
     "Head model of new heads: a converted .safetensors file, or FLAME's generic_model.pkl or its folder, to be"
     " converted here; empty: OpenHead"
 )
-PREFERENCE_WEIGHTS = "Networks that give heads wrinkles: DECA's deca_model.tar or a weights file; empty: no wrinkles"
+PREFERENCE_WEIGHTS = "Networks that give heads wrinkles: DECA's deca_model.tar or a weights file; empty: built-in"
 PREFERENCE_CHECKPOINTS = "Folder of your own weights files, to choose from below"
 PREFERENCE_CHECKPOINT = "Use one of the folder's weights files, the newest first"
 PREFERENCE_CACHE = "Memory for wrinkle maps that were decoded before, MiB; a map takes a quarter of one"
@@ -190,6 +191,7 @@ NO_RIG = "The head's armature was deleted"
 DEVICES = {"": "not chosen yet", "auto": "not chosen yet", "cpu": "processor", "cuda": "CUDA"}
 BUNDLED_NAME = "OpenHead"
 NO_WRINKLE_WEIGHTS = "no wrinkles"
+BUILTIN_NAME = "built-in weights"
 
 BACKEND_STATE = {
     State.STOPPED: "Backend: starts with the first photo",
@@ -217,9 +219,10 @@ def device(name: str) -> str:
     return f"Device: {DEVICES.get(name, name)}"
 
 
-def models(head: str, weights: str) -> str:
-    """The models of the next import; "" stands for the bundled head, and for no wrinkles."""
-    return f"Models: {Path(head).stem or BUNDLED_NAME}, {Path(weights).name or NO_WRINKLE_WEIGHTS}"
+def models(head: str, weights: str, has_builtin: bool = False) -> str:
+    """The models of the next import; "" stands for the bundled head, and for the built-in weights, if any."""
+    default = BUILTIN_NAME if has_builtin else NO_WRINKLE_WEIGHTS
+    return f"Models: {Path(head).stem or BUNDLED_NAME}, {Path(weights).name or default}"
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -64,7 +64,7 @@ class Job:
 
 class Reply:
     def __init__(self, *faces: str) -> None:
-        self.faces = faces
+        self.faces, self.notices = faces, ("told",)
 
 
 class Session:
@@ -85,6 +85,7 @@ def test_photos_follow_one_another_past_failures() -> None:
     assert [outcome.photo for outcome in outcomes] == ["1", "2", "3"]
     assert [outcome.faces for outcome in outcomes] == [("a",), (), ("c", "d")]
     assert [outcome.error for outcome in outcomes] == [None, failure, None]
+    assert [outcome.notices for outcome in outcomes] == [("told",), (), ("told",)]
     assert [type(request).__name__ for request in session.asked] == ["DescribeHead"] + 3 * ["ReconstructPhoto"]
     assert (session.asked[1].texture_size, session.asked[1].max_faces) == (512, 4)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from deca.errors import AssetError
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
-from deca.reconstruct.fit import LandmarkError, LandmarkSolver, fit_landmarks
+from deca.reconstruct.fit import Guess, LandmarkError, LandmarkSolver, fit_landmarks
 from deca.reconstruct.geometry import rotation, rotation_derivatives, view_angles
 from deca.reconstruct.landmark_head import LandmarkHead
 from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise, interior_landmarks, yaw_weights
@@ -198,6 +200,60 @@ def test_coefficients_stay_human(head: HeadModel) -> None:
     assert np.abs(fit.expression_BE).max() <= 4.0
 
 
+def test_a_disturbed_guess_reaches_the_landmarks_as_the_fit_does(head: HeadModel) -> None:
+    rng = np.random.default_rng(10)
+    shape, expression, pose = codes(rng, 3)
+    landmarks = photographed(head, vertices(head, shape, expression, pose)) + rng.normal(0, 0.4, (3, 478, 2))
+    alone = fit_landmarks(landmarks, SIZE, head)
+    for strength in (0.0, 0.5, 1.0):
+        guess = Guess(
+            shape + rng.normal(0, strength, shape.shape),
+            expression + rng.normal(0, strength, expression.shape),
+            pose[:, 2] + rng.normal(0, 0.1 * strength, (3, 3)),
+        )
+        refined = fit_landmarks(landmarks, SIZE, head, guess=guess)
+        assert (refined.error_B < alone.error_B + 0.002).all(), strength
+        assert np.abs(refined.expression_BE).max() <= 4.0 and np.abs(refined.shape_BS).max() <= 3.0
+
+
+def test_the_identity_stays_near_the_guess(head: HeadModel) -> None:
+    """Where a guess knows the person, the fit keeps that: it ends nearer to the truth than the landmarks alone."""
+    rng = np.random.default_rng(11)
+    shape, expression, pose = codes(rng, 3)
+    landmarks = photographed(head, vertices(head, shape, expression, pose)) + rng.normal(0, 0.4, (3, 478, 2))
+    seen = shape + rng.normal(0, 0.3, shape.shape)
+    wrong_expression, wrong_jaw = 0 * expression, pose[:, 2] + (0.1, 0, 0)
+    refined = fit_landmarks(landmarks, SIZE, head, guess=Guess(seen, wrong_expression, wrong_jaw))
+    alone = fit_landmarks(landmarks, SIZE, head)
+
+    def miss(fit) -> NDArray:
+        return np.linalg.norm(fit.shape_BS - shape, axis=1)
+
+    assert (miss(refined) < 0.6 * miss(alone)).all()
+    other = fit_landmarks(landmarks, SIZE, head, guess=Guess(-seen, wrong_expression, wrong_jaw))
+    assert ((refined.shape_BS * seen).sum(1) > 0.5 * (seen**2).sum(1)).all()
+    assert ((other.shape_BS * seen).sum(1) < (refined.shape_BS * seen).sum(1)).all()
+
+
+def test_a_short_guess_is_filled_up(head: HeadModel) -> None:
+    landmarks = photographed(head, vertices(head, *codes(np.random.default_rng(12), 1)))
+    short = Guess(np.ones((1, 20)), np.zeros((1, 10)), np.zeros((1, 3)))
+    long = Guess(np.r_[np.ones(20), np.zeros(80)][None], np.zeros((1, 50)), np.zeros((1, 3)))
+    np.testing.assert_array_equal(
+        *(fit_landmarks(landmarks, SIZE, head, guess=guess).shape_BS for guess in (short, long))
+    )
+
+
+def test_single_faces_can_be_replaced(head: HeadModel) -> None:
+    landmarks = photographed(head, vertices(head, *codes(np.random.default_rng(13), 3)))
+    one = fit_landmarks(landmarks, SIZE, head)
+    other = fit_landmarks(landmarks[:1] + 5.0, SIZE, head)
+    mixed = one.replaced(np.array([1]), other)
+    np.testing.assert_array_equal(mixed.offset_B2, [one.offset_B2[0], other.offset_B2[0], one.offset_B2[2]])
+    np.testing.assert_array_equal(mixed.take(np.array([False, True, False])).shape_BS, other.shape_BS)
+    assert not (one.offset_B2[1] == other.offset_B2[0]).any()
+
+
 def test_no_faces(head: HeadModel) -> None:
     fit = fit_landmarks(np.zeros((0, 478, 2)), SIZE, head)
     assert fit.shape_BS.shape == (0, 100) and fit.pose_B53.shape == (0, 5, 3)
@@ -224,8 +280,6 @@ def test_bad_options(head: HeadModel, options: dict) -> None:
 
 
 def test_noise_of_another_head_is_refused(head: HeadModel, tmp_path) -> None:
-    from dataclasses import replace
-
     from deca.assets import asset
 
     path = asset("openhead/landmark_noise.safetensors")

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from deca.errors import AssetError, DecaError
+from deca.errors import AssetError, DecaError, DecaWarning
 from deca.files import write_file
 from deca.head import HeadModel
 from deca.networks.backbones import BACKBONES
@@ -183,6 +183,7 @@ def check_head(card: Card, head: HeadModel) -> None:
         warnings.warn(
             f"The weights were trained on {card.head} and run on {head.name}: heads will differ slightly from DECA's. "
             f"Convert {card.head}'s file for the same results.",
+            DecaWarning,
             stacklevel=2,
         )
 

@@ -1,4 +1,5 @@
-"""The two ways to a face's codes: the landmark fit, or the encoders' weights (DECA, Section 4.1). Both give a `Face`.
+"""The ways to a face's codes: the landmark fit, the encoders' weights (DECA, Section 4.1), or both: E_c's codes refined
+by the fit. All give `Face`s.
 
 Shape suffixes: B faces, L landmarks, S shape and A albedo coefficients, H W rows and columns.
 """
@@ -20,7 +21,7 @@ from deca.head.layer import HeadLayer
 from deca.networks import Networks
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.fit import FitResult, fit_landmarks
+from deca.reconstruct.fit import FitResult, Guess, fit_landmarks
 from deca.render.camera import CROP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
@@ -28,6 +29,12 @@ from deca.vision.crop import crop_from_landmarks, warp_crop
 from deca.vision.faces import DetectedFace
 from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
+
+_JAW = 2
+
+REFINED_ERROR, REFINED_EXCESS = 0.015, 0.002
+"""Landmark error, as a fraction of the outer-eye distance, beyond which a refinement is compared with the fit alone,
+and how much larger than the fit's it may be: E_c knows more of the identity."""
 
 LIGHT_SIZE = 64
 """Rows and columns of the texture that albedo and light are fitted to."""
@@ -57,9 +64,7 @@ def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder
             landmark_error=float(fit.error_B[index]),
         )
         image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
-        if decoder.albedo is not None:
-            albedo_A, light_93 = _albedo_and_light(decoder, decoder.albedo, face, image_13HW)
-            face = replace(face, albedo_A=albedo_A, light_93=light_93)
+        face = _lit(face, image_13HW, decoder)
         if decoder.networks is not None:
             face = replace(face, detail_D=decoder.networks.encode_detail(image_13HW)[0].cpu().numpy())
         faces.append(face)
@@ -101,6 +106,37 @@ def regressed_faces(
     return [replace(face, landmark_error=interior_error(face)) for face in faces]
 
 
+def refined_faces(
+    photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder, networks: Networks
+) -> list[Face]:
+    """E_c's codes refined by the landmark fit; E_d's detail codes; albedo and light as `fitted_faces` has them.
+
+    The fit starts from E_c's shape, expression and jaw and keeps the identity near. Where that does not reach the
+    landmarks as well as the fit alone does, E_c was wrong, and the fit alone is taken.
+    """
+    guessed = regressed_faces(photo, path, detected, decoder, networks)
+    size, focal_px = (photo.width, photo.height), focal_in_pixels(photo)
+    landmarks_BL2 = np.stack([face.landmarks_L2 for face in guessed])
+    shape_BS, expression_BE, pose_B53 = (
+        np.stack([getattr(face, code) for face in guessed]) for code in ("shape_S", "expression_E", "pose_53")
+    )
+    guess = Guess(shape_BS, expression_BE, pose_B53[:, _JAW])
+    fit = fit_landmarks(landmarks_BL2, size, decoder.head, focal_px=focal_px, guess=guess)
+    doubtful = np.flatnonzero(fit.error_B > REFINED_ERROR)
+    if len(doubtful):
+        alone = fit_landmarks(landmarks_BL2[doubtful], size, decoder.head, focal_px=focal_px)
+        lost = alone.error_B < fit.error_B[doubtful] - REFINED_EXCESS
+        fit = fit.replaced(doubtful[lost], alone.take(lost))
+    return [_refined(face, fit, index, photo, decoder) for index, face in enumerate(guessed)]
+
+
+def can_refine(networks: Networks, head: HeadModel) -> bool:
+    """Whether E_c's codes are to be refined by default: DECA's released weights give DECA's own numbers, and a head
+    model without all of MediaPipe's landmarks (FLAME) is fitted too loosely to do better."""
+    is_released = not networks.card.head_hash
+    return not is_released and head.landmarks_478 is not None and bool(head.landmarks_478.placed.all())
+
+
 def interior_error(face: Face) -> float:
     """Mean distance of the head's 51 inner landmarks from the detected ones, as a fraction of the outer-eye distance.
 
@@ -113,6 +149,28 @@ def interior_error(face: Face) -> float:
     found_L2 = face.landmarks_L2[list(IBUG_68)]
     distance = np.linalg.norm(projected_L2 - found_L2, axis=1)[17:].mean()
     return float(distance / max(np.linalg.norm(found_L2[36] - found_L2[45]), 1e-6))
+
+
+def _refined(face: Face, fit: FitResult, index: int, photo: Photo, decoder: Decoder) -> Face:
+    """A regressed face with the codes of a fit, on its own crop."""
+    moved = replace(
+        face,
+        shape_S=fit.shape_BS[index].astype(np.float32),
+        expression_E=fit.expression_BE[index].astype(np.float32),
+        pose_53=fit.pose_B53[index].astype(np.float32),
+        camera_3=camera_on_crop(fit.scale_B[index], fit.offset_B2[index], face.crop_33),
+        landmark_error=float(fit.error_B[index]),
+    )
+    image_13HW = torch.from_numpy(warp_crop(photo.pixels, face.crop_33))[None].to(decoder.device)
+    return _lit(moved, image_13HW, decoder)
+
+
+def _lit(face: Face, image_13HW: Tensor, decoder: Decoder) -> Face:
+    """The face with albedo and light from its crop, where there is an albedo model."""
+    if decoder.albedo is None:
+        return face
+    albedo_A, light_93 = _albedo_and_light(decoder, decoder.albedo, face, image_13HW)
+    return replace(face, albedo_A=albedo_A, light_93=light_93)
 
 
 def _albedo_and_light(

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from deca.assets import asset
 from deca.errors import AssetError, DecaError
 from deca.head.model import HeadModel, SurfacePoints
 from deca.reconstruct import priors
+from deca.reconstruct.fit_result import FitResult, Guess
 from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthographic, skew, turn, turn3, view_angles
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
-from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, interior_landmarks
+from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, calibrated_noise, interior_landmarks
 
 Array = NDArray[np.floating]
 
@@ -39,30 +39,11 @@ TRACING_SIGMA = 0.0015
 TRACING_SHAPE_SIGMA = 0.15
 """How far the second estimate's shape coefficients may stray from the first's."""
 
+GUESS_SHAPE_SIGMA = 0.5
+"""How far the first estimate's shape coefficients may stray from a guess; chosen on photos (docs/fit.md)."""
+
 _VIEW = 6  # root rotation, log scale, shift
 _OUTLIER = 4.0  # standard deviations at which a landmark's pull is greatest
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """Fitted heads of one photo.
-
-    Attributes:
-        shape_BS: Shape coefficients (B, 100).
-        expression_BE: Expression coefficients (B, 50).
-        pose_B53: Axis-angle of root, neck (zero), jaw, left and right eye, radians.
-        scale_B: Photo pixels per metre; `photo = scale * (x, -y) + offset` for posed vertices (x, y, z).
-        offset_B2: Photo pixel of the head space's origin.
-        error_B: Mean distance of the interior landmarks from their surface points, as a fraction of the distance
-            between the outer eye corners on the photo.
-    """
-
-    shape_BS: Array
-    expression_BE: Array
-    pose_B53: Array
-    scale_B: Array
-    offset_B2: Array
-    error_B: Array
 
 
 def fit_landmarks(
@@ -72,6 +53,7 @@ def fit_landmarks(
     *,
     confidence_BL: ArrayLike | None = None,
     focal_px: float | None = None,
+    guess: Guess | None = None,
 ) -> FitResult:
     """Fits a head model to the landmarks of faces.
 
@@ -81,12 +63,14 @@ def fit_landmarks(
         head: The head model; needs `landmarks_478`.
         confidence_BL: Weight of each landmark in 0..1, e.g. 0 where the face is known to be covered.
         focal_px: The photo's focal length in pixels; without it the camera is taken to be `ASSUMED_DISTANCE` away.
+        guess: Codes to refine; without them the fit starts from the mean head and expects people around it.
 
     Raises:
         LandmarkError: The landmarks have the wrong shape, are not finite, or lie all in one place.
         AssetError: The head model has no MediaPipe landmarks.
     """
-    return _solver(head).fit(landmarks_BL2, image_size, confidence_BL=confidence_BL, focal_px=focal_px)
+    solver = _solver(head)
+    return solver.fit(landmarks_BL2, image_size, confidence_BL=confidence_BL, focal_px=focal_px, guess=guess)
 
 
 class LandmarkError(DecaError):
@@ -192,8 +176,9 @@ class LandmarkSolver:
         self._tracing_noise = LandmarkNoise.plain(count, self.reduced.num_codes + 1, TRACING_SIGMA)
         codes, factors = priors.precision(self.reduced), self.noise.loadings_L2R.shape[2]
         self._precision = _block_diagonal(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors))
-        self._tracing_precision = self._precision.copy()
         shape = np.arange(_VIEW, _VIEW + self.reduced.num_shape)
+        self._guess_precision, self._tracing_precision = self._precision.copy(), self._precision.copy()
+        self._guess_precision[shape, shape] = 1 / GUESS_SHAPE_SIGMA**2
         self._tracing_precision[shape, shape] = 1 / TRACING_SHAPE_SIGMA**2
         self._low_P, self._high_P = priors.limits(self.reduced, factors)
         self._placed_L = points.placed
@@ -207,6 +192,7 @@ class LandmarkSolver:
         *,
         confidence_BL: ArrayLike | None = None,
         focal_px: float | None = None,
+        guess: Guess | None = None,
         max_iterations: int = 12,
         trace: bool = True,
     ) -> FitResult:
@@ -225,8 +211,13 @@ class LandmarkSolver:
             axis_B2 = apply(turn(-roll_B), -shift_B2 / scale_B[:, None])
         view, lens = (yaw_B, pitch_B), (axis_B2, nearness_B)
         state = replace(state, root_B33=turn3(-roll_B) @ state.root_B33)
-        data = self._data(self.noise, upright_BL2, view, trust_BL, lens, np.zeros_like(state.params_BP))
-        state = self._minimise(state, data, self._precision, max_iterations)
+        mean_BP, precision = np.zeros_like(state.params_BP), self._precision
+        if guess is not None:
+            state = replace(state, params_BP=self._guessed(guess, len(mean_BP)))
+            mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
+            precision = self._guess_precision
+        data = self._data(self.noise, upright_BL2, view, trust_BL, lens, mean_BP)
+        state = self._minimise(state, data, precision, max_iterations)
         if trace:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
@@ -280,6 +271,18 @@ class LandmarkSolver:
             width_B1 = 2.0 * _masked_median(error_BL, weight_BL > 0)[:, None] + 1e-9
             robust_BL = (width_B1**2 / (width_B1**2 + error_BL**2)) ** 2
         return replace(start, root_B33=root_B33), scale_B, shift_B2, nearness_B
+
+    def _guessed(self, guess: Guess, batch: int) -> Array:
+        """A guess as parameters, within the soft limits, which the steps could hardly lead back into."""
+        codes, params_BP = self.reduced.num_codes, self._start(batch).params_BP
+        for start, stop, values in (
+            (0, self.reduced.num_shape, guess.shape_BS),
+            (self.reduced.num_shape, codes, guess.expression_BE),
+            (codes, codes + 3, guess.jaw_B3),
+        ):
+            given = np.asarray(values, np.float64)[:, : stop - start]
+            params_BP[:, start : start + given.shape[1]] = given
+        return np.clip(params_BP, self._low_P, self._high_P)
 
     def _minimise(self, state: _State, data: _Data, precision: Array, max_iterations: int) -> _State:
         """Levenberg-Marquardt on all parameters; faces leave the batch as they converge."""
@@ -461,15 +464,6 @@ class LandmarkSolver:
         shapes, expressions = self.reduced.num_shape, self.reduced.num_expression
         sizes = ((0, shapes), (0, expressions), (0, 5, 3), (0,), (0, 2), (0,))
         return FitResult(*map(np.zeros, sizes))
-
-
-def calibrated_noise(head: HeadModel, reduced: LandmarkHead) -> LandmarkNoise:
-    """The landmark noise measured for a head model, or plain noise for models that were not calibrated."""
-    if head.name == "openhead" and reduced.num_points == 478:
-        noise = LandmarkNoise.load(asset("openhead/landmark_noise.safetensors"), head)
-        if noise.gain_L2C.shape[2] == reduced.num_codes + 1:
-            return noise
-    return LandmarkNoise.plain(reduced.num_points, reduced.num_codes + 1)
 
 
 def _masked_median(values_BL: Array, keep_BL: NDArray[np.bool_]) -> Array:

@@ -22,8 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from deca.assets import asset
 from deca.errors import AssetError
 from deca.head.model import HeadModel
+from deca.reconstruct.landmark_head import LandmarkHead
 
 Array = NDArray[np.float64]
 
@@ -125,3 +127,12 @@ class LandmarkNoise:
         """Matrices (B, L, 2, 2) that turn each landmark's own noise into unit noise."""
         covariance_BL22 = np.tensordot(yaw_weights(yaw_B), self.covariance_YL22, 1)
         return np.linalg.inv(np.linalg.cholesky(covariance_BL22))
+
+
+def calibrated_noise(head: HeadModel, reduced: LandmarkHead) -> LandmarkNoise:
+    """The landmark noise measured for a head model, or plain noise for models that were not calibrated."""
+    if head.name == "openhead" and reduced.num_points == 478:
+        noise = LandmarkNoise.load(asset("openhead/landmark_noise.safetensors"), head)
+        if noise.gain_L2C.shape[2] == reduced.num_codes + 1:
+            return noise
+    return LandmarkNoise.plain(reduced.num_points, reduced.num_codes + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Literal
 
 from deca.appearance.albedo import load_albedo
 from deca.appearance.texture import unwrap_photo
-from deca.errors import NoFaceError, OptionError
-from deca.head import load_head
-from deca.networks import Networks
-from deca.reconstruct.coarse import fitted_faces, regressed_faces
+from deca.assets import asset, assets_dir
+from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
+from deca.head import HeadModel, load_head
+from deca.networks import Networks, check_head
+from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, regressed_faces
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.vision.faces import find_faces
@@ -21,12 +23,18 @@ from deca.vision.photo import Photo, read_photo
 Progress = Callable[[float, str], None]
 Coarse = Literal["auto", "fit", "weights"]
 
+BUILTIN = "builtin"
+"""Stands for the weights that come with the product, which are OpenHead's."""
+BUILTIN_FILE = "weights/openhead.safetensors"
+"""Where they are among the bundled files."""
+_BUILTIN_HEAD = "openhead"
+
 
 def reconstruct_photo(
     path: str | Path,
     *,
     head: str = "openhead",
-    weights: str | Path | None = None,
+    weights: str | Path | None = BUILTIN,
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
@@ -38,7 +46,7 @@ def reconstruct_photo(
     Args:
         path: The photo.
         head: `openhead`, or the path of a head model file.
-        weights: DECA's `deca_model.tar` or a weights file of ours; without it the landmark fit gives the codes.
+        weights: As in `load_decoder`.
         coarse: As in `reconstruct`.
         texture_size: Side of the unwrapped texture in pixels; None or 0 leaves it out.
         max_faces: Stop after this many faces.
@@ -70,17 +78,51 @@ def load_decoder(
 ) -> Decoder:
     """The models that a reconstruction needs, by name or path; OpenHead brings its albedo model along.
 
+    Args:
+        head: `openhead`, or the path of a head model file.
+        weights: DECA's `deca_model.tar` or a weights file of ours; None for none, and thus the landmark fit and no
+            wrinkles; `builtin` for the bundled weights, or none where they are missing or the head is not OpenHead.
+        albedo: `openhead`, or the path of an albedo model file.
+        device: Torch device of the networks.
+
     Raises:
         AssetError: A file is missing or damaged, or they do not belong together.
+
+    Warns:
+        DecaWarning: The built-in weights are there, but cannot be used.
     """
     if albedo is None and str(head) == "openhead":
         albedo = "openhead"
-    return Decoder(
-        load_head(str(head)),
-        None if weights is None else Networks.load(weights, device),
-        None if albedo is None else load_albedo(albedo),
-        device,
-    )
+    model = load_head(str(head))
+    if weights is None:
+        networks = None
+    elif str(weights) == BUILTIN:
+        networks = builtin_networks(model, device)
+    else:
+        networks = Networks.load(weights, device)
+    return Decoder(model, networks, None if albedo is None else load_albedo(albedo), device)
+
+
+def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
+    """The networks of the bundled weights; None where they are missing, or for another head model than OpenHead.
+
+    Warns:
+        DecaWarning: They are there, but damaged or made for another version of the head model; None, too.
+    """
+    if head.name != _BUILTIN_HEAD or not (assets_dir() / BUILTIN_FILE).is_file():
+        return None
+    try:
+        networks = Networks.load(asset(BUILTIN_FILE), device)
+        check_head(networks.card, head)
+        return networks
+    except AssetError as error:
+        warnings.warn(
+            f"The built-in weights cannot be used, so heads have no wrinkles: {error.message} "
+            "Reinstall the add-on, or choose other weights.",
+            DecaWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 def reconstruct(
@@ -100,7 +142,8 @@ def reconstruct(
         path: Where it is from.
         decoder: Head model, networks and albedo model.
         coarse: Where the coarse codes come from: `weights` regresses them (E_c), `fit` fits the landmarks, `auto`
-            takes the weights where there are some.
+            regresses and refines them by the fit; what DECA's released weights give it leaves as it is, and without
+            weights it fits.
         texture_size, max_faces, progress: As in `reconstruct_photo`.
     """
     if coarse == "weights" and decoder.networks is None:
@@ -113,10 +156,13 @@ def reconstruct(
             "Use a photo where the face is at least 60 pixels wide, uncovered and not turned past profile.",
         )
     progress(0.4, "Fitting the head")
-    if coarse == "fit" or decoder.networks is None:
+    networks = decoder.networks
+    if coarse == "fit" or networks is None:
         faces = fitted_faces(photo, Path(path), detected, decoder)
+    elif coarse == "weights" or not can_refine(networks, decoder.head):
+        faces = regressed_faces(photo, Path(path), detected, decoder, networks)
     else:
-        faces = regressed_faces(photo, Path(path), detected, decoder, decoder.networks)
+        faces = refined_faces(photo, Path(path), detected, decoder, networks)
     for index, face in enumerate(faces):
         progress(0.5 + 0.5 * index / len(faces), "Unwrapping the photo")
         if texture_size:

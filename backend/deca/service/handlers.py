@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deca import __version__
-from deca.errors import AssetError, NoFaceError, OptionError
+from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
 from deca.service.device import Device
 from deca.service.server import Handler, ProgressCall
 from deca_blender.protocol.messages import (
@@ -94,7 +95,7 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
     from deca.reconstruct.pipeline import reconstruct
     from deca.vision.photo import read_photo
 
-    decoder = _decoder(request.head, request.weights, device)
+    decoder, notices = _models(request.head, request.weights, device)
     progress(0.05, "Reading the photo")
     faces = reconstruct(
         read_photo(request.path),
@@ -113,7 +114,7 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
             )
         faces = [faces[request.face]]
     weights_hash = decoder.networks.hash if decoder.networks is not None else ""
-    return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces))
+    return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces), notices)
 
 
 def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> FaceReply:
@@ -157,13 +158,13 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     networks = _networks(request.head, request.weights, device)
     if request.weights_hash and request.weights_hash != networks.hash:
         raise AssetError(
-            f"These wrinkles were made with other weights ({request.weights_hash}) than {request.weights}"
-            f" ({networks.hash}).",
+            f"These wrinkles were made with other weights ({request.weights_hash}) than"
+            f" {request.weights or 'the built-in ones'} ({networks.hash}).",
             "Choose the weights that the head was imported with, or import the photo again.",
         )
     codes = (request.detail, request.expression, request.jaw)
     with torch.inference_mode():
-        displacement_11NN = _decoder(request.head, request.weights, device).displacement(
+        displacement_11NN = _models(request.head, request.weights, device)[0].displacement(
             *(torch.from_numpy(code)[None] for code in codes)
         )
     return WrinklesReply(displacement_11NN[0, 0].cpu().numpy())
@@ -189,22 +190,34 @@ def _bake_normal_map(request: BakeNormalMap, progress: ProgressCall) -> NormalMa
 
 
 def _networks(head: str, weights: str, device: Device) -> Networks:
-    networks = _decoder(head, weights, device).networks
-    if networks is None:
-        raise AssetError("No weights file is given.", "Choose DECA's weights in the add-on's preferences.")
-    return networks
+    decoder, notices = _models(head, weights, device)
+    if decoder.networks is None:
+        what = notices[0] if notices else f"There are no built-in weights for {decoder.head.name}."
+        raise AssetError(what, "Choose a weights file in the add-on's preferences.")
+    return decoder.networks
 
 
-def _decoder(head: str, weights: str, device: Device) -> Decoder:
-    """The models asked for; the last ones stay loaded, and files that change are read again."""
-    return _load_decoder(head, weights, device.resolve(), _changed(head), _changed(weights))
+def _models(head: str, weights: str, device: Device) -> tuple[Decoder, tuple[str, ...]]:
+    """The models asked for, and what the user should know of them; weights "" are the built-in ones, if any.
+
+    The last ones stay loaded, and files that change are read again.
+    """
+    from deca.assets import assets_dir
+    from deca.reconstruct.pipeline import BUILTIN_FILE
+
+    file = weights or str(assets_dir() / BUILTIN_FILE)
+    return _load_models(head, weights, device.resolve(), _changed(head), _changed(file))
 
 
 @lru_cache(maxsize=2)
-def _load_decoder(head: str, weights: str, device: str, *changed: int) -> Decoder:
-    from deca.reconstruct.pipeline import load_decoder
+def _load_models(head: str, weights: str, device: str, *changed: int) -> tuple[Decoder, tuple[str, ...]]:
+    from deca.reconstruct.pipeline import BUILTIN, load_decoder
 
-    return load_decoder(head, weights or None, device=device)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DecaWarning)
+        decoder = load_decoder(head, weights or BUILTIN, device=device)
+    notices = [warning for warning in caught if issubclass(warning.category, DecaWarning)]
+    return decoder, tuple(str(warning.message) for warning in notices)
 
 
 def _changed(path: str) -> int:

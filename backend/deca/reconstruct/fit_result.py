@@ -1,0 +1,63 @@
+"""What the landmark fit may start from, and what it gives.
+
+Shape suffixes: B batch, S shape and E expression coefficients.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Codes of B faces from elsewhere, which have seen more of the photos than the landmarks: E_c's.
+
+    The fit starts from them. The identity stays near its shape; the rest follows the landmarks.
+
+    Attributes:
+        shape_BS: Shape coefficients, the mean of the fit's prior; missing ones are zero.
+        expression_BE: Expression coefficients; likewise.
+        jaw_B3: Axis-angle of the jaw, radians.
+    """
+
+    shape_BS: ArrayLike
+    expression_BE: ArrayLike
+    jaw_B3: ArrayLike
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Fitted heads of one photo.
+
+    Attributes:
+        shape_BS: Shape coefficients (B, 100).
+        expression_BE: Expression coefficients (B, 50).
+        pose_B53: Axis-angle of root, neck (zero), jaw, left and right eye, radians.
+        scale_B: Photo pixels per metre; `photo = scale * (x, -y) + offset` for posed vertices (x, y, z).
+        offset_B2: Photo pixel of the head space's origin.
+        error_B: Mean distance of the interior landmarks from their surface points, as a fraction of the distance
+            between the outer eye corners on the photo.
+    """
+
+    shape_BS: Array
+    expression_BE: Array
+    pose_B53: Array
+    scale_B: Array
+    offset_B2: Array
+    error_B: Array
+
+    def take(self, rows: NDArray) -> FitResult:
+        """Some of the faces, by index or mask."""
+        return FitResult(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def replaced(self, rows: NDArray[np.intp], other: FitResult) -> FitResult:
+        """These fits, but for the faces `rows`, which are another's."""
+        merged = {name: getattr(self, name).copy() for name in self.__dataclass_fields__}
+        for name, values in merged.items():
+            values[rows] = getattr(other, name)
+        return FitResult(**merged)
