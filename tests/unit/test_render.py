@@ -294,6 +294,17 @@ def test_every_texel_inside_a_triangle_is_covered(head: HeadModel, size: int) ->
     assert (covered & ~expected).sum() <= size // 10  # within rounding of an island's edge
 
 
+def test_the_far_side_does_not_show_through_the_edges_between_triangles() -> None:
+    """The diagonal of the near square runs through pixel centres; behind it is another that faces away."""
+    square = torch.tensor([[-0.5, -0.5, 0.0], [0.5, -0.5, 0.0], [0.5, 0.5, 0.0], [-0.5, 0.5, 0.0]])
+    picture = torch.cat((square, square + torch.tensor([0.0, 0.0, 1.0])))[None]
+    faces = torch.tensor([[0, 2, 1], [0, 3, 2], [4, 5, 6], [4, 6, 7]])
+    surface = Renderer(faces, torch.zeros(8, 2), faces)(picture * torch.tensor([1.0, -1.0, -1.0]), picture, 16, 16)
+    assert (surface.alpha_B1HW[..., 4:12, 4:12] == 1).all() and surface.alpha_B1HW.sum() == 64
+    assert torch.allclose(surface.normals_B3HW[0, 2, 4:12, 4:12], torch.ones(8, 8))
+    assert surface.depth_B1HW.abs().max() < 1e-6
+
+
 def test_world2uv_keeps_gradients_even_when_first_used_in_inference_mode(head: HeadModel) -> None:
     with torch.inference_mode():
         world2uv(torch.zeros(1, head.num_verts, 1), head, 37)

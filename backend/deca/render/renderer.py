@@ -168,7 +168,9 @@ class Renderer(nn.Module):
             height: Rows, `size` when None.
             width: Columns, `size` when None.
         """
-        fragments = rasterize(picture_BV3, self.faces_F3, height or self.size, width or self.size, backend=self.backend)
+        # Closed, since the far side of the head would show, dark, through pixels that lie on an edge between triangles.
+        size = height or self.size, width or self.size
+        fragments = rasterize(picture_BV3, self.faces_F3, *size, closed=True, backend=self.backend)
         normals_BV3 = vertex_normals(verts_BV3, self.faces_F3)
         return Surface(
             fragments,
