@@ -1,0 +1,177 @@
+"""Measures the default way from a photo to a head with wrinkles. Each measurement is one command and prints JSON:
+
+    python tests/benchmarks/bench_default.py photos INDEX   people kept out of training: landmark error and identity of
+                                                            E_c alone, of the fit alone, and of E_c refined by the fit
+    python tests/benchmarks/bench_default.py light INDEX    the same photos: how far E_c's rendering is from the photo
+                                                            with its own albedo and light, and with fitted ones
+    python tests/benchmarks/bench_default.py time PHOTO     seconds: backend (codes, texture, first map), and with
+                                                            Blender's import (needs bpy)
+
+INDEX is one of `deca-train prepare`. `--weights FILE` measures a weights file instead of the built-in one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "backend"), str(ROOT / "training"), str(ROOT / "tests/benchmarks")]
+
+
+def photos_of(options: argparse.Namespace) -> list:
+    """Photos of people whom the training's own split keeps out."""
+    from deca_training.evaluate.subjects import Subjects
+
+    subjects = Subjects(options.index, options.share, subjects=options.people, photos=options.photos)
+    return [photo for person in subjects for photo in person if len(person) > 1]
+
+
+def measure_photos(options: argparse.Namespace) -> dict:
+    from bench_fit import quantiles, shape_auc
+
+    from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
+    from deca.reconstruct.face import Face
+    from deca.reconstruct.noise import OUTER_EYES, interior_landmarks
+    from deca.reconstruct.pipeline import load_decoder
+
+    decoder = load_decoder("openhead", options.weights)
+    decoder.albedo = None  # neither landmarks nor identity depend on it
+    networks, points = decoder.networks, decoder.head.landmarks_478
+    assert networks is not None and points is not None, "there are no weights to measure"
+    inner_L = interior_landmarks()
+
+    def error(face: Face) -> float:
+        """As `FitResult.error_B`: inner landmarks, by the distance of the outer eye corners."""
+        to_photo_24 = face.to_photo()
+        placed_L2 = points.positions(face.vertices(), decoder.head.faces_F3) @ to_photo_24[:, :3].T + to_photo_24[:, 3]
+        eyes = np.linalg.norm(np.subtract(*face.landmarks_L2[list(OUTER_EYES)]))
+        return float(np.linalg.norm(placed_L2 - face.landmarks_L2, axis=1)[inner_L].mean() / eyes)
+
+    ways: dict[str, Callable[..., list[Face]]] = {
+        "E_c": lambda *photo: regressed_faces(*photo, decoder, networks),
+        "fit": lambda *photo: fitted_faces(*photo, decoder),
+        "refined": lambda *photo: refined_faces(*photo, decoder, networks),
+    }
+    photos = photos_of(options)
+    people = [photo.subject for photo in photos]
+    result: dict = {"people": len(set(people)), "photos": len(photos), "recipe": networks.card.recipe}
+    errors = {}
+    for name, way in ways.items():
+        started = time.process_time()
+        faces = [way(photo.photo, Path(photo.name), [photo.found])[0] for photo in photos]
+        seconds = (time.process_time() - started) / len(photos)
+        errors[name] = 100 * np.array([error(face) for face in faces])
+        shape_NS = np.array([face.shape_S for face in faces])
+        result[name] = {
+            "landmark_error_percent": quantiles(errors[name], 2) | {"mean": round(float(errors[name].mean()), 2)},
+            "auc": shape_auc(shape_NS, people),
+            "shape_norm_median": round(float(np.median(np.linalg.norm(shape_NS, axis=1))), 2),
+            "cpu_ms": round(1e3 * seconds, 1),
+        }
+    worse = errors["refined"] - errors["fit"]
+    result["refined_minus_fit_percent"] = quantiles(worse, 3) | {"max": round(float(worse.max()), 3)}
+    return result
+
+
+def measure_light(options: argparse.Namespace) -> dict:
+    """Mean absolute difference of rendering and photo in the face mask, 0..1."""
+    from dataclasses import replace
+
+    import torch
+
+    from deca.reconstruct.coarse import refined_faces, regressed_faces
+    from deca.reconstruct.decode import Decoder
+    from deca.reconstruct.pipeline import load_decoder
+
+    decoder: Decoder = load_decoder("openhead", options.weights)
+    networks = decoder.networks
+    assert networks is not None, "there are no weights to measure"
+    found: dict[str, list[float]] = {"fitted": [], "E_c": []}
+    for photo in photos_of(options):
+        arguments = photo.photo, Path(photo.name), [photo.found], decoder, networks
+        refined, regressed = refined_faces(*arguments)[0], regressed_faces(*arguments)[0]
+        refined = replace(refined, detail_D=None)
+        guessed = replace(refined, albedo_A=regressed.albedo_A, light_93=regressed.light_93)
+        for name, face in (("fitted", refined), ("E_c", guessed)):
+            with torch.inference_mode():
+                pictures = decoder.render(decoder.decode_face(face))
+                assert pictures.coarse is not None
+                shown = pictures.alpha_B1HW * photo.skin(face)
+                difference = (pictures.coarse - photo.crop(face)).abs() * shown
+            found[name].append(float(difference.sum() / (3 * shown.sum()).clamp_min(1)))
+    return {name: round(float(np.mean(values)), 4) for name, values in found.items()} | {"photos": len(found["E_c"])}
+
+
+def measure_time(options: argparse.Namespace) -> dict:
+    sys.path.insert(0, str(ROOT / "tests/blender"))
+    import bpy
+
+    from deca_blender import backend, preferences, registration
+    from deca_blender.client import LaunchSettings, Session
+    from deca_blender.protocol.messages import DecodeWrinkles, ReconstructPhoto
+
+    weights = "" if options.weights == "builtin" else str(Path(options.weights).resolve())
+    session = Session(LaunchSettings(python=sys.executable, device="cpu"))
+    backend.session, preferences.weights = lambda: session, lambda: weights
+    registration.register()
+    photo = str(options.photo.resolve())
+
+    def by_backend() -> None:
+        (face,) = session.request(ReconstructPhoto(photo, max_faces=1, weights=weights), timeout=120).faces
+        assert face.detail is not None, "there are no weights to measure"
+        codes = face.detail, face.expression[:50], face.pose[2]
+        session.request(DecodeWrinkles(weights, face.weights_hash, *codes), timeout=60)
+
+    def with_blender() -> None:
+        bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+        assert bpy.ops.deca.import_face(filepath=photo) == {"FINISHED"}
+
+    result: dict = {}
+    for name, way in (("backend", by_backend), ("with_blender", with_blender)):
+        seconds = []
+        for _ in range(options.count + 1):
+            started = time.perf_counter()
+            way()
+            seconds.append(time.perf_counter() - started)
+        warm = seconds[1:]
+        result[name] = {key: round(value, 2) for key, value in (
+            ("first", seconds[0]), ("median", float(np.median(warm))), ("best", min(warm)), ("worst", max(warm))
+        )}  # fmt: skip
+    session.close()
+    return result | {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "blender": bpy.app.version_string}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, measure in (("photos", measure_photos), ("light", measure_light)):
+        command = commands.add_parser(name)
+        command.add_argument("index", type=Path)
+        command.add_argument("--share", type=float, default=0.05, help="as validation_share of the training")
+        command.add_argument("--people", type=int, help="at most so many")
+        command.add_argument("--photos", type=int, default=2, help="of each person")
+        command.set_defaults(measure=measure)
+    command = commands.add_parser("time")
+    command.add_argument("photo", type=Path)
+    command.add_argument("--count", type=int, default=10)
+    command.set_defaults(measure=measure_time)
+    for command in commands.choices.values():
+        command.add_argument("--weights", default="builtin", metavar="FILE")
+    options = parser.parse_args()
+    print(json.dumps(options.measure(options), indent=1), flush=True)
+    os._exit(0)  # Blender as a module may hang while the interpreter ends
+
+
+if __name__ == "__main__":
+    main()
