@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 
 from deca.networks import Codes
-from deca_training.data.index import PhotoIndex
-from deca_training.data.loader import photo_loader
+from deca_training.data.sources import batches_of, load_source
 from deca_training.recipes import VARIANTS
 from deca_training.stages.coarse import CoarseStage
 from tests.photo_folders import make_index
@@ -44,17 +43,10 @@ def main() -> None:
     torch.set_num_threads(1)
     recipe = VARIANTS[options.recipe]("coarse")
     with tempfile.TemporaryDirectory() as folder:
-        index = PhotoIndex.load(make_index(Path(folder), subjects=recipe.subjects_per_batch, photos=2))
-        batches = photo_loader(
-            index,
-            subjects_per_batch=recipe.subjects_per_batch,
-            images_per_subject=recipe.images_per_subject,
-            augmentation=recipe.augmentation,
-            seed=0,
-            steps=options.steps,
-        )
+        path = make_index(Path(folder), subjects=recipe.subjects_per_batch, photos=2)
+        batches = batches_of([load_source(path)], recipe, recipe.augmentation, seed=0)
         started = time.process_time()
-        batch = list(batches)[-1]
+        batch = [batches[step] for step in range(options.steps)][-1]
         loading = (time.process_time() - started) / options.steps
     stage = Bench(recipe)
     model, optimizer = stage.model, torch.optim.Adam(stage.model.coarse_encoder.parameters(), 1e-4)

@@ -22,8 +22,9 @@ from deca_training.data.augment import Augmentation, change_colours, occlude, ra
 from deca_training.data.dataset import PhotoBatches
 from deca_training.data.index import Entry, PhotoIndex, write_index
 from deca_training.data.landmarks import MIRROR_68, MIRROR_478
-from deca_training.data.loader import photo_loader
+from deca_training.data.loader import batch_loader
 from deca_training.data.masks import mask_from_landmarks
+from deca_training.data.order import SubjectOrder
 from tests.photo_folders import SIZE, finding_of, make_index, make_photos
 
 GEOMETRY = replace(Augmentation.paper(), shift=0.08, rotate=25.0)
@@ -45,9 +46,7 @@ def batches(
     index: PhotoIndex, augmentation: Augmentation, subjects: int = 2, images: int = 2, **more: int
 ) -> PhotoBatches:
     options = {"seed": 0, **more}
-    return PhotoBatches(
-        index, subjects_per_batch=subjects, images_per_subject=images, augmentation=augmentation, **options
-    )
+    return PhotoBatches(index, SubjectOrder(index.num_subjects, subjects, images, **options), augmentation)
 
 
 def assert_same(batch: Batch, other: Batch) -> None:
@@ -281,14 +280,16 @@ def test_what_is_occluded_is_not_in_the_mask() -> None:
 
 def test_each_epoch_has_each_subject_once(index: PhotoIndex) -> None:
     source = batches(index, Augmentation.none(), subjects=2, images=1)
-    assert source.steps_per_epoch == 2  # of five subjects one is left out
-    epochs = [tuple(source.subjects_of(step).tolist() for step in (2 * epoch, 2 * epoch + 1)) for epoch in range(6)]
+    assert source.order.steps_per_epoch == 2  # of five subjects one is left out
+    epochs = [
+        tuple(source.order.subjects_of(step).tolist() for step in (2 * epoch, 2 * epoch + 1)) for epoch in range(6)
+    ]
     for first, second in epochs:
         assert len({*first, *second}) == 4
     assert len({str(epoch) for epoch in epochs}) > 1
-    assert source.subjects_of(1).tolist() == epochs[0][1]  # whatever was asked before
+    assert source.order.subjects_of(1).tolist() == epochs[0][1]  # whatever was asked before
     more = batches(index, Augmentation.none(), subjects=7, images=1)
-    assert set(more.subjects_of(3).tolist()) == set(range(5)) and len(more.subjects_of(3)) == 7
+    assert set(more.order.subjects_of(3).tolist()) == set(range(5)) and len(more.order.subjects_of(3)) == 7
 
 
 def test_photos_of_a_subject_are_different_as_long_as_there_are_any(index: PhotoIndex) -> None:
@@ -316,16 +317,7 @@ def test_a_batch_depends_on_seed_and_step_alone(index: PhotoIndex) -> None:
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_loader_goes_on_anywhere_with_any_workers(index: PhotoIndex, workers: int) -> None:
     expected = batches(index, Augmentation(), subjects=2)
-    loader = photo_loader(
-        index,
-        subjects_per_batch=2,
-        images_per_subject=2,
-        augmentation=Augmentation(),
-        seed=0,
-        first_step=5,
-        steps=3,
-        num_workers=workers,
-    )
+    loader = batch_loader(expected, first_step=5, steps=3, num_workers=workers)
     loaded = list(loader)
     assert len(loader) == len(loaded) == 3
     for step, batch in enumerate(loaded, 5):
@@ -333,10 +325,8 @@ def test_loader_goes_on_anywhere_with_any_workers(index: PhotoIndex, workers: in
 
 
 def test_endless_loader(index: PhotoIndex) -> None:
-    loader = photo_loader(
-        index, subjects_per_batch=1, images_per_subject=1, augmentation=Augmentation(), seed=0, first_step=7
-    )
     expected = batches(index, Augmentation(), subjects=1, images=1)
+    loader = batch_loader(expected, first_step=7)
     for step, batch in zip(range(7, 20), loader, strict=False):
         assert batch.names == expected[step].names
 

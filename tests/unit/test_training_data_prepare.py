@@ -25,6 +25,7 @@ from deca_training.data.dataset import PhotoBatches
 from deca_training.data.fan import _network
 from deca_training.data.index import PhotoIndex
 from deca_training.data.journal import Journal
+from deca_training.data.order import SubjectOrder
 from deca_training.data.prepare import main, prepare
 from deca_training.data.storage import read_indexed_mask, read_indexed_photo
 from tests.photo_folders import SIZE, SyntheticPhoto, make_photos
@@ -208,8 +209,8 @@ def test_shards_are_webdataset_and_give_the_same_batches(
         np.testing.assert_array_equal(
             read_indexed_photo(sharded, photo).pixels, read_photo(made[0] / index.photo_name(photo)).pixels
         )
-    options = {"subjects_per_batch": 2, "images_per_subject": 2, "augmentation": Augmentation(), "seed": 0}
-    batch, same = PhotoBatches(sharded, **options)[1], PhotoBatches(index, **options)[1]
+    order = SubjectOrder(index.num_subjects, 2, 2, seed=0)
+    batch, same = (PhotoBatches(each, order, Augmentation())[1] for each in (sharded, index))
     assert batch.names == same.names
     torch.testing.assert_close(batch.image_B3HW, same.image_B3HW, atol=0.02, rtol=0)
 

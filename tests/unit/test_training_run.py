@@ -21,8 +21,7 @@ from deca.errors import AssetError, OptionError
 from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
-from deca_training.data.index import PhotoIndex
-from deca_training.data.loader import photo_loader
+from deca_training.data.sources import batches_of, load_source
 from deca_training.engine import Hardware, read_run, saved_recipe, train
 from deca_training.features import vgg
 from deca_training.model import NETWORKS, DecaModel
@@ -156,10 +155,7 @@ def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
 def test_it_learns(index: Path) -> None:
     """E_c finds the landmarks of four photos that it sees again and again."""
     recipe = light(small("pretrain"), steps=1, subjects_per_batch=4)
-    loader = photo_loader(
-        PhotoIndex.load(index), subjects_per_batch=4, images_per_subject=1, augmentation=Augmentation.none(), seed=0
-    )
-    batch = next(iter(loader))
+    batch = batches_of([load_source(index)], recipe, Augmentation.none(), seed=0)[0]
 
     class Alone(CoarseStage):
         trainer = SimpleNamespace(world_size=1)  # type: ignore[assignment]

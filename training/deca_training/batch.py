@@ -1,14 +1,37 @@
 """What a training step sees.
 
-Shape suffixes: B photos of a batch, L landmarks, H W rows and columns of the crop (224).
+Shape suffixes: B photos of a batch, L landmarks, V vertices, H W rows and columns of the crop (224) or of UV maps
+(256).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from deca.networks import Codes
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of synthetic subjects.
+
+    Attributes:
+        codes: The coarse codes that made the photos.
+        neutral_BV3: Vertices without expression and pose, head space, metres; they may be outside the span of the shape
+            coefficients.
+        displacement_B1HW: What F_d has to say, metres (B, 1, 256, 256).
+    """
+
+    codes: Codes
+    neutral_BV3: Tensor
+    displacement_B1HW: Tensor
 
 
 @dataclass(frozen=True)
@@ -23,6 +46,7 @@ class Batch:
         subject_B: Number of each photo's subject.
         images_per_subject: K.
         names: Name of each photo, for messages.
+        truth: What made the photos, where it is known.
     """
 
     image_B3HW: Tensor
@@ -32,31 +56,35 @@ class Batch:
     subject_B: Tensor
     images_per_subject: int
     names: tuple[str, ...]
+    truth: Truth | None = None
 
     def __len__(self) -> int:
         return len(self.image_B3HW)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on another device."""
-        moved = {
-            name: value.to(device, non_blocking=non_blocking)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
+        return _changed(self, lambda value: value.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """The batch in pinned memory, for faster copies to a GPU."""
-        pinned = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **pinned)
+        return _changed(self, Tensor.pin_memory)
 
     def repeated(self, times: int) -> Batch:
         """The same photos several times, one whole batch after the other."""
-        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        copies = {name: torch.cat([value] * times) for name, value in tensors.items()}
-        return replace(self, names=self.names * times, **copies)
+        return replace(_changed(self, lambda value: torch.cat([value] * times)), names=self.names * times)
 
     def first(self, count: int) -> Batch:
         """The first photos alone."""
-        tensors = {name: value[:count] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, names=self.names[:count], **tensors)
+        return replace(_changed(self, lambda value: value[:count]), names=self.names[:count])
+
+
+def _changed(values: T, change: Callable[[Tensor], Tensor]) -> T:
+    """A dataclass with each of its tensors changed, and those of the dataclasses in it."""
+    changed = {}
+    for field in fields(values):  # type: ignore[arg-type]
+        value = getattr(values, field.name)
+        if isinstance(value, Tensor):
+            changed[field.name] = change(value)
+        elif isinstance(value, Truth | Codes):
+            changed[field.name] = _changed(value, change)
+    return replace(values, **changed)  # type: ignore[type-var]

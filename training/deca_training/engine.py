@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,8 +28,8 @@ from deca_training.batch_norm import share_statistics
 from deca_training.callbacks import PictureGrids, RunSummary
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
-from deca_training.data.index import PhotoIndex
-from deca_training.data.loader import photo_loader
+from deca_training.data.loader import batch_loader
+from deca_training.data.sources import Source, batches_of, load_source
 from deca_training.model import NETWORKS, DecaModel
 from deca_training.stages import StageModule, stage_module
 
@@ -59,18 +59,27 @@ class Hardware:
 
 
 class Photos(lightning.LightningDataModule):
-    """Batches of an index: training goes on at the step that the trainer is at; validation is always the same."""
+    """Batches of the sources in turn: training goes on at the step that the trainer is at; validation is always the
+    same, on the first source.
+    """
 
-    def __init__(self, recipe: Recipe, index: PhotoIndex, workers: int) -> None:
+    def __init__(self, recipe: Recipe, data: Sequence[Path], workers: int) -> None:
         super().__init__()
         self.recipe, self.workers = recipe, workers
-        self.train_photos, self.validation_photos = index.split(recipe.validation_share, recipe.seed)
-        for photos, which in ((self.train_photos, "training"), (self.validation_photos, "validation")):
-            if not len(photos):
-                raise OptionError(
-                    f"{index.path} has {index.num_subjects} subjects, and the {which} part of them is empty.",
-                    "Prepare photos of more people, or change validation_share.",
-                )
+        self.training: list[Source] = []
+        self.validation: list[Source] = []
+        for path in data:
+            source = load_source(path)
+            parts = source.split(recipe.validation_share, recipe.seed)
+            for part, which, kept in zip(
+                parts, ("training", "validation"), (self.training, self.validation), strict=True
+            ):
+                if not part.num_subjects:
+                    raise OptionError(
+                        f"{path} has {source.num_subjects} subjects, and the {which} part of them is empty.",
+                        "Prepare photos of more people, or change validation_share.",
+                    )
+                kept.append(part)
 
     def train_dataloader(self) -> Iterable[Batch]:
         """Every batch of the run."""
@@ -79,25 +88,16 @@ class Photos(lightning.LightningDataModule):
     def val_dataloader(self) -> Iterable[Batch]:
         """Photos as they are at inference."""
         batches = self.recipe.validation_batches
-        return self.loader(self.validation_photos, Augmentation.none(), _VALIDATION_SEED, 0, batches)
+        return self.loader(self.validation[:1], Augmentation.none(), _VALIDATION_SEED, 0, batches)
 
     def loader(
-        self, photos: PhotoIndex, augmentation: Augmentation, seed: int, first: int, end: int
+        self, sources: Sequence[Source], augmentation: Augmentation, seed: int, first: int, end: int
     ) -> DataLoader[Batch]:
         """This process's share of the batches of steps first .. end - 1."""
         trainer = self.trainer
-        return photo_loader(
-            photos,
-            subjects_per_batch=self.recipe.subjects_per_batch,
-            images_per_subject=self.recipe.images_per_subject,
-            augmentation=augmentation,
-            seed=seed,
-            first_step=first,
-            steps=end - first,
-            rank=trainer.global_rank if trainer is not None else 0,
-            world_size=trainer.world_size if trainer is not None else 1,
-            num_workers=self.workers,
-        )
+        process = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        batches = batches_of(sources, self.recipe, augmentation, seed, *process)
+        return batch_loader(batches, first, end - first, self.workers)
 
 
 class _FromCurrentStep:
@@ -116,12 +116,12 @@ class _FromCurrentStep:
         photos, recipe = self._photos, self._photos.recipe
         assert photos.trainer is not None
         step = photos.trainer.global_step
-        return iter(photos.loader(photos.train_photos, recipe.augmentation, recipe.seed, step, recipe.steps))
+        return iter(photos.loader(photos.training, recipe.augmentation, recipe.seed, step, recipe.steps))
 
 
 def train(
     recipe: Recipe,
-    index: Path,
+    data: Path | Sequence[Path],
     out: Path,
     *,
     start: Path | None = None,
@@ -133,7 +133,7 @@ def train(
 
     Args:
         recipe: What to do.
-        index: A prepared index (`deca-train prepare`).
+        data: A prepared index (`deca-train prepare`) or synthetic subjects (`deca-train synthetic`), or several.
         out: Folder of the run; new unless it is resumed.
         start: Checkpoint or weights file of the stage before.
         resume: Go on from the folder's last checkpoint, with the folder's recipe.
@@ -156,7 +156,7 @@ def train(
             f"{recipe.subjects_per_batch} subjects per batch cannot be shared by {hardware.processes} processes.",
             f"Set subjects_per_batch to a multiple of {hardware.processes}.",
         )
-    photos = Photos(recipe, PhotoIndex.load(index), hardware.workers)
+    photos = Photos(recipe, [data] if isinstance(data, Path) else data, hardware.workers)
     stage = stage_module(recipe)
     if start is not None:
         load_networks(stage.model, start)

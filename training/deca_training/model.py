@@ -196,6 +196,15 @@ def _channels_last(image_B3HW: Tensor) -> Tensor:
     return image_B3HW.contiguous(memory_format=torch.channels_last)
 
 
+def face_vertices(head: HeadModel) -> Tensor:
+    """Numbers of the vertices under the detail mask."""
+    mask_HW = uv_mask(head, DETAIL_MASK, MAP_SIZE)
+    uv_F3X2 = torch.from_numpy(head.uv_T2)[torch.from_numpy(head.uv_faces_F3)]
+    column_F3, row_F3 = uv_F3X2[..., 0], 1 - uv_F3X2[..., 1]
+    inside_F3 = mask_HW[(row_F3 * (MAP_SIZE - 1)).round().long(), (column_F3 * (MAP_SIZE - 1)).round().long()] > 0.5
+    return torch.from_numpy(head.faces_F3)[inside_F3].unique()
+
+
 def face_patch(head: HeadModel) -> tuple[slice, slice]:
     """Rows and columns of 256 x 256 UV maps that show the face: the box of the detail mask.
 

@@ -5,7 +5,6 @@ Shape suffixes: N photos, L landmarks.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from deca.errors import AssetError, OutputError
 from deca_training.data.journal import Finding
 from deca_training.data.landmarks import ibug_from_mediapipe
+from deca_training.data.order import fraction
 
 FORMAT, VERSION = "deca-photos", 1
 _HINT = "Make it with `deca-train prepare`."
@@ -185,7 +185,7 @@ class PhotoIndex:
             validation: Share of the subjects in the validation part, about.
             seed: Other seeds split otherwise.
         """
-        held_out = np.array([_fraction(name, seed) < validation for name in self.subject_names], bool)
+        held_out = np.array([fraction(name, seed) < validation for name in self.subject_names], bool)
         return self.subset(np.flatnonzero(~held_out)), self.subset(np.flatnonzero(held_out))
 
 
@@ -307,11 +307,6 @@ def _mapped(path: Path, member: str) -> NDArray:
 
 def _reopen(path: Path, folder: Path | None, subjects: NDArray[np.int64]) -> PhotoIndex:
     return PhotoIndex(path, folder, _read(path), subjects)
-
-
-def _fraction(name: str, seed: int) -> float:
-    digest = hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def _bytes(names: Sequence[str]) -> NDArray[np.bytes_]:

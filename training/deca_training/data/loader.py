@@ -8,57 +8,27 @@ from typing import TypeVar
 
 import cv2
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from deca_training.batch import Batch
-from deca_training.data.augment import Augmentation
-from deca_training.data.dataset import PhotoBatches
-from deca_training.data.index import PhotoIndex
 
 T = TypeVar("T")
 
 
-def photo_loader(
-    index: PhotoIndex,
-    *,
-    subjects_per_batch: int,
-    images_per_subject: int,
-    augmentation: Augmentation,
-    seed: int,
-    first_step: int = 0,
-    steps: int | None = None,
-    rank: int = 0,
-    world_size: int = 1,
-    num_workers: int = 0,
+def batch_loader(
+    batches: Dataset[Batch], first_step: int = 0, steps: int | None = None, num_workers: int = 0
 ) -> DataLoader[Batch]:
     """A loader that gives the batch of one step after the other.
 
-    The batch of a step depends on index, seed and step alone: a run that goes on at `first_step=n` sees what it would
-    have seen. Workers are spawned, on every system: a script needs its `if __name__ == "__main__":`.
+    A run that goes on at `first_step=n` sees what it would have seen. Workers are spawned, on every system: a script
+    needs its `if __name__ == "__main__":`.
 
     Args:
-        index: The photos.
-        subjects_per_batch: Subjects of the whole batch, over all processes.
-        images_per_subject: Photos of each.
-        augmentation: Random changes.
-        seed: Of everything random.
+        batches: `batches[step]` is the batch of a step.
         first_step: Number of the first step.
         steps: How many steps; None for no end.
-        rank, world_size: Which training process this is, of how many.
         num_workers: Loader processes; each makes whole batches. 0 loads in this process.
-
-    Raises:
-        OptionError: There are no photos, or the batch cannot be shared by the processes.
     """
-    batches = PhotoBatches(
-        index,
-        subjects_per_batch=subjects_per_batch,
-        images_per_subject=images_per_subject,
-        augmentation=augmentation,
-        seed=seed,
-        rank=rank,
-        world_size=world_size,
-    )
     return DataLoader(
         batches,
         batch_size=None,

@@ -26,7 +26,8 @@ from deca_training.losses.identity import identity_loss
 from deca_training.losses.landmark import landmark_loss, weights_68, weights_478
 from deca_training.losses.photometric import photometric_loss
 from deca_training.losses.regularizers import code_energy, grey_light
-from deca_training.model import Geometry
+from deca_training.losses.truth import neutral_truth_loss
+from deca_training.model import Geometry, face_vertices
 from deca_training.stages.base import StageModule, Terms
 
 
@@ -36,6 +37,7 @@ class CoarseStage(StageModule):
     landmark_weights_L: Tensor
     judged_L: Tensor
     skin_11HW: Tensor
+    face_V: Tensor
 
     def __init__(self, recipe: Recipe, head: HeadModel | None = None, albedo: AlbedoModel | None = None) -> None:
         super().__init__(recipe, head, albedo)
@@ -50,6 +52,7 @@ class CoarseStage(StageModule):
         self.register_buffer("judged_L", interior[weights_L[interior] > 0], persistent=False)
         skin_HW = uv_mask(self.model.head, DETAIL_MASK, 256)
         self.register_buffer("skin_11HW", skin_HW[None, None], persistent=False)
+        self.register_buffer("face_V", face_vertices(self.model.head), persistent=False)
         self.identity = load_identity_network(recipe.identity_weights or None) if recipe.losses.identity else None
         if self.identity is not None:
             self.feature_networks = (self.identity.name,)
@@ -64,6 +67,9 @@ class CoarseStage(StageModule):
             geometry = self.model.geometry(codes)
             target_BL3 = batch.landmarks68_BL3 if self.recipe.landmarks == "68" else batch.landmarks478_BL3
             terms = self._landmark_terms(geometry, target_BL3) | self._energies(codes)
+            if self.weights["neutral_truth"] and batch.truth is not None:
+                neutral_BV3 = self.model.layer.unposed(codes.shape_BS, torch.zeros_like(codes.expression_BE))
+                terms["neutral_truth"] = neutral_truth_loss(neutral_BV3, batch.truth.neutral_BV3, self.face_V)
             if self.weights["photometric"] or self.weights["identity"]:
                 terms |= self._picture_terms(batch, codes, geometry, photos)
             return terms, {"nme": self._nme(geometry.landmarks_BL2, target_BL3)}

@@ -15,8 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from deca.appearance.albedo import AlbedoModel
+from deca.errors import OptionError
 from deca.head import HeadModel
-from deca.networks import Codes
+from deca.networks import MAP_SIZE, Codes
+from deca.render.detail import DETAIL_MASK
+from deca.render.uv import uv_mask
 from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.features.vgg import load_vgg
@@ -24,37 +27,69 @@ from deca_training.losses.detail_photometric import detail_photometric_loss
 from deca_training.losses.detail_regularizer import displacement_magnitude, shading_smoothness
 from deca_training.losses.id_mrf import id_mrf_loss
 from deca_training.losses.soft_symmetry import soft_symmetry_loss
+from deca_training.losses.truth import correlations, displacement_truth_loss
 from deca_training.model import Geometry, SkinOnPhoto
 from deca_training.stages.base import StageModule, Terms
+
+_OF_PHOTOS = ("detail_photometric", "id_mrf", "symmetry", "displacement", "shading_smoothness")
 
 
 class DetailStage(StageModule):
     """E_d and F_d on the photos' skin."""
 
+    skin_HW: Tensor
+
     def __init__(self, recipe: Recipe, head: HeadModel | None = None, albedo: AlbedoModel | None = None) -> None:
         super().__init__(recipe, head, albedo)
+        skin_HW = (uv_mask(self.model.head, DETAIL_MASK, MAP_SIZE) > 0.5).float()
+        self.register_buffer("skin_HW", skin_HW, persistent=False)
+        self.sees_photos = any(self.weights[name] for name in _OF_PHOTOS)
         self.vgg = load_vgg(recipe.vgg_weights or None) if recipe.losses.id_mrf else None
         if self.vgg is not None:
             self.feature_networks = (self.vgg.name,)
 
     def terms(self, batch: Batch, order_B: Tensor | None) -> tuple[Terms, Terms]:
-        """Eq. 12; with exchanged detail codes every photo counts twice (Eq. 15)."""
+        """Eq. 12; with exchanged detail codes every photo counts twice (Eq. 15).
+
+        Where the wrinkles are known, and nothing else is asked for, the exchanged ones are enough.
+        """
+        detail_BD = self.model.detail_codes(batch.image_B3HW)
+        if not self.sees_photos:
+            return self._known_terms(detail_BD if order_B is None else detail_BD[order_B], batch)
         with torch.no_grad():
-            codes = self.model.codes(batch.image_B3HW)
+            codes = batch.truth.codes if batch.truth is not None else self.model.codes(batch.image_B3HW)
             with torch.autocast(self.device.type, enabled=False):
                 geometry = self.model.geometry(codes)
                 skin = self.model.skin(batch.image_B3HW, batch.mask_B1HW, codes, geometry)
-        detail_BD = self.model.detail_codes(batch.image_B3HW)
         if order_B is not None:
+            batch = batch.repeated(2)
             detail_BD = torch.cat((detail_BD, detail_BD[order_B]))
             codes = replace(codes, **{name: torch.cat((code, code)) for name, code in vars(codes).items()})
             geometry = Geometry(*(torch.cat((value, value)) for value in vars(geometry).values()))
             skin = skin.repeated(2)
         displacement_B1HW = self.model.wrinkles(detail_BD, codes)
         with torch.autocast(self.device.type, enabled=False):
-            return self._terms(displacement_B1HW, codes, geometry, skin)
+            terms, numbers = self._photo_terms(displacement_B1HW, codes, geometry, skin)
+            known_terms, known_numbers = self._truth_terms(displacement_B1HW, batch)
+        return terms | known_terms, numbers | known_numbers
 
-    def _terms(
+    def _known_terms(self, detail_BD: Tensor, batch: Batch) -> tuple[Terms, Terms]:
+        if batch.truth is None:
+            raise OptionError(
+                "The recipe compares wrinkles with the truth alone, and photos have none.",
+                "Give synthetic subjects (deca-train synthetic), or a factor to a loss of photos.",
+            )
+        return self._truth_terms(self.model.wrinkles(detail_BD, batch.truth.codes), batch)
+
+    def _truth_terms(self, displacement_B1HW: Tensor, batch: Batch) -> tuple[Terms, Terms]:
+        if batch.truth is None or not self.weights["displacement_truth"]:
+            return {}, {}
+        compared = displacement_B1HW, batch.truth.displacement_B1HW, self.skin_HW, batch.images_per_subject
+        total, dynamic = correlations(*compared)
+        numbers = {"correlation": total, "correlation_dynamic": dynamic}
+        return {"displacement_truth": displacement_truth_loss(*compared)}, numbers
+
+    def _photo_terms(
         self, displacement_B1HW: Tensor, codes: Codes, geometry: Geometry, skin: SkinOnPhoto
     ) -> tuple[Terms, Terms]:
         shading_B3PP = self.model.detail_shading(geometry, displacement_B1HW, codes.light_B93)
