@@ -62,12 +62,12 @@ class Generator:
         shape_S = (rng.standard_normal(NUM_SHAPE) * rng.uniform(*_SHAPE_SPREAD)).astype(np.float32)
         person = Person.make(self.head, seed, age)
         looks = Looks.random(self.head, self.albedo, person.mark_HW, age, rng)
-        neutral_V3 = self._verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32))
+        neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32))
         expressions, poses, activations, photos = [], [], [], []
         for number in range(images):
             photo_rng = np.random.default_rng((seed, _PHOTO, number))
             expression_E, pose_J3 = self._expression(photo_rng)
-            verts_V3 = self._verts(shape_S, expression_E, pose_J3)
+            verts_V3 = self.verts(shape_S, expression_E, pose_J3)
             activation_C = person.activation(expression_E, pose_J3[2], neutral_V3.numpy(), verts_V3.numpy())
             displacement_HW = person.displacement(activation_C)
             photos.append(self.studio.take(verts_V3, torch.from_numpy(pose_J3), displacement_HW, looks, photo_rng))
@@ -103,7 +103,8 @@ class Generator:
         return expression_E, pose_J3.astype(np.float32)
 
     @torch.no_grad()
-    def _verts(self, shape_S: NDArray, expression_E: NDArray, pose_J3: NDArray) -> Tensor:
+    def verts(self, shape_S: NDArray, expression_E: NDArray, pose_J3: NDArray) -> Tensor:
+        """Posed vertices (V, 3) of codes, metres."""
         codes = (torch.from_numpy(code)[None] for code in (shape_S, expression_E, pose_J3))
         return self.layer(*codes)[0]
 

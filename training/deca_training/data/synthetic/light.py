@@ -17,7 +17,7 @@ from deca.render.lighting import sh_basis
 _GAMMA = 1 / 2.2
 _SHININESS = 28.0
 _FRONTAL = 0.2
-_RIDGE = 1e-3
+_RIDGE = 1e-4
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def forehead(draws: Draws) -> list[Line]:
     wing, dip = 2.6 + 1.2 * draws.one(), 2.0 + 1.0 * draws.one()
     lines = []
     for i in range(count):
-        half = 46.0 * _factor(draws, 0.10) * (1 - 0.05 * i)
+        half = 50.0 * _factor(draws, 0.10) * (1 - 0.05 * i)
         x_M = np.linspace(-half, half, 9)
         bend_M = wing * (1 - np.exp(-((x_M / 15) ** 2))) - dip * np.abs(x_M / half) ** 3
         # 14.2 is the nasion's height above the origin; the lines' heights are meant from there.
@@ -59,13 +59,13 @@ def forehead(draws: Draws) -> list[Line]:
 def glabella(draws: Draws) -> list[Line]:
     """One or two upright lines between the brows, the inner one longer."""
     tilt, shift = 1.2 * draws.one(), 0.8 * draws.one()
-    main = _points((-4.0, -8.0), (-5.0, -3.0), (-5.0, 3.0), (-4.2, 8.5), (-2.6, 13.0))
+    main = _points((-3.4, -11.0), (-4.8, -5.5), (-5.0, 0.0), (-4.4, 5.5), (-3.0, 10.0))
     main[:, 0] += shift + tilt * np.linspace(-0.6, 1, 5)
     main[:, 1] *= _factor(draws, 0.12)
     lines = [Line(_BROW, _varied(main, draws, 0.25, 0.5), _factor(draws, 0.2))]
-    second = _points((1.0, -2.5), (1.2, 2.5), (2.4, 7.0), (4.4, 11.0)) + np.array([shift, 0])
-    chance, depth = draws.one(), 0.6 * _factor(draws, 0.3)
-    if chance > -0.4:
+    second = _points((0.6, -4.0), (1.0, 0.5), (2.4, 4.5), (4.6, 8.0)) + np.array([shift, 0])
+    chance, depth = draws.one(), 0.5 * _factor(draws, 0.3)
+    if chance > 0.25:
         lines.append(Line(_BROW, _varied(second, draws, 0.3, 0.6), depth, 0.85))
     return lines
 

@@ -31,7 +31,7 @@ _SIZE = CROP_SIZE * 3 // 2
 """Pictures are drawn at 1.5 times the size and averaged, for smooth edges."""
 _OCCLUSION = 0.8
 """Opacity from which on the skin counts as hidden is 1 minus this."""
-_CAMERA = Augmentation(brightness=0.08, contrast=0.1, saturation=0.15, tint=0.03, grey=0.03, blur=0.2, noise=0.02,
+_CAMERA = Augmentation(brightness=0.08, contrast=0.1, saturation=0.15, tint=0.03, grey=0.03, blur=0.12, noise=0.02,
                        occlusion=0.12)  # fmt: skip
 _CROP_SCALE, _SHIFT = (1.25, 1.6), 0.05
 
