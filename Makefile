@@ -1,5 +1,6 @@
 # make setup   a virtual environment in .venv with everything that the demo and the tests need (Python 3.11)
 # make demo    the bundled portrait -> out/demo/astronaut.blend, preview.png, report.json
+# make results the built-in weights' wrinkles on public-domain photos -> docs/results.png and docs/results.md
 # make test    lint, types and all tests; the Blender tests also run on bpy 5.2 where Python 3.13 is found
 # make test-blender   the add-on in a real Blender with a window; skipped where there is no Linux or no root
 #                (tools/real_blender.sh makes that Blender at the first time, from Debian's packages)
@@ -10,7 +11,7 @@ VENV := .venv
 VENV_52 := .venv-bpy52
 BLENDER_ROOT ?= $(HOME)/.cache/deca-blender/blender
 
-.PHONY: setup demo test test-blender lint clean
+.PHONY: setup demo results test test-blender lint clean
 
 setup: $(VENV)/.ready
 
@@ -28,6 +29,9 @@ $(VENV_52)/.ready:
 
 demo: setup
 	$(VENV)/bin/python tools/demo.py --out out/demo
+
+results: setup
+	$(VENV)/bin/python tools/results.py --out docs
 
 lint: setup
 	$(VENV)/bin/ruff format --check .

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 TOOLS = Path(__file__).resolve().parent
-CELL = 512
+CELL, COLUMNS = 512, 4
 
 
 def main() -> int:
@@ -63,7 +63,7 @@ def import_photo(photo: Path, out: Path) -> dict:
 
 
 def compose(photo: Path, views: Path) -> Image.Image:
-    """Photo, overlay, front / left, right, open mouth, as one labelled picture."""
+    """Photo, overlay, both sides / front and three expressions, as one labelled picture."""
     head = Image.open(views / "photo_view.png").convert("RGBA")
     original = Image.open(photo).convert("RGBA").resize(head.size, Image.Resampling.LANCZOS)
     left, top, right, bottom = head.getchannel("A").getbbox() or (0, 0, *head.size)
@@ -74,19 +74,21 @@ def compose(photo: Path, views: Path) -> Image.Image:
     cells = {
         "photo": original.crop(close_up),
         "head over the photo": Image.alpha_composite(original, head).crop(close_up),
-        "front": Image.open(views / "front.png"),
         "30° left": Image.open(views / "left.png"),
         "30° right": Image.open(views / "right.png"),
+        "front": Image.open(views / "front.png"),
+        "brows up": Image.open(views / "brows.png"),
+        "disgusted": Image.open(views / "sneer.png"),
         "jaw open, smile": Image.open(views / "open.png"),
     }
-    sheet = Image.new("RGB", (3 * CELL, 2 * CELL))
+    sheet = Image.new("RGB", (COLUMNS * CELL, 2 * CELL))
     font = ImageFont.load_default(18)
     for index, (label, picture) in enumerate(cells.items()):
         cell = picture.convert("RGB").resize((CELL, CELL), Image.Resampling.LANCZOS)
         draw = ImageDraw.Draw(cell)
         ink = (255, 255, 255) if np.asarray(cell)[-40:, :160].mean() < 128 else (30, 30, 30)
         draw.text((12, CELL - 32), label, fill=ink, font=font)
-        sheet.paste(cell, (index % 3 * CELL, index // 3 * CELL))
+        sheet.paste(cell, (index % COLUMNS * CELL, index // COLUMNS * CELL))
     return sheet
 
 

@@ -2,8 +2,9 @@
 
     python tools/render_views.py HEAD.blend --out DIR [--size 512] [--samples 16]
 
-Writes `photo_view.png` (what the photo's camera sees, transparent background), `front.png`, `left.png`, `right.png` and
-`open.png` (jawOpen and a smile).
+Writes `photo_view.png` (what the photo's camera sees, transparent background), `front.png`, `left.png`, `right.png`,
+and the expressions `brows.png`, `sneer.png` and `open.png` (jawOpen and a smile). Where the head has wrinkles they are
+decoded for each expression by the backend of this Python.
 """
 
 from __future__ import annotations
@@ -17,8 +18,21 @@ from pathlib import Path
 import bpy
 from mathutils import Matrix
 
-YAW = {"front": 0, "left": 30, "right": -30, "open": 12}
-OPEN_MOUTH = {"jawOpen": 0.7, "mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from deca_blender import backend, registration
+from deca_blender.core import expressions
+from deca_blender.scene import live
+
+VIEWS: dict[str, tuple[float, dict[str, float]]] = {
+    "front": (0, {}),
+    "left": (30, {}),
+    "right": (-30, {}),
+    "brows": (12, {"browInnerUp": 0.9, "browOuterUpLeft": 0.9, "browOuterUpRight": 0.9}),
+    "sneer": (12, expressions.PRESETS["Disgusted"]),
+    "open": (12, {"jawOpen": 0.7, "mouthSmileLeft": 0.25, "mouthSmileRight": 0.25}),
+}
+"""Degrees that the camera goes around the head, and what is added to the photo's expression."""
 
 
 def main() -> None:
@@ -33,7 +47,14 @@ def main() -> None:
     import addon_utils  # found only once bpy is loaded
 
     addon_utils.enable("cycles")
-    bpy.ops.wm.open_mainfile(filepath=str(options.blend.resolve()))
+    with registration.registered():
+        bpy.ops.wm.open_mainfile(filepath=str(options.blend.resolve()))
+        render_views(options)
+        backend.close()
+
+
+def render_views(options: argparse.Namespace) -> None:
+    """All pictures of the open file."""
     scene = bpy.context.scene
     head, rig = find_head()
     set_up_renderer(scene, options.samples)
@@ -47,10 +68,12 @@ def main() -> None:
     scene.render.resolution_x = scene.render.resolution_y = options.size
     scene.render.resolution_percentage = 100
     rig.pose.bones["root"].rotation_axis_angle = (0, 1, 0, 0)
-    neutral = {key.name: key.value for key in head.data.shape_keys.key_blocks}
-    for name, yaw in YAW.items():
-        for key, value in (OPEN_MOUTH if name == "open" else neutral).items():
-            head.data.shape_keys.key_blocks[key].value = value
+    keys = head.data.shape_keys.key_blocks
+    as_on_photo = {key.name: key.value for key in keys}
+    for name, (yaw, change) in VIEWS.items():
+        for key, value in (as_on_photo | change).items():
+            keys[key].value = value
+        live.update_now(head)
         look_from(scene, rig, head, math.radians(yaw))
         render(scene, options.out / f"{name}.png")
 
