@@ -161,6 +161,29 @@ def test_offsets_outside_the_span_are_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(SyntheticSubjects(tmp_path)[0].offset_V3, offset_V3)
 
 
+def test_faces_outside_the_span_and_perspective() -> None:
+    made = Generator(outside=2.0, perspective=1.0)
+    one, _ = made.subject(SEED, 2)
+    face_V = (made.head.template_V3[:, 2] > 0.03) & (made.head.parts_V == 0)
+    assert np.sqrt((one.offset_V3[face_V] ** 2).sum(1).mean()) == pytest.approx(2e-3, rel=0.01)
+    assert np.abs(one.offset_V3[made.head.parts_V != 0]).max() == 0
+    # The best shape coefficients leave most of it.
+    dirs_XS = made.head.shape_dirs_V3S[face_V][..., :100].reshape(-1, 100)
+    offset_X = one.offset_V3[face_V].ravel()
+    left_X = offset_X - dirs_XS @ np.linalg.lstsq(dirs_XS, offset_X, rcond=None)[0]
+    assert left_X.std() > 0.7 * offset_X.std()
+    # No weak-perspective camera projects to the landmarks exactly; the stored one is not far from them.
+    codes = (one.shape_S, one.expression_KE[0], one.pose_KJ3[0], one.offset_V3)
+    marks_1L3 = made.layer.landmarks_478(made.verts(*codes)[None])
+    error_L2 = project(marks_1L3, torch.from_numpy(one.camera_K3[:1]))[0, :, :2].numpy() - one.landmarks478_KL2[0]
+    distance = np.linalg.norm(error_L2, axis=1).mean()
+    assert 1e-3 < distance < 0.06
+    for change in ((1.02, 0, 0), (0.98, 0, 0), (1, 0.001, 0), (1, 0, -0.001)):
+        camera_3 = one.camera_K3[0] * (change[0], 1, 1) + np.array((0, *change[1:]))
+        moved_L2 = project(marks_1L3, torch.from_numpy(camera_3[None].astype(np.float32)))[0, :, :2].numpy()
+        assert ((moved_L2 - one.landmarks478_KL2[0]) ** 2).sum() > (error_L2**2).sum()
+
+
 def test_the_command_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["synthetic", str(tmp_path / "people"), "--images", "1", "--seed", "5", "--subjects"]
     assert main([*arguments, "1"]) == 0

@@ -14,6 +14,10 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--subjects", type=int, default=300, metavar="N", help="people (default: 300)")
     parser.add_argument("--images", type=int, default=6, metavar="K", help="photos of each (default: 6)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the first (default: 0)")
+    parser.add_argument("--outside", type=float, default=0.0, metavar="MM",
+                        help="how far faces are from what the shape model can show, rms (default: 0)")  # fmt: skip
+    parser.add_argument("--perspective", type=float, default=0.0, metavar="SHARE",
+                        help="share of photos from close by, 0.4 to 2 m (default: 0)")  # fmt: skip
     parser.set_defaults(run=_run)
 
 
@@ -23,4 +27,12 @@ def _run(options: argparse.Namespace) -> None:
     from deca_training.data.synthetic.generate import generate
 
     torch.set_num_threads(1)  # the pictures are small: more threads would only get in each other's way
-    generate(options.out, options.subjects, options.images, options.seed, progress=True)
+    generate(
+        options.out,
+        options.subjects,
+        options.images,
+        options.seed,
+        outside=options.outside,
+        perspective=options.perspective,
+        progress=True,
+    )

@@ -82,6 +82,7 @@ class Line:
         depth: Factor of the family's depth; one for the whole line, or one per control point.
         width: Factor of the family's width.
         taper: Shares of the length over which the depth rises and falls.
+        wobble: Factor of the wobble.
     """
 
     anchor: int
@@ -89,6 +90,7 @@ class Line:
     depth: float | NDArray[np.float64] = 1.0
     width: float = 1.0
     taper: tuple[float, float] = (0.22, 0.28)
+    wobble: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def trace(line: Line, skin: Skin, draws: Draws) -> Curve:
     across_N2 = np.stack((-along_N2[:, 1], along_N2[:, 0]), 1)
     step_N23 = skin.steps(texel_N2)
     millimetres_N = np.linalg.norm((across_N2[:, :, None] * step_N23).sum(1), axis=1)
-    wobble_N = sum(sd * _smooth_noise(draws.normal(count), scale) for sd, scale in _WOBBLE)
+    wobble_N = line.wobble * sum(sd * _smooth_noise(draws.normal(count), scale) for sd, scale in _WOBBLE)
     texel_N2 = texel_N2 + across_N2 * (wobble_N / np.maximum(millimetres_N, 1e-6))[:, None]
     position_N3 = skin.at(texel_N2, skin.position_HW3)
     tangent_N3 = np.gradient(position_N3, axis=0)

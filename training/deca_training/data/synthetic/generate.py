@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from torch import Tensor
+from torch.func import functional_call
 from tqdm import tqdm
 
 from deca.appearance.albedo import load_albedo
@@ -16,8 +19,9 @@ from deca.head import load_head
 from deca.head.layer import HeadLayer
 from deca_training.data.synthetic.expressions import random_expression
 from deca_training.data.synthetic.looks import Looks
-from deca_training.data.synthetic.person import Person
+from deca_training.data.synthetic.person import Person, solid_noise
 from deca_training.data.synthetic.photos import Photo, Studio, random_turn
+from deca_training.data.synthetic.skin import smoothstep
 from deca_training.data.synthetic.strain import reader_of
 from deca_training.data.synthetic.subjects import SyntheticSubject
 
@@ -26,7 +30,7 @@ NUM_SHAPE, NUM_EXPRESSION = 300, 50
 _SHAPE_SPREAD = (0.7, 1.2)
 
 # What a subject's generators are for.
-_WHO, _PHOTO = 1, 2
+_WHO, _PHOTO, _OFFSET = 1, 2, 3
 
 
 class Generator:
@@ -35,16 +39,22 @@ class Generator:
     Args:
         head: Name or path of the head model.
         albedo: Likewise of the albedo model.
+        outside: How far heads are from the span of their shape coefficients: root mean square of a smooth offset of
+            the face, millimetres, along all axes.
+        perspective: Of `Studio`.
 
     Raises:
         AssetError: A model is missing or lacks something.
     """
 
-    def __init__(self, head: str = "openhead", albedo: str = "openhead") -> None:
+    def __init__(
+        self, head: str = "openhead", albedo: str = "openhead", outside: float = 0.0, perspective: float = 0.0
+    ) -> None:
+        self.outside = outside
         self.head, self.albedo = load_head(head), load_albedo(albedo)
         self.albedo.check_head(self.head)
         self.layer = HeadLayer(self.head, NUM_SHAPE, NUM_EXPRESSION)
-        self.studio = Studio(self.head, self.layer)
+        self.studio = Studio(self.head, self.layer, perspective)
 
     def subject(
         self, seed: int, images: int, age: float | None = None
@@ -60,14 +70,15 @@ class Generator:
         years = rng.uniform(*AGES)
         age = years if age is None else age
         shape_S = (rng.standard_normal(NUM_SHAPE) * rng.uniform(*_SHAPE_SPREAD)).astype(np.float32)
+        offset_V3 = self._offset(np.random.default_rng((seed, _OFFSET)))
         person = Person.make(self.head, seed, age)
         looks = Looks.random(self.head, self.albedo, person.mark_HW, age, rng)
-        neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32))
+        neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32), offset_V3)
         expressions, poses, activations, photos = [], [], [], []
         for number in range(images):
             photo_rng = np.random.default_rng((seed, _PHOTO, number))
             expression_E, pose_J3 = self._expression(photo_rng)
-            verts_V3 = self.verts(shape_S, expression_E, pose_J3)
+            verts_V3 = self.verts(shape_S, expression_E, pose_J3, offset_V3)
             activation_C = person.activation(expression_E, pose_J3[2], neutral_V3.numpy(), verts_V3.numpy())
             displacement_HW = person.displacement(activation_C)
             photos.append(self.studio.take(verts_V3, torch.from_numpy(pose_J3), displacement_HW, looks, photo_rng))
@@ -82,7 +93,7 @@ class Generator:
             landmarks478_KL2=_stacked(photos, "landmarks478_L2"),
             landmarks68_KL2=_stacked(photos, "landmarks68_L2"),
             shape_S=shape_S,
-            offset_V3=np.zeros((self.head.num_verts, 3), np.float32),
+            offset_V3=offset_V3,
             albedo_A=looks.albedo_A,
             expression_KE=np.stack(expressions),
             pose_KJ3=np.stack(poses),
@@ -102,18 +113,55 @@ class Generator:
         pose_J3 = np.stack((random_turn(rng), np.zeros(3, np.float32), *turns_33))
         return expression_E, pose_J3.astype(np.float32)
 
+    def _offset(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A smooth offset (V, 3) that the shape coefficients cannot give, metres."""
+        if not self.outside:
+            return np.zeros((self.head.num_verts, 3), np.float32)
+        template_V3 = self.head.template_V3 * 1000
+        offset_V3 = np.stack([solid_noise(rng, template_V3, 45.0) for _ in range(3)], 1)
+        is_face_V = (template_V3[:, 2] > 30) & (self.head.parts_V == 0)
+        weight_V1 = np.repeat(is_face_V, 3).astype(np.float32)[:, None]
+        dirs_XS = self.head.shape_dirs_V3S.reshape(-1, NUM_SHAPE)
+        spanned_S = np.linalg.lstsq(dirs_XS * weight_V1, offset_V3.reshape(-1) * weight_V1[:, 0], rcond=None)[0]
+        offset_V3 = offset_V3 - (dirs_XS @ spanned_S).reshape(-1, 3)
+        # Eyes and teeth are rigid; they and their surroundings stay where the coefficients put them.
+        offset_V3 *= self._soft_V[:, None]
+        size = np.sqrt((offset_V3[is_face_V] ** 2).sum(1).mean())
+        return (offset_V3 * (self.outside / 1000 / size)).astype(np.float32)
+
+    @cached_property
+    def _soft_V(self) -> NDArray[np.float64]:
+        """0 at vertices of eyes and mouth, 1 a centimetre and more away from them."""
+        hard_V = self.head.parts_V != 0
+        distance_V, _ = cKDTree(self.head.template_V3[hard_V]).query(self.head.template_V3)
+        return smoothstep(distance_V / 0.01)
+
     @torch.no_grad()
-    def verts(self, shape_S: NDArray, expression_E: NDArray, pose_J3: NDArray) -> Tensor:
-        """Posed vertices (V, 3) of codes, metres."""
-        codes = (torch.from_numpy(code)[None] for code in (shape_S, expression_E, pose_J3))
-        return self.layer(*codes)[0]
+    def verts(
+        self, shape_S: NDArray, expression_E: NDArray, pose_J3: NDArray, offset_V3: NDArray | None = None
+    ) -> Tensor:
+        """Posed vertices (V, 3) of codes and an offset of the neutral head, metres."""
+        codes = tuple(torch.from_numpy(code)[None] for code in (shape_S, expression_E, pose_J3))
+        if offset_V3 is None or not offset_V3.any():
+            return self.layer(*codes)[0]
+        template_V3 = self.layer.template_V3 + torch.from_numpy(offset_V3)
+        return functional_call(self.layer, {"template_V3": template_V3}, codes)[0]
 
 
 def _stacked(photos: list[Photo], name: str) -> NDArray:
     return np.stack([getattr(photo, name) for photo in photos])
 
 
-def generate(out: Path, subjects: int, images: int, seed: int = 0, progress: bool = False) -> None:
+def generate(
+    out: Path,
+    subjects: int,
+    images: int,
+    seed: int = 0,
+    *,
+    outside: float = 0.0,
+    perspective: float = 0.0,
+    progress: bool = False,
+) -> None:
     """Writes the subjects with the seeds seed, seed + 1, ...; those that are there already are kept.
 
     Args:
@@ -121,17 +169,18 @@ def generate(out: Path, subjects: int, images: int, seed: int = 0, progress: boo
         subjects: How many.
         images: Photos of each.
         seed: The first subject's seed.
+        outside, perspective: Of `Generator`.
         progress: Show a progress bar.
 
     Raises:
         OptionError: There would be nothing to do.
         OutputError: A file cannot be written.
     """
-    if subjects < 1 or images < 1 or seed < 0:
+    if subjects < 1 or images < 1 or seed < 0 or outside < 0 or not 0 <= perspective <= 1:
         raise OptionError(
             "Synthetic subjects need one subject and one image at least, and a seed that is not negative."
         )
-    generator = Generator()
+    generator = Generator(outside=outside, perspective=perspective)
     for number in tqdm(range(seed, seed + subjects), unit="subject", disable=not progress):
         if not (out / f"{number:08d}.npz").is_file():
             subject, jpegs = generator.subject(number, images)

@@ -85,7 +85,7 @@ def nasal_root(draws: Draws) -> list[Line]:
 def crows_feet(draws: Draws) -> list[Line]:
     """A fan at the outer corner of the eye, which bends away from its middle."""
     count = draws.count(4.4, 0.9, 3, 6)
-    low, high = -38.0 + 5.0 * draws.one(), 36.0 + 5.0 * draws.one()
+    low, high = -38.0 + 5.0 * draws.one(), 32.0 + 5.0 * draws.one()
     lines = []
     for i in range(count):
         angle = np.radians(low + (high - low) * i / (count - 1) + 3.0 * draws.one())
@@ -111,10 +111,10 @@ def under_eye(draws: Draws) -> list[Line]:
 
 def nasolabial(draws: Draws) -> list[Line]:
     """The fold from the wing of the nose past the corner of the mouth."""
-    way_M2 = _points((3.5, 4.5), (9.0, -1.5), (14.0, -9.5), (17.5, -18.0), (19.0, -26.5))
+    way_M2 = _points((3.5, 4.5), (9.0, -1.5), (14.0, -9.0), (18.0, -16.5), (20.5, -24.0))
     way_M2[:, 0] *= _factor(draws, 0.10)
     way_M2[:, 1] *= _factor(draws, 0.10)
-    return [Line(_WING, _varied(way_M2, draws, 0.3, 0.8), _factor(draws, 0.12), _factor(draws, 0.12), (0.16, 0.42))]
+    return [Line(_WING, _varied(way_M2, draws, 0.3, 0.8), _factor(draws, 0.12), _factor(draws, 0.12), (0.16, 0.5), 0.4)]
 
 
 def bunny(draws: Draws) -> list[Line]:
@@ -129,9 +129,9 @@ def bunny(draws: Draws) -> list[Line]:
 
 def marionette(draws: Draws) -> list[Line]:
     """The fold from the corner of the mouth downwards."""
-    way_M2 = _points((4.0, -2.5), (6.0, -8.0), (7.2, -14.5), (7.4, -21.5))
+    way_M2 = _points((2.0, -0.5), (4.2, -6.5), (6.0, -13.0), (6.6, -20.0))
     way_M2 = way_M2 * _factor(draws, 0.12)
-    return [Line(_CORNER, _varied(way_M2, draws, 0.3, 0.6), _factor(draws, 0.15), 1.0, (0.22, 0.42))]
+    return [Line(_CORNER, _varied(way_M2, draws, 0.3, 0.6), _factor(draws, 0.15), 1.0, (0.22, 0.42), 0.5)]
 
 
 def cheek(draws: Draws) -> list[Line]:

@@ -179,7 +179,7 @@ def _static(rng: np.random.Generator, age: float, skin: Skin) -> tuple[NDArray[n
     position_HW3 = cv2.resize(skin.position_HW3, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     fade_HW = reduced(skin.fade_HW)
     uneven, lumps = (0.010 + 0.014 * years) * _spread(rng), (0.022 + 0.035 * years) * _spread(rng)
-    relief_HW = uneven * _solid_noise(rng, position_HW3, 2.4) + lumps * _solid_noise(rng, position_HW3, 6.0)
+    relief_HW = uneven * solid_noise(rng, position_HW3, 2.4) + lumps * solid_noise(rng, position_HW3, 6.0)
     places_N2 = np.argwhere(fade_HW > 0.9)
     mark_HW = np.zeros((MAP_SIZE, MAP_SIZE), np.float32)
     for row, column in rng.permutation(places_N2)[: rng.poisson(2.0 + age / 30)]:
@@ -211,14 +211,14 @@ _noise: list[NDArray[np.float32]] = []
 _NOISE_SIDE, _NOISE_SIGMA = 48, 1.2
 
 
-def _solid_noise(rng: np.random.Generator, position_HW3: NDArray[np.float32], wavelength: float) -> NDArray[np.float32]:
-    """Noise of unit variance, the same all over the skin.
+def solid_noise(rng: np.random.Generator, position_X3: NDArray[np.float32], wavelength: float) -> NDArray[np.float32]:
+    """Noise of unit variance at points (..., 3), as fine in all directions.
 
     A cube of filtered noise that repeats itself, cut by the surface at a random place and turn.
 
     Args:
         rng: Source.
-        position_HW3: Millimetres.
+        position_X3: Millimetres.
         wavelength: Distance between bumps, about, millimetres.
     """
     if not _noise:
@@ -227,6 +227,6 @@ def _solid_noise(rng: np.random.Generator, position_HW3: NDArray[np.float32], wa
         _noise.append((cube / cube.std()).astype(np.float32))
     turn_33, _ = np.linalg.qr(rng.standard_normal((3, 3)))
     # The band's middle has a wavelength of about six sigmas.
-    place_X3 = position_HW3.reshape(-1, 3) @ turn_33.T * (6 * _NOISE_SIGMA / wavelength) + rng.uniform(0, 100, 3)
+    place_X3 = position_X3.reshape(-1, 3) @ turn_33.T * (6 * _NOISE_SIGMA / wavelength) + rng.uniform(0, 100, 3)
     values_X = map_coordinates(_noise[0], place_X3.T, order=1, mode="grid-wrap")
-    return values_X.reshape(position_HW3.shape[:2])
+    return values_X.reshape(position_X3.shape[:-1])

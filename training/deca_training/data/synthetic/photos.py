@@ -59,15 +59,49 @@ def random_turn(rng: np.random.Generator) -> NDArray[np.float32]:
     return cv2.Rodrigues(turns[2] @ turns[1] @ turns[0])[0][:, 0].astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Camera:
+    """Where points of a head are on the crop.
+
+    Attributes:
+        weak_13: DECA's `[s, tx, ty]`, the camera at an endless distance.
+        distance: Metres from the lens to the head's origin; None for an endless distance.
+    """
+
+    weak_13: Tensor
+    distance: float | None
+
+    def project(self, points_1V3: Tensor) -> Tensor:
+        """Picture coordinates (1, V, 3), like `deca.render.camera.project`."""
+        picture_1V3 = project(points_1V3, self.weak_13)
+        if self.distance is None:
+            return picture_1V3
+        # Rays through the crop's middle stay; what is nearer than the origin is larger.
+        nearer_1V1 = self.distance / (self.distance - points_1V3[..., 2:]).clamp(min=0.05)
+        return torch.cat((picture_1V3[..., :2] * nearer_1V1, picture_1V3[..., 2:]), 2)
+
+    def nearest_weak(self, points_1V3: Tensor) -> NDArray[np.float32]:
+        """`[s, tx, ty]` whose projection of some points comes nearest to this camera's."""
+        if self.distance is None:
+            return self.weak_13[0].numpy()
+        picture_V2 = self.project(points_1V3)[0, :, :2].double().numpy() * (1, -1)
+        points_V2 = points_1V3[0, :, :2].double().numpy()
+        around_V2 = points_V2 - points_V2.mean(0)
+        scale = (around_V2 * (picture_V2 - picture_V2.mean(0))).sum() / (around_V2**2).sum()
+        return np.array([scale, *(picture_V2.mean(0) / scale - points_V2.mean(0))], np.float32)
+
+
 class Studio:
     """Takes photos of heads of one model.
 
     Args:
         head: The head model.
         layer: Its layer.
+        perspective: Share of photos from a distance of 0.4 to 2 m; the others' is endless, as DECA's camera's.
     """
 
-    def __init__(self, head: HeadModel, layer: HeadLayer) -> None:
+    def __init__(self, head: HeadModel, layer: HeadLayer, perspective: float = 0.0) -> None:
+        self.perspective = perspective
         self.head, self.layer = head, layer
         self.renderer = Renderer.of_head(head, _SIZE)
         is_skin_F = (head.parts_V[head.faces_F3] == 0).all(1)
@@ -94,8 +128,8 @@ class Studio:
         verts_1V3 = verts_V3[None]
         marks478_L3 = self.layer.landmarks_478(verts_1V3)[0]
         marks68_L3 = self.layer.landmarks_68(verts_1V3, pose_J3[None])[0]
-        camera_13 = torch.from_numpy(_camera(marks478_L3[list(IBUG_68)].numpy(), rng))[None]
-        surface = self.renderer(verts_1V3, project(verts_1V3, camera_13))
+        camera = self._camera(marks478_L3[list(IBUG_68)].numpy(), rng)
+        surface = self.renderer(verts_1V3, camera.project(verts_1V3))
         light = Light.random(rng)
         skin = detail_surface(
             verts_1V3,
@@ -119,24 +153,33 @@ class Studio:
         head_HW = surface.alpha_B1HW[0, 0].numpy() > 0
         picture_HW3 = np.where(head_HW[..., None], image(lit_3N)[0].permute(1, 2, 0).numpy(), picture_HW3)
         shown_HW = image(albedo_4N[3:])[0, 0].numpy()
-        picture_HW3, shown_HW = self._hair(picture_HW3, shown_HW, verts_1V3, camera_13, surface, looks, light, exposure)
-        picture_HW3, shown_HW = _glasses(picture_HW3, shown_HW, marks478_L3, camera_13, pose_J3, looks)
+        picture_HW3, shown_HW = self._hair(picture_HW3, shown_HW, verts_1V3, camera, surface, looks, light, exposure)
+        picture_HW3, shown_HW = _glasses(picture_HW3, shown_HW, marks478_L3, camera, pose_J3, looks)
         jpeg_N, mask_HW = _developed(picture_HW3, shown_HW, rng)
         return Photo(
             jpeg_N,
             decode_jpeg(jpeg_N),
             mask_HW,
-            *(project(marks_L3[None], camera_13)[0, :, :2].numpy() for marks_L3 in (marks478_L3, marks68_L3)),
-            camera_13[0].numpy(),
+            *(camera.project(marks_L3[None])[0, :, :2].numpy() for marks_L3 in (marks478_L3, marks68_L3)),
+            camera.nearest_weak(marks478_L3[None]),
             light_93,
         )
+
+    def _camera(self, points_L3: NDArray[np.float32], rng: np.random.Generator) -> Camera:
+        """A crop that is measured on landmarks, as in training."""
+        low_2, high_2 = points_L3[:, :2].min(0), points_L3[:, :2].max(0)
+        side = (high_2 - low_2).mean() * 1.1 * rng.uniform(*_CROP_SCALE)
+        shift_2 = rng.uniform(-1, 1, 2) * _SHIFT * side
+        weak_3 = np.array([2 / side, *(shift_2 - (low_2 + high_2) / 2)], np.float32)
+        is_near, distance = rng.uniform() < self.perspective, float(np.exp(rng.uniform(np.log(0.4), np.log(2.0))))
+        return Camera(torch.from_numpy(weak_3)[None], distance if is_near else None)
 
     def _hair(
         self,
         picture_HW3: NDArray[np.float32],
         shown_HW: NDArray[np.float32],
         verts_1V3: Tensor,
-        camera_13: Tensor,
+        camera: Camera,
         surface: Surface,
         looks: Looks,
         light: Light,
@@ -149,7 +192,7 @@ class Studio:
         shell_1V3 = verts_1V3 + surface.vertex_normals_BV3 * torch.from_numpy(looks.thickness_V)[None, :, None]
         arrays = (self.head.faces_F3[used_F], self.head.uv_T2, self.head.uv_faces_F3[used_F])
         renderer = Renderer(*(torch.from_numpy(array) for array in arrays), size=_SIZE)
-        hair = renderer(shell_1V3, project(shell_1V3, camera_13))
+        hair = renderer(shell_1V3, camera.project(shell_1V3))
         depth_HW = surface.depth_B1HW[0, 0]
         is_free_HW = (surface.alpha_B1HW[0, 0] == 0) | (hair.depth_B1HW[0, 0] < depth_HW)
         colour_4N = hair.sample(torch.cat((looks.hair_3HW, looks.hair_HW[None]))[None])
@@ -158,14 +201,6 @@ class Studio:
         opacity_HW = (layer_4HW[3] * is_free_HW).numpy()
         colour_HW3 = layer_4HW[:3].permute(1, 2, 0).numpy()
         return _over(picture_HW3, colour_HW3, opacity_HW), shown_HW * (opacity_HW < 1 - _OCCLUSION)
-
-
-def _camera(points_L3: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """`[s, tx, ty]` of a crop that is measured on landmarks as in training."""
-    low_2, high_2 = points_L3[:, :2].min(0), points_L3[:, :2].max(0)
-    side = (high_2 - low_2).mean() * 1.1 * rng.uniform(*_CROP_SCALE)
-    shift_2 = rng.uniform(-1, 1, 2) * _SHIFT * side
-    return np.array([2 / side, *(shift_2 - (low_2 + high_2) / 2)], np.float32)
 
 
 def _exposure(face_3N: Tensor, rng: np.random.Generator) -> float:
@@ -203,7 +238,7 @@ def _glasses(
     picture_HW3: NDArray[np.float32],
     shown_HW: NDArray[np.float32],
     marks478_L3: Tensor,
-    camera_13: Tensor,
+    camera: Camera,
     pose_J3: Tensor,
     looks: Looks,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -215,7 +250,7 @@ def _glasses(
     eyes_23 = eyes_23[eyes_23[:, 0].argsort()]
     sides_23 = torch.stack((marks478_L3[127], marks478_L3[356]))
     sides_23 = sides_23[sides_23[:, 0].argsort()] - 0.03 * forward_3
-    pixels_42 = (project(torch.cat((eyes_23, sides_23))[None], camera_13)[0, :, :2].numpy() * 0.5 + 0.5) * _SIZE
+    pixels_42 = (camera.project(torch.cat((eyes_23, sides_23))[None])[0, :, :2].numpy() * 0.5 + 0.5) * _SIZE
     ears_22 = pixels_42[2:].copy()
     beyond_2 = np.array([-1, 1]) * (ears_22[:, 0] - pixels_42[:2, 0])
     ears_22[beyond_2 < 0.5 * np.linalg.norm(pixels_42[1] - pixels_42[0])] = np.nan

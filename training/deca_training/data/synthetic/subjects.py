@@ -47,7 +47,7 @@ class SyntheticSubject:
         albedo_A: Albedo coefficients (50,); the photos' skin varies about what they give.
         expression_KE: (K, 50), float32.
         pose_KJ3: (K, 5, 3), axis-angle of root, neck (zero), jaw, left eye, right eye, radians; E_c's is rows 0, 2.
-        camera_K3: `[s, tx, ty]` on the crop (`deca.render.camera`).
+        camera_K3: `[s, tx, ty]` on the crop (`deca.render.camera`); of photos with perspective the nearest.
         light_K93: Spherical harmonics (K, 9, 3) that come nearest to the photo's shading of display (sRGB) values:
             the crop is about `albedo * sh_shading(normals, light)`.
         static_HW: Displacement of the person's skin at rest without wrinkles, metres (256, 256), float32: the UV map of
