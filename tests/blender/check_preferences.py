@@ -12,16 +12,20 @@ import numpy as np
 
 from deca_blender import backend, models, preferences
 from deca_blender.client import RequestFailed
+from deca_blender.operators.import_face import DECA_OT_import_face
 from deca_blender.protocol.messages import (
     ConvertHead,
     ConvertHeadReply,
+    DecodeWrinkles,
     DescribeHead,
     DescribeWeights,
     ReconstructReply,
     WeightsReply,
+    WrinklesReply,
 )
 from deca_blender.scene import live
 from deca_blender.scene.head import model_reference
+from deca_blender.ui import texts
 
 HEAD = case.head_reply()
 ASKED: list[Any] = []
@@ -34,6 +38,9 @@ class Session:
         ASKED.append(request)
         return case.FakeJob(self.answer(request))
 
+    def request(self, request: Any, timeout: float = 0) -> object:
+        return self.answer(request)
+
     def answer(self, request: Any) -> object:
         if isinstance(request, ConvertHead):
             return ConvertHeadReply(str(Path(request.out or Path(request.path).parent) / "flame.safetensors"))
@@ -41,23 +48,28 @@ class Session:
             known = request.head == "openhead" or request.head.endswith("flame.safetensors")
             return HEAD if known else RequestFailed("AssetError", f"{request.head} is damaged.", "Convert it again.")
         if isinstance(request, DescribeWeights):
-            good = "good" in request.weights
+            good = "good" in request.weights or not request.weights
             refused = RequestFailed("AssetError", "They belong to the head model FLAME 2020.", "Choose others.")
             return WeightsReply("0123", HEAD.name, HEAD.hash, 50, 128, "CC0") if good else refused
-        return ReconstructReply((case.face_reply(HEAD, name=Path(request.path).stem, photo=request.path),))
+        if isinstance(request, DecodeWrinkles):
+            return WrinklesReply(np.zeros((256, 256), np.float32))
+        detail = {"detail": np.zeros(128, np.float32), "weights_hash": "0123"} if "wrinkled" in request.path else {}
+        face = case.face_reply(HEAD, name=Path(request.path).stem, photo=request.path, **detail)
+        return ReconstructReply((face,), ("The built-in weights are damaged.",) if "damaged" in request.path else ())
 
 
 backend.session = Session  # type: ignore[assignment]
 
 
 def chosen() -> Any:
-    """The add-on's preferences, as where it is enabled; with their defaults."""
+    """The add-on's preferences, as where it is enabled; with their defaults, and without built-in weights."""
     addon = bpy.context.preferences.addons.get(preferences.ADDON)
     if addon is None:
         addon = bpy.context.preferences.addons.new()
         addon.module = preferences.ADDON
     for name in ("head", "weights", "checkpoints", "cache_mib", "command"):
         addon.preferences.property_unset(name)
+    preferences.BUILTIN_WEIGHTS = Path("/nowhere/openhead.safetensors")
     models.forget()
     ASKED.clear()
     return addon.preferences
@@ -94,6 +106,51 @@ def test_good_and_bad_models() -> None:
     for name in (models.HEAD, models.WEIGHTS):
         known = models.verdict(name)
         assert known is not None and known.is_good is False and known.text and known.hint
+
+
+def test_built_in_weights_are_named_and_checked(folder: Path) -> None:
+    options = chosen()
+    assert not preferences.has_builtin_weights()
+    assert texts.models("", "", preferences.has_builtin_weights()) == "Models: OpenHead, no wrinkles"
+    preferences.BUILTIN_WEIGHTS = folder / "openhead.safetensors"
+    preferences.BUILTIN_WEIGHTS.touch()
+    assert preferences.has_builtin_weights() and preferences.weights() == ""
+    assert texts.models("", "", preferences.has_builtin_weights()) == "Models: OpenHead, built-in weights"
+    assert texts.models("", "/my/own.tar", True) == "Models: OpenHead, own.tar"
+    assert bpy.ops.deca.check_models() == {"FINISHED"}
+    known = models.verdict(models.WEIGHTS)
+    assert known is not None and known.is_good and ASKED[-1] == DescribeWeights("", "openhead")
+    options.head = str(folder / "flame.safetensors")
+    assert not preferences.has_builtin_weights()  # they are OpenHead's
+
+
+def test_heads_keep_the_weights_they_were_made_with(folder: Path) -> None:
+    options = chosen()
+    bpy.ops.deca.import_face(filepath="/photos/wrinkled.jpg")
+    by_builtin = bpy.data.objects["wrinkled"]
+    own = folder / "good.safetensors"
+    own.touch()
+    options.weights = str(own)
+    bpy.ops.deca.import_face(filepath="/photos/wrinkled too.jpg")
+    by_file = bpy.data.objects["wrinkled too"]
+    assert (live.weights_of(by_builtin), live.weights_of(by_file)) == ("", str(own))
+    options.weights = ""
+    assert (live.weights_of(by_builtin), live.weights_of(by_file)) == ("", str(own))
+
+
+def test_the_user_is_told_why_there_are_no_wrinkles() -> None:
+    chosen()
+    told: list[str] = []
+
+    class Importer:
+        _imported, _errors, _notices, _is_interactive = ["a"], [], ["The built-in weights are damaged."], True
+
+        def report(self, kind: set[str], text: str) -> None:
+            told.append(f"{kind}: {text}")
+
+    assert DECA_OT_import_face._finish(Importer()) == {"FINISHED"}  # type: ignore[arg-type]
+    assert "{'WARNING'}: The built-in weights are damaged." in told
+    assert bpy.ops.deca.import_face(filepath="/photos/damaged.jpg") == {"FINISHED"}  # a warning raises nothing
 
 
 def test_flame_is_converted_and_chosen(folder: Path) -> None:

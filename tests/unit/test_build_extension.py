@@ -38,6 +38,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("assets/.keep", False, False),
         ("deca_blender-0.1.0.zip", False, True),
         ("assets/a.zip", False, False),
+        ("assets/weights", True, False),
+        ("assets/weights/openhead.safetensors", False, False),
         ("backend/deca_blender.egg-info", True, True),
     ],
 )
@@ -58,6 +60,15 @@ def test_zip_holds_the_product_and_nothing_else(archive: Path) -> None:
         "assets/openhead/openhead.safetensors",
     } <= set(names)
     assert not [name for name in names if name.endswith(".pyc") or "/test" in name or "training" in name]
+
+
+def test_all_data_has_a_licence_and_a_provenance() -> None:
+    folders = {path.name for path in (ROOT / "assets").iterdir() if path.is_dir()} | {"weights"}
+    licences = (ROOT / "assets" / "LICENSES").read_text(encoding="utf-8")
+    provenance = (ROOT / "assets" / "PROVENANCE.md").read_text(encoding="utf-8")
+    for folder in folders:
+        assert f"\n{folder}/ " in licences, folder
+        assert f"## {folder}/" in provenance or (ROOT / "assets" / folder / "PROVENANCE.md").is_file(), folder
 
 
 def test_building_twice_gives_the_same_bytes(tmp_path: Path) -> None:
