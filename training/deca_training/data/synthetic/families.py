@@ -45,9 +45,9 @@ class Family:
 
 
 FAMILIES = (
-    Family("forehead", (0.55, 1.20), (0.04, 0.42), 42, 1.5, "forehead", 1.0,
+    Family("forehead", (0.55, 1.20), (0.03, 0.42), 42, 1.5, "forehead", 1.0,
            {"browInnerUp": 1, "browOuterUp": 1}, reach=9.0),
-    Family("glabella", (0.40, 1.00), (0.04, 0.50), 42, 1.3, "paired", 0.4, {"browDown": 1}, arkit={"browDown": 0.6}),
+    Family("glabella", (0.40, 1.00), (0.03, 0.50), 42, 1.3, "paired", 0.4, {"browDown": 1}, arkit={"browDown": 0.6}),
     Family("nasal_root", (0.35, 0.85), (0.02, 0.40), 45, 1.1, "middle", 1.0, {"noseSneer": 1}),
     Family("crows_feet", (0.26, 0.75), (0.03, 0.45), 40, 0.95, "paired", 0.8, {"cheekSquint": 1}, reach=3.5,
            arkit={"eyeSquint": 0.5, "mouthSmile": 0.25, "eyeBlink": 0.12}),

@@ -46,7 +46,7 @@ def forehead(draws: Draws) -> list[Line]:
         bend_M = wing * (1 - np.exp(-((x_M / 15) ** 2))) - dip * np.abs(x_M / half) ** 3
         # 14.2 is the nasion's height above the origin; the lines' heights are meant from there.
         y_M = first - 14.2 + i * spacing + bend_M * (1 - 0.12 * i) + 0.4 * draws.normal(9)
-        depth_M = _factor(draws, 0.25) * np.exp(0.22 * draws.normal(9)) * (1.0 if i < 3 else 0.75)
+        depth_M = _factor(draws, 0.25) * np.exp(0.32 * draws.normal(9)) * (1.0 if i < 3 else 0.75)
         lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, taper=(0.2, 0.2)))
         if i + 1 < count and draws.one() > -0.2:
             middle, reach = 18.0 + 5.0 * draws.one(), 10.0 * _factor(draws, 0.2)

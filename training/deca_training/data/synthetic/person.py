@@ -32,6 +32,7 @@ _MILLIMETRE = 1e-3
 _YOUNG, _SPAN = 20.0, 55.0
 _POWER, _HALF = 1.6, 0.45**1.6
 _DRIVE_LIMIT = (-1.5, 1.8)
+_STRENGTH_LIMIT = (0.45, 1.5)
 
 # What a person's generators are for.
 _CHARACTER, _LINES, _STATIC = 1, 2, 3
@@ -76,7 +77,8 @@ class Person:
         wrinkles, rest = [], []
         for number, family in enumerate(FAMILIES):
             own, late = np.exp(0.30 * character.standard_normal()), character.standard_normal()
-            depth = (family.depth[0] + (family.depth[1] - family.depth[0]) * years**1.2) * strength * own
+            depth = family.depth[0] + (family.depth[1] - family.depth[0]) * years**1.2
+            depth *= np.clip(strength * own, *_STRENGTH_LIMIT)
             begun = 1 / (1 + np.exp(-(age - family.onset - 10 + aging + 2 * late) / 6))
             reliefs = _reliefs(family, (seed, _LINES, number), skin, asymmetry)
             wrinkles += [relief_HW * np.float32(depth * _MILLIMETRE) for relief_HW in reliefs]
