@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter1d
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from deca_training.data.synthetic.skin import SIZE, Skin, smoothstep
 
@@ -178,8 +178,8 @@ def press(
     rows, columns = _window(curve.texel_N2, reach)
     texel_position_X3 = skin.position_HW3[rows, columns].reshape(-1, 3)
     # Texels that count are few in a window around a slanted curve: ask for their nearest point alone.
-    tree = cKDTree(curve.position_N3)
-    distance_X, nearest_X = tree.query(texel_position_X3, distance_upper_bound=reach)
+    tree = KDTree(curve.position_N3)
+    distance_X, nearest_X = (np.asarray(found) for found in tree.query(texel_position_X3, distance_upper_bound=reach))
     found_X = np.flatnonzero(np.isfinite(distance_X))
     point_X = nearest_X[found_X]
     offset_X3 = texel_position_X3[found_X] - curve.position_N3[point_X]

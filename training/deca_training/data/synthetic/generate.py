@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 from torch.func import functional_call
 from tqdm import tqdm
@@ -133,7 +133,7 @@ class Generator:
     def _soft_V(self) -> NDArray[np.float64]:
         """0 at vertices of eyes and mouth, 1 a centimetre and more away from them."""
         hard_V = self.head.parts_V != 0
-        distance_V, _ = cKDTree(self.head.template_V3[hard_V]).query(self.head.template_V3)
+        distance_V, _ = KDTree(self.head.template_V3[hard_V]).query(self.head.template_V3)
         return smoothstep(distance_V / 0.01)
 
     @torch.no_grad()

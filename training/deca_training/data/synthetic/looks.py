@@ -18,7 +18,7 @@ from deca.head import HeadModel
 from deca.networks import MAP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
-from deca_training.data.synthetic.skin import skin_of, smoothstep
+from deca_training.data.synthetic.skin import reduced, skin_of, smoothstep
 from deca_training.data.synthetic.surroundings import hair_colour, streaks
 
 _BALD, _BEARD, _GLASSES, _FRECKLES = 0.12, 0.15, 0.2, 0.1
@@ -61,7 +61,7 @@ class Looks:
             age: Years; greys the hair.
             rng: Source.
         """
-        position_HW3 = cv2.resize(skin_of(head).position_HW3, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
+        position_HW3 = reduced(skin_of(head).position_HW3)
         codes_A = rng.standard_normal(albedo.num_coefficients).astype(np.float32)
         with torch.no_grad():
             skin_HW3 = albedo(torch.from_numpy(codes_A)[None])[0].permute(1, 2, 0).numpy().copy()
@@ -82,14 +82,14 @@ class Looks:
             opacity_HW[:] = 0
         u_V, v_V = vertex_uv(head).T
         place = (u_V * MAP_SIZE - 0.5).astype(np.float32), ((1 - v_V) * MAP_SIZE - 0.5).astype(np.float32)
-        thickness_V = cv2.remap(thickness_HW, place[0][:, None], place[1][:, None], cv2.INTER_LINEAR)[:, 0]
+        thickness_V1 = cv2.remap(thickness_HW, place[0][:, None], place[1][:, None], cv2.INTER_LINEAR)
         return cls(
             codes_A,
             _planar(skin_HW3.clip(0.01, 1)),
             torch.from_numpy(face_HW.astype(np.float32)),
             _planar(hair_HW3.clip(0, 1)),
             torch.from_numpy(opacity_HW),
-            thickness_V,
+            np.asarray(thickness_V1[:, 0], np.float32),
             float(rng.choice([0.0, rng.uniform(0.5, 1.6)])) if opacity_HW.any() else 0.0,
             int(rng.integers(1 << 31)) if rng.uniform() < _GLASSES else -1,
         )
@@ -143,7 +143,7 @@ def _beard(head: HeadModel, rng: np.random.Generator, position_HW3: NDArray[np.f
     """Where a beard grows, 0..1."""
     x_HW, y_HW, z_HW = (position_HW3[..., axis] for axis in range(3))
     across_HW = np.abs(x_HW)
-    lips_HW = cv2.GaussianBlur(uv_mask(head, "lips").numpy(), (0, 0), 1.0)
+    lips_HW = np.asarray(cv2.GaussianBlur(uv_mask(head, "lips").numpy(), (0, 0), 1.0), np.float32)
     jaw_HW = smoothstep((-52 + 0.45 * across_HW - y_HW) / 8) * (z_HW > -10)
     moustache_HW = smoothstep((27 - across_HW) / 6) * smoothstep((-37 - 0.25 * across_HW - y_HW) / 4)
     kind = rng.choice(3)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -24,7 +23,7 @@ from deca.networks import MAP_SIZE
 from deca_training.data.synthetic.curves import Draws, press, trace
 from deca_training.data.synthetic.families import FAMILIES, FOREHEAD_BINS, Family
 from deca_training.data.synthetic.patterns import PATTERNS
-from deca_training.data.synthetic.skin import SIZE, Skin, skin_of
+from deca_training.data.synthetic.skin import SIZE, Skin, reduced, skin_of
 from deca_training.data.synthetic.strain import bin_shares, gauge_of, reader_of, sided
 
 ASYMMETRY = 0.22
@@ -157,7 +156,7 @@ def _reliefs(family: Family, seed: tuple[int, ...], skin: Skin, asymmetry: float
         relief_HW = (relief_HW + relief_HW[:, ::-1]) / 2
     if family.layout == "middle":
         return [relief_HW]
-    x_HW = cv2.resize(skin.position_HW3[..., 0], (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
+    x_HW = reduced(skin.position_HW3[..., 0])
     shares = bin_shares(x_HW.ravel()).reshape(len(FOREHEAD_BINS), MAP_SIZE, MAP_SIZE).astype(np.float32)
     return list(relief_HW * shares)
 
@@ -170,15 +169,10 @@ def _relief(family: Family, draws: Draws, skin: Skin) -> NDArray[np.float32]:
     return reduced(relief_HW * skin.fade_HW)
 
 
-def reduced(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A map of twice the size averaged to 256 x 256."""
-    return cv2.resize(map_HW, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
-
-
 def _static(rng: np.random.Generator, age: float, skin: Skin) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the skin has without expression and lines, metres, and its moles, 0..1."""
     years = np.clip((age - _YOUNG) / _SPAN, 0, 1)
-    position_HW3 = cv2.resize(skin.position_HW3, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
+    position_HW3 = reduced(skin.position_HW3)
     fade_HW = reduced(skin.fade_HW)
     uneven, lumps = (0.010 + 0.014 * years) * _spread(rng), (0.022 + 0.035 * years) * _spread(rng)
     relief_HW = uneven * solid_noise(rng, position_HW3, 2.4) + lumps * solid_noise(rng, position_HW3, 6.0)
@@ -231,4 +225,4 @@ def solid_noise(rng: np.random.Generator, position_X3: NDArray[np.float32], wave
     # The band's middle has a wavelength of about six sigmas.
     place_X3 = position_X3.reshape(-1, 3) @ turn_33.T * (6 * _NOISE_SIGMA / wavelength) + rng.uniform(0, 100, 3)
     values_X = map_coordinates(_noise[0], place_X3.T, order=1, mode="grid-wrap")
-    return values_X.reshape(position_X3.shape[:-1])
+    return np.asarray(values_X, np.float32).reshape(position_X3.shape[:-1])

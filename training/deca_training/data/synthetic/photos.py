@@ -156,13 +156,15 @@ class Studio:
         picture_HW3, shown_HW = self._hair(picture_HW3, shown_HW, verts_1V3, camera, surface, looks, light, exposure)
         picture_HW3, shown_HW = _glasses(picture_HW3, shown_HW, marks478_L3, camera, pose_J3, looks)
         jpeg_N, mask_HW = _developed(picture_HW3, shown_HW, rng)
+        on_picture = [camera.project(marks_L3[None])[0, :, :2].numpy() for marks_L3 in (marks478_L3, marks68_L3)]
         return Photo(
             jpeg_N,
             decode_jpeg(jpeg_N),
             mask_HW,
-            *(camera.project(marks_L3[None])[0, :, :2].numpy() for marks_L3 in (marks478_L3, marks68_L3)),
-            camera.nearest_weak(marks478_L3[None]),
-            light_93,
+            landmarks478_L2=on_picture[0],
+            landmarks68_L2=on_picture[1],
+            camera_3=camera.nearest_weak(marks478_L3[None]),
+            light_93=light_93,
         )
 
     def _camera(self, points_L3: NDArray[np.float32], rng: np.random.Generator) -> Camera:
@@ -227,7 +229,7 @@ def _behind(rng: np.random.Generator, surface: Surface, looks: Looks) -> NDArray
         centre = (middle, top + height * (0.38 + 0.2 * looks.hair_length))
         size = (width * rng.uniform(1.05, 1.3), height * (0.75 + 0.45 * looks.hair_length))
         cv2.ellipse(layer, (tuple(map(float, centre)), tuple(map(float, size)), 0.0), colour.tolist(), -1)
-        picture_HW3 = cv2.GaussianBlur(layer, (0, 0), 2.0)
+        picture_HW3 = np.asarray(cv2.GaussianBlur(layer, (0, 0), 2.0), np.float32)
     shirt = (0.5 + rng.uniform(-0.5, 0.5, 3) * rng.uniform(0.2, 1)) * rng.uniform(0.2, 1)
     centre = (float(middle), float(bottom + height * 0.10))
     cv2.ellipse(picture_HW3, (centre, (float(width * 2.4), float(height * 0.5)), 0.0), shirt.tolist(), -1)

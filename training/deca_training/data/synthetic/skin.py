@@ -27,6 +27,11 @@ _FADE_LIDS, _FADE_LIPS = 3.0, 2.0
 _STEPS = 6
 
 
+def reduced(map_HWC: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A map of `SIZE` averaged to that of displacement maps, 256 x 256."""
+    return np.asarray(cv2.resize(map_HWC, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA), np.float32)
+
+
 @dataclass(frozen=True)
 class Skin:
     """Maps of the template's skin; symmetric, since the head is.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from deca.head.layer import HeadLayer
 from deca.head.model import HeadModel
@@ -118,7 +118,8 @@ class StrainGauge:
         position_N3 = np.concatenate([curve.position_N3 for curve in curves])
         tangent_N3 = np.concatenate([curve.tangent_N3 for curve in curves])
         reach = 2.5 * family.reach
-        distance_F, nearest_F = cKDTree(position_N3).query(centre_F3, distance_upper_bound=reach)
+        found = KDTree(position_N3).query(centre_F3, distance_upper_bound=reach)
+        distance_F, nearest_F = (np.asarray(values_F) for values_F in found)
         used_F = np.flatnonzero(np.isfinite(distance_F) & is_skin_F)
         corners_F33 = self.head.template_V3[self.head.faces_F3[used_F]].astype(np.float64) * 1000
         normal_F3 = np.cross(corners_F33[:, 1] - corners_F33[:, 0], corners_F33[:, 2] - corners_F33[:, 0])

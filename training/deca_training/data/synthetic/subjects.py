@@ -169,7 +169,7 @@ def _used_patch(maps_CHW: NDArray[np.floating]) -> tuple[int, int, int, int]:
 
 def decode_jpeg(jpeg_N: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The pixels (H, W, 3) of a JPEG file's bytes, RGB."""
-    return np.ascontiguousarray(cv2.imdecode(jpeg_N, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(cv2.imdecode(jpeg_N, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
 
 
 class SyntheticSubjects(Sequence[SyntheticSubject]):

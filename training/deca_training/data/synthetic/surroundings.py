@@ -87,12 +87,11 @@ def glasses(
         cv2.polylines(frame, [rim], True, (1.0,), thickness, cv2.LINE_AA, 4)
         if np.isfinite(ear).all():
             start = eye + drop + axes[0] * sign * width
-            ends = [np.rint(point * 16).astype(int).tolist() for point in (start, ear)]
-            cv2.line(frame, *ends, (1.0,), thickness, cv2.LINE_AA, 4)
+            _line(frame, start, ear, thickness)
     inner = [
         eye + drop - axes[0] * sign * width - axes[1] * 0.3 * height for eye, sign in zip(eyes_22, (-1, 1), strict=True)
     ]
-    cv2.line(frame, *[np.rint(point * 16).astype(int).tolist() for point in inner], (1.0,), thickness, cv2.LINE_AA, 4)
+    _line(frame, inner[0], inner[1], thickness)
     dark = rng.uniform() < 0.15
     lens_opacity = rng.uniform(0.75, 0.98) if dark else rng.uniform(0.0, 0.12)
     colour = rng.uniform(0, 0.25, 3) if rng.uniform() < 0.7 else rng.uniform(0.1, 0.8, 3)
@@ -101,3 +100,9 @@ def glasses(
     picture = is_frame * colour + (1 - is_frame) * lens_colour
     opacity = np.maximum(frame, lens * lens_opacity)
     return picture.astype(np.float32), opacity
+
+
+def _line(picture: Picture, start_2: NDArray[np.floating], end_2: NDArray[np.floating], thickness: int) -> None:
+    """Draws a smooth line; OpenCV takes sixteenths of pixels."""
+    ends = [tuple(np.rint(point_2 * 16).astype(int).tolist()) for point_2 in (start_2, end_2)]
+    cv2.line(picture, ends[0], ends[1], (1.0,), thickness, cv2.LINE_AA, 4)
