@@ -140,8 +140,15 @@ def without_specks(believed_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_], r
 
 
 def closed(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """The mask with gaps narrower than a disc filled."""
-    return cv2.morphologyEx(mask_HW.astype(np.uint8), cv2.MORPH_CLOSE, _disc(radius)).astype(bool)
+    """The mask with gaps narrower than a disc filled. By distances, whose time does not grow with the radius."""
+    radius = max(round(radius), 1)
+    grown_HW = _distance(~mask_HW) <= radius
+    return _distance(grown_HW) > radius
+
+
+def _distance(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Of each pixel of the mask from the nearest one outside of it, pixels; the picture's border does not count."""
+    return np.asarray(cv2.distanceTransform(mask_HW.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
