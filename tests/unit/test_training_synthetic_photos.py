@@ -17,6 +17,7 @@ from deca_training.cli import main
 from deca_training.data.synthetic.expressions import random_expression
 from deca_training.data.synthetic.generate import Generator, generate
 from deca_training.data.synthetic.light import Light, nearest_harmonics
+from deca_training.data.synthetic.sheet import AGES, EXPRESSIONS, contact_sheet
 from deca_training.data.synthetic.strain import reader_of
 from deca_training.data.synthetic.subjects import SyntheticSubject, SyntheticSubjects
 
@@ -193,6 +194,15 @@ def test_the_command_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert first.stat().st_mtime_ns == stamp and first.read_bytes() == data
     people = SyntheticSubjects(tmp_path / "people")
     assert [person.name for person in people] == ["00000005", "00000006"]
+
+
+def test_the_sheet_shows_ages_and_expressions(tmp_path: Path) -> None:
+    sheet_HW = contact_sheet(generator(), seed=1, size=96)
+    assert sheet_HW.shape == (len(AGES) * 2 * 96, len(EXPRESSIONS) * 96)
+    maps = [sheet_HW[96 * row : 96 * (row + 1)].reshape(96, -1, 96).astype(float) for row in (1, 3, 5)]
+    restless = [np.abs(row[:, 1:] - row[:, :1]).mean() for row in maps]
+    assert min(restless) > 0.3  # expressions change the maps
+    assert maps[2][:, 0].std() > 1.5 * maps[0][:, 0].std()  # and years do
 
 
 def test_wrong_input(tmp_path: Path) -> None:

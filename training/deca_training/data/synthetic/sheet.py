@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deca.files import write_file
 from deca.render.camera import project
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
@@ -31,6 +33,15 @@ _CAMERA = (9.6, 0.0, 0.018)
 _LAMPS = (((-0.75, 0.42, 0.5), 0.62), ((0.6, 0.1, 0.75), 0.16))
 _WHITE = 1.0
 """Millimetres of displacement that are drawn white; as many below are black."""
+
+
+def write_sheet(path: Path, seed: int) -> None:
+    """Writes the picture as a PNG file.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_file(path, cv2.imencode(".png", contact_sheet(Generator(), seed))[1].tobytes())
 
 
 def contact_sheet(generator: Generator, seed: int, size: int = 448) -> NDArray[np.uint8]:
