@@ -99,9 +99,10 @@ class Job(Generic[Reply]):
                         "Try again, or look at its log.",
                     )
                 self._session._wait_for(lambda seen=seen: self.poll() or self.progress is not seen, rest)
-                if on_progress is not None and self.progress is not seen:
+                if self.progress is not seen:
                     seen = self.progress
-                    on_progress(seen.fraction, seen.text)
+                    if on_progress is not None:
+                        on_progress(seen.fraction, seen.text)
         except BaseException:  # also Ctrl-C, and whatever on_progress raises: nobody waits for the reply any more
             self.cancel()
             raise

@@ -44,11 +44,13 @@ def photos_of(options: argparse.Namespace) -> list:
 def measure_photos(options: argparse.Namespace) -> dict:
     from bench_fit import quantiles, shape_auc
 
+    from deca.reconstruct import fit
     from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
     from deca.reconstruct.face import Face
     from deca.reconstruct.noise import OUTER_EYES, interior_landmarks
     from deca.reconstruct.pipeline import load_decoder
 
+    fit.GUESS_SHAPE_SIGMA = options.shape_sigma or fit.GUESS_SHAPE_SIGMA
     decoder = load_decoder("openhead", options.weights)
     decoder.albedo = None  # neither landmarks nor identity depend on it
     networks, points = decoder.networks, decoder.head.landmarks_478
@@ -176,6 +178,7 @@ def main() -> None:
         command.add_argument("--people", type=int, help="at most so many")
         command.add_argument("--photos", type=int, default=2, help="of each person")
         command.set_defaults(measure=measure)
+    commands.choices["photos"].add_argument("--shape-sigma", type=float, help="in place of `fit.GUESS_SHAPE_SIGMA`")
     command = commands.add_parser("time")
     command.add_argument("photo", type=Path)
     command.add_argument("--count", type=int, default=10)

@@ -72,6 +72,9 @@ def reconstruct(request: ReconstructPhoto, progress) -> object:
             for step in range(200):
                 progress(step / 200, f"Step {step}")
                 time.sleep(0.05)
+        case "pause":
+            progress(0.5, "Half")
+            time.sleep(1.0)
         case "steps":
             for step in range(4):
                 progress(step / 4, f"Step {step}")

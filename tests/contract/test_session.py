@@ -71,6 +71,13 @@ def test_progress_arrives_on_the_callers_thread(session: Session) -> None:
     assert [f for f, _, _ in seen] == sorted(f for f, _, _ in seen)
 
 
+def test_waiting_takes_no_processor_time(session: Session) -> None:
+    session.request(Ping(), timeout=20)
+    before = time.thread_time()
+    session.request(ReconstructPhoto("pause"), timeout=20)
+    assert time.thread_time() - before < 0.3  # of the second that the backend pauses after it has told its progress
+
+
 def test_polling_shows_progress_and_ping_is_answered_meanwhile(session: Session) -> None:
     job = session.submit(ReconstructPhoto("slow"))
     assert wait_until(lambda: job.progress.fraction > 0)
