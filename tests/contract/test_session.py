@@ -20,6 +20,7 @@ from deca_blender.client import (
     Session,
     State,
 )
+from deca_blender.protocol import PROTOCOL_VERSION
 from deca_blender.protocol.messages import DescribeHead, Echo, Ping, ReconstructPhoto, Shutdown
 
 from .harness import fake_launch, is_alive, script_launch, wait_until
@@ -261,6 +262,6 @@ def test_use_from_many_threads(session: Session) -> None:
 def test_version_mismatch_says_what_to_update(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deca_blender.client.connection.PROTOCOL_VERSION", 99)
     session = Session(fake_launch)
-    with pytest.raises(BackendDied, match=r"version 99.*version 2.*Update the backend"):
+    with pytest.raises(BackendDied, match=f"version 99.*version {PROTOCOL_VERSION}.*Update the backend"):
         session.request(Ping(), timeout=20)
     session.close()
