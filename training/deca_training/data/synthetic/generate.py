@@ -27,6 +27,8 @@ from deca_training.data.synthetic.subjects import SyntheticSubject
 
 AGES = (18.0, 80.0)
 NUM_SHAPE, NUM_EXPRESSION = 300, 50
+_SPAN_RIDGE = 1.0
+"""Square millimetres: how far one vertex may be from its place for a coefficient of 1."""
 _SHAPE_SPREAD = (0.7, 1.2)
 
 # What a subject's generators are for.
@@ -120,12 +122,14 @@ class Generator:
         template_V3 = self.head.template_V3 * 1000
         offset_V3 = np.stack([solid_noise(rng, template_V3, 45.0) for _ in range(3)], 1)
         is_face_V = (template_V3[:, 2] > 30) & (self.head.parts_V == 0)
-        weight_V1 = np.repeat(is_face_V, 3).astype(np.float32)[:, None]
-        dirs_XS = self.head.shape_dirs_V3S.reshape(-1, NUM_SHAPE)
-        spanned_S = np.linalg.lstsq(dirs_XS * weight_V1, offset_V3.reshape(-1) * weight_V1[:, 0], rcond=None)[0]
-        offset_V3 = offset_V3 - (dirs_XS @ spanned_S).reshape(-1, 3)
-        # Eyes and teeth are rigid; they and their surroundings stay where the coefficients put them.
-        offset_V3 *= self._soft_V[:, None]
+        # What the coefficients can give of it in the face. Without the ridge, coefficients that move nothing but the
+        # rest of the head would grow without bounds.
+        face_XS = 1000 * self.head.shape_dirs_V3S[is_face_V].reshape(-1, NUM_SHAPE)
+        gram_SS = face_XS.T @ face_XS + _SPAN_RIDGE * np.eye(NUM_SHAPE)
+        spanned_S = np.linalg.solve(gram_SS, face_XS.T @ offset_V3[is_face_V].reshape(-1))
+        offset_V3 = offset_V3 - 1000 * self.head.shape_dirs_V3S @ spanned_S
+        # Eyes and teeth are rigid; they and their surroundings stay where the coefficients put them. So does the back.
+        offset_V3 *= (self._soft_V * smoothstep(template_V3[:, 2] / 30))[:, None]
         size = np.sqrt((offset_V3[is_face_V] ** 2).sum(1).mean())
         return (offset_V3 * (self.outside / 1000 / size)).astype(np.float32)
 

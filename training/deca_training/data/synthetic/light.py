@@ -89,5 +89,5 @@ def _direction(off_axis: float, around: float) -> NDArray[np.float64]:
 def nearest_harmonics(normals_3N: Tensor, shading_3N: Tensor) -> NDArray[np.float32]:
     """The light (9, 3) whose shading comes nearest, by least squares over the pixels, with a slight pull to zero."""
     basis_9N = sh_basis(normals_3N[None])[0]
-    gram_99 = basis_9N @ basis_9N.T + _RIDGE * normals_3N.shape[1] * torch.eye(9)
+    gram_99 = basis_9N @ basis_9N.T + _RIDGE * max(normals_3N.shape[1], 1) * torch.eye(9)
     return torch.linalg.solve(gram_99, basis_9N @ shading_3N.T).numpy()
