@@ -120,7 +120,7 @@ class Generator:
         if not self.outside:
             return np.zeros((self.head.num_verts, 3), np.float32)
         template_V3 = self.head.template_V3 * 1000
-        offset_V3 = np.stack([solid_noise(rng, template_V3, 45.0) for _ in range(3)], 1)
+        offset_V3 = np.stack([solid_noise(rng, template_V3, 80.0) for _ in range(3)], 1)
         is_face_V = (template_V3[:, 2] > 30) & (self.head.parts_V == 0)
         # What the coefficients can give of it in the face. Without the ridge, coefficients that move nothing but the
         # rest of the head would grow without bounds.
