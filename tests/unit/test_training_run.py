@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -22,10 +23,12 @@ from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.sources import batches_of, load_source
+from deca_training.data.synthetic import SyntheticSubjects
+from deca_training.data.synthetic.generate import generate
 from deca_training.engine import Hardware, read_run, saved_recipe, train
 from deca_training.features import vgg
 from deca_training.model import NETWORKS, DecaModel
-from deca_training.recipes import VARIANTS, small
+from deca_training.recipes import VARIANTS, default, finetune, small
 from deca_training.stages import CoarseStage, StageModule
 from deca_training.stages.base import DivergedError
 from tests.photo_folders import make_index
@@ -38,6 +41,13 @@ LIGHT = {"backbone": "mobilenet_v3_large", "coarse_reduction": 2, "render_size":
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_index(tmp_path_factory.mktemp("run"), subjects=8, photos=2)
+
+
+@pytest.fixture(scope="module")
+def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("synthetic")
+    generate(folder, subjects=4, images=2, seed=9)  # the second is held out
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +87,14 @@ def weights(run: Path) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("stage", ["pretrain", "coarse", "detail"])
-def test_every_recipe_runs(variant: str, stage: str, index: Path, vgg_file: str, tmp_path: Path) -> None:
+def test_every_recipe_runs(
+    variant: str, stage: str, index: Path, synthetic: Path, vgg_file: str, tmp_path: Path
+) -> None:
     recipe = light(VARIANTS[variant](stage), steps=2, validate_every=2, picture_every=1, vgg_weights=vgg_file)  # type: ignore[arg-type]
     names = tuple(f"{name}." for name in NETWORKS)
     before = {key: value for key, value in DecaModel(recipe).state_dict().items() if key.startswith(names)}
-    train(recipe, index, tmp_path, hardware=CPU, progress=False)
+    needs_truth = recipe.losses.neutral_truth or recipe.losses.displacement_truth
+    train(recipe, synthetic if needs_truth else index, tmp_path, hardware=CPU, progress=False)
     wanted = {name for name, weight in vars(recipe.losses).items() if weight}
     for name in (*wanted, "loss"):
         (value,) = logged(tmp_path, f"validation/{name}").values()
@@ -150,6 +163,45 @@ def test_two_processes_learn_what_one_does(index: Path, tmp_path: Path) -> None:
         assert one.keys() == two.keys() and one
         for number in one:
             assert two[number] == pytest.approx(one[number], abs=1e-4), (name, number)
+
+
+def test_sources_take_turns(index: Path, synthetic: Path) -> None:
+    recipe = light(finetune())
+    sources = [load_source(index), load_source(synthetic)]
+    batches = batches_of(sources, recipe, Augmentation.none(), seed=3)
+    alone = [batches_of([source], recipe, Augmentation.none(), seed=3) for source in sources]
+    for step in range(4):
+        turn, source = divmod(step, 2)
+        batch, expected = batches[step], alone[source][turn]
+        assert batch.names == expected.names and torch.equal(batch.image_B3HW, expected.image_B3HW)
+        assert (batch.truth is not None) == (source == 1)
+
+
+def test_synthetic_batches_hold_what_made_the_photos(synthetic: Path) -> None:
+    """The landmarks, the neutral head and the wrinkles follow from the codes and the subject's file."""
+    subjects = SyntheticSubjects(synthetic)
+    recipe = light(finetune())
+    model = DecaModel(recipe)
+    batch = batches_of([subjects], recipe, Augmentation.none(), seed=0)[1]
+    assert batch.truth is not None and len(batch) == 4
+    shown = model.geometry(batch.truth.codes).landmarks_BL2
+    # But for the coefficients after the first hundred, and the irises.
+    assert (shown - batch.landmarks478_BL3[..., :2])[:, :468].abs().median() < 0.05
+    twice = batch.to("cpu").repeated(2)
+    assert twice.truth is not None
+    for row, name in enumerate(batch.names):
+        subject, photo = name.split("/")
+        known = next(one for one in subjects if one.name == subject)
+        assert torch.equal(batch.truth.displacement_B1HW[row, 0], torch.from_numpy(known.displacement_KHW[int(photo)]))
+        assert torch.equal(batch.image_B3HW[row] * 255, torch.from_numpy(known.image_KHW3[int(photo)]).permute(2, 0, 1))
+        whole = model.head.template_V3 + model.head.shape_dirs_V3S @ known.shape_S + known.offset_V3
+        assert np.abs(batch.truth.neutral_BV3[row].numpy() - whole).max() < 1e-6
+        assert torch.equal(twice.truth.codes.shape_BS[4 + row], batch.truth.codes.shape_BS[row])
+
+
+def test_wrinkles_without_truth_need_a_loss_of_photos(index: Path, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="photos have none"):
+        train(light(default("detail"), steps=2), index, tmp_path, hardware=CPU, progress=False)
 
 
 def test_it_learns(index: Path) -> None:

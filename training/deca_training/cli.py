@@ -5,6 +5,7 @@
     deca-train coarse --data photos.npz --start runs/pretrain/last.ckpt --out runs/coarse
     deca-train detail --data photos.npz --start runs/coarse/last.ckpt --out runs/detail
     deca-train export runs/detail/best.ckpt --out weights.safetensors
+    deca-train default --data photos.npz --out runs      # all of it, as the product's own weights were made
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
     deca-train synthetic subjects/ --subjects 300 --images 6
 
@@ -57,6 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_parser(commands)
     for stage, what in _STAGES.items():
         _add_stage(commands.add_parser(stage, help=what, description=what), stage)
+    default = commands.add_parser("default", help="the weights that come with the product, from photos to the file")
+    default.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
+    default.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; goes on where it was")
+    default.add_argument("--budget", choices=("cpu", "gpu"), default="cpu", help="hours of two CPU cores, or of a GPU")
+    default.set_defaults(run=_default)
     export = commands.add_parser("export", help="a run's networks as a weights file for the backend and the add-on")
     export.add_argument("checkpoint", type=Path, metavar="CKPT", help="last.ckpt or best.ckpt of a run")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
@@ -101,6 +107,12 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     assert options.stage in get_args(Stage)
     changes = dict(change.partition("=")[::2] for change in options.changes)
     return VARIANTS[options.recipe](options.stage).changed(changes)
+
+
+def _default(options: argparse.Namespace) -> None:
+    from deca_training.default import train_default
+
+    print(train_default(options.data, options.out, options.budget))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -65,6 +65,8 @@ class Recipe:
         subjects_per_batch, images_per_subject: The batch, over all processes.
         steps: Optimiser steps.
         learning_rate: Adam's; constant after `warmup_steps`, then falls to zero as a cosine if `decay`.
+        final_rate: Factor of the learning rate for F_d's last layer. Its output counts in centimetres: one step of Adam
+            moves all skin by tenths of a millimetre.
         gradient_clip: Largest norm of the gradients; the rasteriser's can be huge. Zero: none.
         shape_consistency: Every coarse loss once more with the shape codes exchanged within subjects (Eq. 8).
         detail_consistency: Every detail loss once more with exchanged detail codes (Eq. 15).
@@ -93,6 +95,7 @@ class Recipe:
     images_per_subject: int
     steps: int
     learning_rate: float = 1e-4
+    final_rate: float = 1.0
     warmup_steps: int = 0
     decay: bool = False
     gradient_clip: float = 1.0

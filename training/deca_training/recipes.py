@@ -72,10 +72,44 @@ def small(stage: Stage) -> Recipe:
         # Colours and identities pull harder than landmarks as long as few photos have been seen.
         losses = replace(losses, landmark=6.0, eye_closure=3.0, lip_closure=3.0)
         return replace(recipe, losses=losses, subjects_per_batch=8, steps=1000, learning_rate=3e-4, render_size=112)
-    losses = replace(recipe.losses, displacement=5.0)  # DECA's hardly holds a map of metres down
+    losses = replace(recipe.losses, displacement=20.0)  # DECA's hardly holds a map of metres down
     return replace(
         recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=500, learning_rate=3e-4, mrf_size=112
     )
 
 
-VARIANTS: dict[str, Callable[[Stage], Recipe]] = {"paper": paper, "release": release, "small": small}
+def default(stage: Stage) -> Recipe:
+    """For the product's own weights (`deca-train default`): `small`, with E_d and F_d from synthetic subjects."""
+    recipe = replace(small(stage), name="default")
+    if stage != "detail":
+        return replace(recipe, losses=replace(recipe.losses, neutral_truth=0.2 if stage == "coarse" else 0.0))
+    return replace(
+        recipe,
+        losses=LossWeights(displacement_truth=1.0),
+        subjects_per_batch=4,
+        images_per_subject=4,
+        steps=4000,
+        learning_rate=7e-4,
+        final_rate=0.02,
+        warmup_steps=100,
+        validate_every=250,
+        precision="bf16-mixed",
+    )
+
+
+def finetune() -> Recipe:
+    """After `default`'s detail stage: photos teach what synthetic ones lack, and the truth keeps what is learnt."""
+    recipe = default("detail")
+    losses = replace(small("detail").losses, displacement_truth=1.0)
+    return replace(
+        recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=200, learning_rate=5e-5,
+        validate_every=50, picture_every=50, precision="32-true",
+    )  # fmt: skip
+
+
+VARIANTS: dict[str, Callable[[Stage], Recipe]] = {
+    "paper": paper,
+    "release": release,
+    "small": small,
+    "default": default,
+}

@@ -98,8 +98,14 @@ class StageModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, object]:
         recipe = self.recipe
+        slow = set(self.model.detail_decoder.conv_blocks[-1].parameters())
         parameters = [parameter for network in self.model.trained_networks() for parameter in network.parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate)
+        groups = [
+            {"params": [parameter for parameter in parameters if parameter not in slow], "lr": recipe.learning_rate},
+            {"params": [parameter for parameter in parameters if parameter in slow],
+             "lr": recipe.learning_rate * recipe.final_rate},
+        ]  # fmt: skip
+        optimizer = torch.optim.Adam([group for group in groups if group["params"]])
 
         def factor(step: int) -> float:
             warm = min(1.0, (step + 1) / max(recipe.warmup_steps, 1))
