@@ -16,11 +16,12 @@ def maps(*millimetres: float) -> torch.Tensor:
 
 
 def test_a_static_error_counts_once_and_a_moving_one_more() -> None:
-    """0.1 mm everywhere on both photos of a subject is 1; 0.1 mm up on one and down on the other is 8."""
+    """0.1 mm everywhere on both photos of a subject is 1; 0.1 mm up on one and down on the other is 8; over 0.5 and
+    the truth's."""
     zero = maps(0, 0)
-    assert displacement_truth_loss(maps(0.1, 0.1), zero, SKIN, 2) == pytest.approx(1, rel=1e-4)
-    assert displacement_truth_loss(maps(0.1, -0.1), zero, SKIN, 2) == pytest.approx(8, rel=1e-4)
-    assert displacement_truth_loss(maps(0.3), maps(0.1), SKIN, 1) == pytest.approx(4, rel=1e-4)
+    assert displacement_truth_loss(maps(0.1, 0.1), zero, SKIN, 2) == pytest.approx(1 / 0.5, rel=1e-4)
+    assert displacement_truth_loss(maps(0.1, -0.1), zero, SKIN, 2) == pytest.approx(8 / 0.5, rel=1e-4)
+    assert displacement_truth_loss(maps(0.3), maps(0.1), SKIN, 1) == pytest.approx(4 / 1.5, rel=1e-4)
 
 
 def test_displacement_against_a_slow_sum() -> None:
@@ -42,9 +43,12 @@ def test_displacement_against_a_slow_sum() -> None:
 
     expected = []
     for subject in range(2):
-        error_K = (made - truth)[3 * subject : 3 * subject + 3, 0] * 1e4
-        static = error_K.mean(0)
-        expected.append(mean_square(static) + 8 * np.mean([mean_square(error - static) for error in error_K]))
+        squares = []
+        for map_K in (made - truth, truth):
+            map_K = map_K[3 * subject : 3 * subject + 3, 0] * 1e4
+            static = map_K.mean(0)
+            squares.append(mean_square(static) + 8 * np.mean([mean_square(each - static) for each in map_K]))
+        expected.append(squares[0] / (squares[1] + 0.5))
     loss = displacement_truth_loss(torch.tensor(made), torch.tensor(truth), torch.tensor(skin).double(), 3)
     assert loss == pytest.approx(np.mean(expected))
 

@@ -119,8 +119,18 @@ class DecaModel(nn.Module):
         camera_at = sum(sizes.coarse[:4])
         last.bias[camera_at : camera_at + 3] = self._first_camera()
         last.bias[camera_at + 3 : camera_at + 6] = 1 / SH_CONSTANTS[0]  # grey light of strength one
+        # The usual start lets the signal die away on its way up, the more so with F_d's large epsilons, and the detail
+        # code drown in the expression's coefficients.
+        torch.manual_seed(self.recipe.seed)
+        for layer in self.detail_decoder.conv_blocks:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, 0.2)
+        expressions = slice(3, 3 + sizes.expression)
+        self.detail_decoder.l1[0].weight[:, expressions] *= 0.3  # type: ignore[index, operator]
+        self.detail_encoder.layers[-1].weight.mul_(5)  # type: ignore[union-attr, operator]
         final = self.detail_decoder.conv_blocks[-1]
         assert isinstance(final, nn.Conv2d) and final.bias is not None
+        final.weight.mul_(0.005)
         final.bias.zero_()  # else the whole face starts swollen or shrunk
 
     def _first_camera(self) -> Tensor:

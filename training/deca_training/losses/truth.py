@@ -5,14 +5,16 @@ Shape suffixes: B photos = S subjects times K photos, V vertices, H W rows and c
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from deca_training.losses.reduction import in_full_precision, weighted_mean
+from deca_training.losses.reduction import in_full_precision
 
 _TENTH_MILLIMETRE = 1e-4
 _DYNAMIC = 8.0
 """How much more an error counts that differs between a subject's photos: what moves holds a fifteenth of the energy."""
+_SMOOTH = 0.5
+"""Added to the squares of the truth (hundredths of a square millimetre), so that the pores of smooth skin do not count
+as much as others' wrinkles."""
 _SLOPES = 2.0
 """How much the difference of neighbouring texels counts: what light shows of wrinkles are their slopes."""
 
@@ -20,9 +22,9 @@ _SLOPES = 2.0
 def displacement_truth_loss(
     displacement_B1HW: Tensor, truth_B1HW: Tensor, skin_HW: Tensor, images_per_subject: int
 ) -> Tensor:
-    """Squared error of the displacement and of its slopes, in tenths of a millimetre (per texel).
+    """Share of the wrinkles that is missed: squared error over squares of the truth, per subject; 1 without wrinkles.
 
-    The error of a subject's photos is split into their mean, which is static, and what differs, which counts more.
+    Of heights and of slopes. What a subject's photos have in common is static; what differs counts more.
 
     Args:
         displacement_B1HW: F_d's, metres.
@@ -31,19 +33,21 @@ def displacement_truth_loss(
         images_per_subject: K.
     """
     displacement_B1HW, truth_B1HW = in_full_precision(displacement_B1HW, truth_B1HW)
-    error_SKHW = ((displacement_B1HW - truth_B1HW) / _TENTH_MILLIMETRE).view(
-        -1, images_per_subject, *truth_B1HW.shape[-2:]
-    )
-    static_S1HW = error_SKHW.mean(1, keepdim=True)
 
-    def mean_square(error_SKHW: Tensor) -> Tensor:
-        down, right = error_SKHW.diff(dim=-2), error_SKHW.diff(dim=-1)
-        parts = ((error_SKHW, skin_HW, 1.0), (down, skin_HW[1:], _SLOPES), (right, skin_HW[:, 1:], _SLOPES))
-        return torch.stack(
-            [factor * weighted_mean(part.square(), mask.expand_as(part)) for part, mask, factor in parts]
-        ).sum()
+    def squares_S(map_B1HW: Tensor) -> Tensor:
+        map_SKHW = map_B1HW.reshape(-1, images_per_subject, *truth_B1HW.shape[-2:]) / _TENTH_MILLIMETRE
+        static_S1HW = map_SKHW.mean(1, keepdim=True)
+        return mean_square_S(static_S1HW) + _DYNAMIC * mean_square_S(map_SKHW - static_S1HW)
 
-    return mean_square(static_S1HW) + _DYNAMIC * mean_square(error_SKHW - static_S1HW)
+    def mean_square_S(map_SKHW: Tensor) -> Tensor:
+        down, right = map_SKHW.diff(dim=-2), map_SKHW.diff(dim=-1)
+        parts = ((map_SKHW, skin_HW, 1.0), (down, skin_HW[1:], _SLOPES), (right, skin_HW[:, 1:], _SLOPES))
+        return sum(  # type: ignore[return-value]
+            factor * (part.square() * mask).sum((2, 3)).mean(1) / mask.sum().clamp(min=1)
+            for part, mask, factor in parts
+        )
+
+    return (squares_S(displacement_B1HW - truth_B1HW) / (squares_S(truth_B1HW) + _SMOOTH)).mean()
 
 
 def neutral_truth_loss(neutral_BV3: Tensor, truth_BV3: Tensor, face_V: Tensor) -> Tensor:
