@@ -6,7 +6,9 @@ deca-train evaluate feng --data STIRLING --weights W --out DIR
 deca-train evaluate landmarks --data photos.npz --weights W --out DIR
 deca-train evaluate identity --data photos.npz --weights W --out DIR
 deca-train evaluate transfer --data photos.npz --weights W --out DIR
+deca-train evaluate wrinkles --data synthetic/ --weights W --out DIR
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
+deca-train evaluate training --runs RUN ... --out DIR
 """
 
 from __future__ import annotations
@@ -74,6 +76,19 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
             )
             kind.add_argument("--codes-only", action="store_true", help="no renderings, no face recognition")
         kind.set_defaults(run=run, evaluate=evaluate)
+
+    text = "wrinkles of synthetic subjects against the truth"
+    kind = kinds.add_parser("wrinkles", help=text, description=text, parents=[one])
+    kind.add_argument(
+        "--fitted", type=int, default=8, metavar="N", help="subjects whose codes are searched (default: 8)"
+    )
+    kind.set_defaults(run=run, evaluate=_wrinkles)
+
+    text = "the validation losses of runs, step by step"
+    kind = kinds.add_parser("training", help=text, description=text)
+    kind.add_argument("--runs", type=Path, nargs="+", required=True, metavar="RUN", help="folders of runs")
+    kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the plot")
+    kind.set_defaults(run=run, evaluate=_training, device="cpu")
 
     text = "several weights side by side"
     ablation = kinds.add_parser("ablation", help=text, description=text, parents=[models, chosen])
@@ -170,6 +185,26 @@ def _transfer(options: argparse.Namespace) -> None:
     table = evaluate_transfer(_decoder(options), subjects, name=_name(options), progress=sys.stderr.isatty())
     table.write(options.out, "transfer")
     print(table.markdown())
+
+
+def _wrinkles(options: argparse.Namespace) -> None:
+    from deca.networks import load_checkpoint
+    from deca_training.data.synthetic import SyntheticSubjects
+    from deca_training.evaluate.wrinkles import evaluate_wrinkles
+
+    if options.weights is None:
+        raise OptionError("Wrinkles come from weights only.", "Name a weights file with --weights.")
+    checkpoint, subjects = load_checkpoint(options.weights), SyntheticSubjects(options.data)
+    progress = sys.stderr.isatty()
+    table = evaluate_wrinkles(checkpoint, subjects, fitted=options.fitted, name=_name(options), progress=progress)
+    table.write(options.out, "wrinkles")
+    print(table.markdown())
+
+
+def _training(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.training import plot_training
+
+    plot_training(options.runs, options.out / "training.png")
 
 
 def _ablation(options: argparse.Namespace) -> None:

@@ -1,0 +1,130 @@
+"""Wrinkles of synthetic subjects against the truth: how much of what moves is known from one photo?
+
+The mean map of a person explains most of the displacement, so that what counts is the dynamic part, D - D(neutral).
+
+Shape suffixes: K photos of a subject, D detail code, E expression coefficients, P texels of the skin.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from deca.head import load_head
+from deca.networks import MAP_SIZE, Checkpoint
+from deca.render.detail import DETAIL_MASK
+from deca.render.uv import uv_mask
+from deca_training.data.dataset import pictures
+from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
+from deca_training.evaluate.separation import mean
+from deca_training.evaluate.tables import Table
+
+_STEPS, _RATE = 80, 0.05
+"""Of the search for the code that explains a subject's maps best."""
+
+
+class Wrinkles:
+    """E_d and F_d on synthetic subjects.
+
+    Args:
+        checkpoint: The networks.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.encoder = checkpoint.detail_encoder.eval().requires_grad_(False)
+        self.decoder = checkpoint.detail_decoder.eval().requires_grad_(False)
+        self.sizes = checkpoint.card.sizes
+        self.skin_HW = uv_mask(load_head(), DETAIL_MASK, MAP_SIZE) > 0.5
+
+    def known(self, subject: SyntheticSubject) -> tuple[Tensor, Tensor]:
+        """The true maps (K, P) of the photos, and the neutral one (P,), metres."""
+        maps_KHW = torch.from_numpy(subject.displacement_KHW)
+        return maps_KHW[:, self.skin_HW], torch.from_numpy(subject.neutral_displacement_HW)[self.skin_HW]
+
+    def maps(self, detail_KD: Tensor, expression_KE: Tensor, jaw_K3: Tensor) -> Tensor:
+        """F_d's maps (K, P), metres."""
+        return self.decoder(detail_KD, expression_KE, jaw_K3)[:, 0, self.skin_HW]
+
+    def codes(self, subject: SyntheticSubject) -> Tensor:
+        """E_d's code (K, D) of each photo."""
+        return self.encoder(pictures(list(subject.image_KHW3)))
+
+    def expressions(self, subject: SyntheticSubject) -> tuple[Tensor, Tensor]:
+        """Expression (K, E) and jaw (K, 3) of each photo."""
+        expression_KE = subject.expression_KE[:, : self.sizes.expression]
+        return torch.from_numpy(expression_KE), torch.from_numpy(subject.pose_KJ3[:, 2])
+
+    def from_one_photo(self, subject: SyntheticSubject) -> tuple[float, float]:
+        """Correlations, total and dynamic, of each photo's map by the code of the subject's next photo."""
+        truth_KP, neutral_P = self.known(subject)
+        detail_KD = self.codes(subject).roll(1, 0)
+        expression_KE, jaw_K3 = self.expressions(subject)
+        made_KP = self.maps(detail_KD, expression_KE, jaw_K3)
+        at_rest_KP = self.maps(detail_KD, torch.zeros_like(expression_KE), torch.zeros_like(jaw_K3))
+        return _scores(made_KP, at_rest_KP, truth_KP, neutral_P)
+
+    def from_maps(self, subject: SyntheticSubject) -> tuple[float, float]:
+        """The same with the code that explains the first half of the maps best, on the other half."""
+        truth_KP, neutral_P = self.known(subject)
+        expression_KE, jaw_K3 = self.expressions(subject)
+        half = len(truth_KP) // 2
+        code_D = self.codes(subject).mean(0).requires_grad_()
+        optimizer = torch.optim.Adam([code_D], _RATE)
+        for _ in range(_STEPS):
+            made_KP = self.maps(code_D.expand(half, -1), expression_KE[:half], jaw_K3[:half])
+            loss = ((made_KP - truth_KP[:half]) * 1e4).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            rest = slice(half, None)
+            count = len(truth_KP) - half
+            made_KP = self.maps(code_D.expand(count, -1), expression_KE[rest], jaw_K3[rest])
+            at_rest_1P = self.maps(code_D[None], torch.zeros_like(expression_KE[:1]), torch.zeros_like(jaw_K3[:1]))
+            return _scores(made_KP, at_rest_1P, truth_KP[rest], neutral_P)
+
+
+def _scores(made_KP: Tensor, at_rest_KP: Tensor, truth_KP: Tensor, neutral_P: Tensor) -> tuple[float, float]:
+    return _correlation(made_KP, truth_KP), _correlation(made_KP - at_rest_KP, truth_KP - neutral_P)
+
+
+def _correlation(one_KP: Tensor, other_KP: Tensor) -> float:
+    return float(np.corrcoef(one_KP.flatten().numpy(), other_KP.flatten().numpy())[0, 1])
+
+
+def evaluate_wrinkles(
+    checkpoint: Checkpoint, subjects: SyntheticSubjects, *, fitted: int = 8, name: str = "", progress: bool = False
+) -> Table:
+    """Correlations with the truth, a row per way to the detail code; the mean over subjects.
+
+    Args:
+        checkpoint: The networks.
+        subjects: Synthetic subjects that they were not trained on.
+        fitted: How many of them to search codes for, which takes seconds each.
+        name: What the method is called.
+        progress: Show a progress bar.
+    """
+    wrinkles = Wrinkles(checkpoint)
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for number, subject in enumerate(tqdm(subjects, unit="subject", disable=not progress)):
+        with torch.no_grad():
+            found["another photo of the person, by E_d"].append(wrinkles.from_one_photo(subject))
+        if number < fitted:
+            found["half of the person's maps, by search"].append(wrinkles.from_maps(subject))
+    table = Table("Wrinkles of synthetic subjects")
+    for way, scores in found.items():
+        total, dynamic = zip(*scores, strict=True)
+        table.add(
+            method=name,
+            detail_code_from=way,
+            subjects=len(scores),
+            correlation=mean(list(total)),
+            correlation_dynamic=mean(list(dynamic)),
+        )
+    table.notes.append("correlation over the skin with true maps of expressions that the code was not made from;"
+                       " dynamic: of D - D(neutral)")  # fmt: skip
+    return table
