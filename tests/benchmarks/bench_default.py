@@ -2,6 +2,8 @@
 
     python tests/benchmarks/bench_default.py photos INDEX   people kept out of training: landmark error and identity of
                                                             E_c alone, of the fit alone, and of E_c refined by the fit
+    python tests/benchmarks/bench_default.py shapes FOLDER  synthetic people outside the shape model's span, with
+                                                            perspective: NoW's error of neutral and of mean face
     python tests/benchmarks/bench_default.py light INDEX    the same photos: how far E_c's rendering is from the photo
                                                             with its own albedo and light, and with fitted ones
     python tests/benchmarks/bench_default.py time PHOTO     seconds: backend (codes, texture, first map), and with
@@ -88,6 +90,48 @@ def measure_photos(options: argparse.Namespace) -> dict:
     worse = errors["refined"] - errors["fit"]
     result["refined_minus_fit_percent"] = quantiles(worse, 3) | {"max": round(float(worse.max()), 3)}
     return result
+
+
+def measure_shapes(options: argparse.Namespace) -> dict:
+    """Scan-to-mesh distances of neutral faces, millimetres, with the true neutral face as the scan."""
+    from dataclasses import replace as changed
+
+    from deca.reconstruct import fit
+    from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
+    from deca.reconstruct.pipeline import load_decoder
+    from deca.vision.faces import find_faces
+    from deca.vision.photo import Photo
+    from deca_training.data.synthetic import SyntheticSubjects
+    from deca_training.evaluate.now import PROTOCOL
+    from deca_training.evaluate.scan_benchmark import distances, neutral_face
+    from deca_training.evaluate.scans import Scan
+
+    fit.GUESS_SHAPE_SIGMA = options.shape_sigma or fit.GUESS_SHAPE_SIGMA
+    decoder = load_decoder("openhead", options.weights)
+    decoder.albedo = None
+    head, networks = decoder.head, decoder.networks
+    assert networks is not None, "there are no weights to measure"
+    found: dict[str, list[float]] = {name: [] for name in ("mean face", "E_c", "fit", "refined")}
+    for subject in SyntheticSubjects(options.folder):
+        own_head = changed(head, template_V3=head.template_V3 + subject.offset_V3)
+        true = neutral_face(own_head, subject.shape_S)
+        scan = Scan(true.verts_V3, true.landmarks_73).face_region(PROTOCOL.radius)
+        for image_HW3 in subject.image_KHW3:
+            photo, path = Photo(image_HW3), Path(subject.name)
+            faces = find_faces(photo)[:1]
+            if not faces:
+                continue
+            shapes = {
+                "mean face": np.zeros(1),
+                "E_c": regressed_faces(photo, path, faces, decoder, networks)[0].shape_S,
+                "fit": fitted_faces(photo, path, faces, decoder)[0].shape_S,
+                "refined": refined_faces(photo, path, faces, decoder, networks)[0].shape_S,
+            }
+            for name, shape_S in shapes.items():
+                found[name].append(float(distances(neutral_face(head, shape_S), scan).mean()))
+    mean = {name: round(float(np.mean(errors)), 3) for name, errors in found.items()}
+    better = {name: round(100 * (1 - error / mean["mean face"]), 1) for name, error in mean.items()}
+    return {"photos": len(found["E_c"]), "mean_error_mm": mean, "below_mean_face_percent": better}
 
 
 def measure_light(options: argparse.Namespace) -> dict:
@@ -178,7 +222,11 @@ def main() -> None:
         command.add_argument("--people", type=int, help="at most so many")
         command.add_argument("--photos", type=int, default=2, help="of each person")
         command.set_defaults(measure=measure)
-    commands.choices["photos"].add_argument("--shape-sigma", type=float, help="in place of `fit.GUESS_SHAPE_SIGMA`")
+    command = commands.add_parser("shapes")
+    command.add_argument("folder", type=Path, help="of `deca-train synthetic --outside 1.5 --perspective 1`")
+    command.set_defaults(measure=measure_shapes)
+    for name in ("photos", "shapes"):
+        commands.choices[name].add_argument("--shape-sigma", type=float, help="in place of `fit.GUESS_SHAPE_SIGMA`")
     command = commands.add_parser("time")
     command.add_argument("photo", type=Path)
     command.add_argument("--count", type=int, default=10)

@@ -208,3 +208,19 @@ def test_sides_of_names() -> None:
     known = {shape for family in FAMILIES for name in family.arkit for shape in sided(name, names)}
     assert known <= set(names)
     assert len(NAMES) == len(person(3, 45).wrinkles_CHW) and person(3, 45).static_HW.shape == (MAP_SIZE, MAP_SIZE)
+
+
+def test_without_variety_lines_lie_in_the_same_places() -> None:
+    """Of two people of one age; how deep they are still differs."""
+
+    def likeness(variety: float) -> np.ndarray:
+        one_CX, other_CX = (
+            Person.make(HEAD, seed, 45, variety=variety).wrinkles_CHW.reshape(25, -1).astype(np.float64)
+            for seed in (3, 4)
+        )
+        depths = np.abs(one_CX).max(1) / np.abs(other_CX).max(1)
+        assert np.ptp(depths) > 0.2
+        return (one_CX * other_CX).sum(1) / (np.linalg.norm(one_CX, axis=1) * np.linalg.norm(other_CX, axis=1))
+
+    assert likeness(0.0).min() > 0.999
+    assert np.median(likeness(0.35)) > np.median(likeness(1.0)) + 0.1

@@ -27,11 +27,13 @@ class Truth:
         neutral_BV3: Vertices without expression and pose, head space, metres; they may be outside the span of the shape
             coefficients.
         displacement_B1HW: What F_d has to say, metres (B, 1, 256, 256).
+        detail_BD: What E_d may say (`deca_training.data.synthetic.codes`), where it is asked for.
     """
 
     codes: Codes
     neutral_BV3: Tensor
     displacement_B1HW: Tensor
+    detail_BD: Tensor | None = None
 
 
 @dataclass(frozen=True)

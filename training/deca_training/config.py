@@ -31,8 +31,8 @@ class LossWeights:
         symmetry: Of the displacement where the photo does not show the skin (Eq. 14).
         displacement: Mean |D|.
         shading_smoothness: Squared gradients of the wrinkles' shading (release).
-        neutral_truth, displacement_truth: Distance from what is known of synthetic subjects; photos of others have no
-            such loss.
+        neutral_truth, displacement_truth, code_truth: Distance from what is known of synthetic subjects; photos of
+            others have no such loss.
     """
 
     landmark: float = 0.0
@@ -51,6 +51,7 @@ class LossWeights:
     shading_smoothness: float = 0.0
     neutral_truth: float = 0.0
     displacement_truth: float = 0.0
+    code_truth: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,10 @@ class Scale:
     steps: dict[str, int]
 
 
+SYNTHETIC = {"outside": 1.0, "perspective": 0.4, "variety": 0.35}
+"""How the synthetic people are (`data.synthetic.generate`). Where lines lie can hardly be told from a small photo, and
+F_d would draw the mean of all places, which is nothing: so they differ a third of what they might."""
+
 SCALES: dict[Budget, Scale] = {
     "cpu": Scale(1000, 6, {"pretrain": 2400, "coarse": 700, "detail": 4000, "finetune": 200}),
     "gpu": Scale(10_000, 8, {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "finetune": 10_000}),
@@ -58,7 +62,7 @@ def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Har
     """
     scale = SCALES[budget]
     synthetic = out / "synthetic"
-    generate(synthetic, scale.subjects, scale.images, seed=1, progress=True)
+    generate(synthetic, scale.subjects, scale.images, seed=1, **SYNTHETIC, progress=True)
     runs: list[tuple[str, Recipe, list[Path]]] = [
         ("pretrain", default("pretrain"), [photos]),
         ("coarse", default("coarse"), [photos, synthetic]),

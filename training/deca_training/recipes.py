@@ -85,7 +85,7 @@ def default(stage: Stage) -> Recipe:
         return replace(recipe, losses=replace(recipe.losses, neutral_truth=0.2 if stage == "coarse" else 0.0))
     return replace(
         recipe,
-        losses=LossWeights(displacement_truth=1.0),
+        losses=LossWeights(displacement_truth=1.0, code_truth=3.0),
         subjects_per_batch=4,
         images_per_subject=4,
         steps=4000,
@@ -100,7 +100,7 @@ def default(stage: Stage) -> Recipe:
 def finetune() -> Recipe:
     """After `default`'s detail stage: photos teach what synthetic ones lack, and the truth keeps what is learnt."""
     recipe = default("detail")
-    losses = replace(small("detail").losses, displacement_truth=1.0)
+    losses = replace(small("detail").losses, displacement_truth=1.0, code_truth=1.0)
     return replace(
         recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=200, learning_rate=5e-5,
         validate_every=50, picture_every=50, precision="32-true",

@@ -15,6 +15,7 @@ from deca_training.data.dataset import PhotoBatches
 from deca_training.data.index import PhotoIndex
 from deca_training.data.order import SubjectOrder
 from deca_training.data.synthetic import SyntheticBatches, SyntheticSubjects
+from deca_training.data.synthetic.codes import subject_codes
 
 Source = PhotoIndex | SyntheticSubjects
 
@@ -42,7 +43,8 @@ def batches_of(
         order = SubjectOrder(source.num_subjects, subjects, images, seed, rank, world_size)
         if isinstance(source, PhotoIndex):
             return PhotoBatches(source, order, augmentation)
-        return SyntheticBatches(source, order, augmentation, load_head(recipe.head), recipe.sizes)
+        detail = subject_codes(source, recipe.sizes.detail) if recipe.losses.code_truth else None
+        return SyntheticBatches(source, order, augmentation, load_head(recipe.head), recipe.sizes, detail)
 
     each = [of(source) for source in sources]
     return each[0] if len(each) == 1 else _Turns(each)

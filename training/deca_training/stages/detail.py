@@ -55,7 +55,7 @@ class DetailStage(StageModule):
         """
         detail_BD = self.model.detail_codes(batch.image_B3HW)
         if not self.sees_photos:
-            return self._known_terms(detail_BD if order_B is None else detail_BD[order_B], batch)
+            return self._known_terms(detail_BD, order_B, batch)
         with torch.no_grad():
             codes = batch.truth.codes if batch.truth is not None else self.model.codes(batch.image_B3HW)
             with torch.autocast(self.device.type, enabled=False):
@@ -73,13 +73,21 @@ class DetailStage(StageModule):
             known_terms, known_numbers = self._truth_terms(displacement_B1HW, batch)
         return terms | known_terms, numbers | known_numbers
 
-    def _known_terms(self, detail_BD: Tensor, batch: Batch) -> tuple[Terms, Terms]:
+    def _known_terms(self, detail_BD: Tensor, order_B: Tensor | None, batch: Batch) -> tuple[Terms, Terms]:
         if batch.truth is None:
             raise OptionError(
                 "The recipe compares wrinkles with the truth alone, and photos have none.",
                 "Give synthetic subjects (deca-train synthetic), or a factor to a loss of photos.",
             )
-        return self._truth_terms(self.model.wrinkles(detail_BD, batch.truth.codes), batch)
+        used_BD = detail_BD if order_B is None else detail_BD[order_B]
+        code_terms: Terms = {}
+        if self.weights["code_truth"] and batch.truth.detail_BD is not None:
+            code_terms["code_truth"] = (detail_BD.float() - batch.truth.detail_BD).square().mean()
+            if self.training:  # half of the photos have F_d read the true code, the others what E_d writes
+                is_true_B1 = torch.arange(len(batch), device=self.device)[:, None] % 2 == 0
+                used_BD = torch.where(is_true_B1, batch.truth.detail_BD, used_BD)
+        terms, numbers = self._truth_terms(self.model.wrinkles(used_BD, batch.truth.codes), batch)
+        return terms | code_terms, numbers
 
     def _truth_terms(self, displacement_B1HW: Tensor, batch: Batch) -> tuple[Terms, Terms]:
         if batch.truth is None or not self.weights["displacement_truth"]:

@@ -5,6 +5,8 @@ Shape suffixes: B photos, K photos of a subject, L landmarks, V vertices, H W ro
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ class SyntheticBatches(Dataset[Batch]):
         augmentation: Random changes; those of the crop were made with the photos, and nobody is mirrored.
         head: The head model of the subjects.
         sizes: Lengths of the codes.
+        detail: Detail code of each subject, by name; or none.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class SyntheticBatches(Dataset[Batch]):
         augmentation: Augmentation,
         head: HeadModel,
         sizes: CodeSizes,
+        detail: Mapping[str, NDArray[np.float32]] | None = None,
     ) -> None:
         self.subjects, self.order, self.augmentation, self.sizes = subjects, order, augmentation, sizes
+        self.detail = detail or {}
         self._template_V3 = head.template_V3
         self._shape_dirs_V3S = head.shape_dirs_V3S
 
@@ -88,6 +93,7 @@ class SyntheticBatches(Dataset[Batch]):
             codes=codes,
             neutral_BV3=_tensor(np.tile(neutral_V3 + subject.offset_V3, (count, 1, 1))),
             displacement_B1HW=_tensor(subject.displacement_of(subject.activation_KC[chosen]))[:, None],
+            detail_BD=_tensor(np.tile(self.detail[subject.name], (count, 1))) if self.detail else None,
         )
 
 

@@ -19,6 +19,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
                         help="how far faces are from what the shape model can show, rms (default: 0)")  # fmt: skip
     parser.add_argument("--perspective", type=float, default=0.0, metavar="SHARE",
                         help="share of photos from close by, 0.4 to 2 m (default: 0)")  # fmt: skip
+    parser.add_argument("--variety", type=float, default=1.0, metavar="FACTOR",
+                        help="how far wrinkles lie from where they typically lie (default: 1)")  # fmt: skip
     parser.add_argument("--sheet", type=Path, metavar="FILE",
                         help="only draw people of three ages with seven expressions (.png)")  # fmt: skip
     parser.set_defaults(run=_run)
@@ -41,5 +43,6 @@ def _run(options: argparse.Namespace) -> None:
         options.seed,
         outside=options.outside,
         perspective=options.perspective,
+        variety=options.variety,
         progress=True,
     )

@@ -31,27 +31,31 @@ class Draws:
         side: 0 left or middle, 1 right.
         asymmetry: Weight of the side's own part: 0 for equal sides, 1 for independent ones.
         mirrored: Make what is shared symmetric within each array, for curves across the middle.
+        variety: Factor of all numbers: 0 for what is typical, which all people then share.
     """
 
-    def __init__(self, seed: tuple[int, ...], side: int, asymmetry: float, mirrored: bool = False) -> None:
+    def __init__(
+        self, seed: tuple[int, ...], side: int, asymmetry: float, mirrored: bool = False, variety: float = 1.0
+    ) -> None:
         self._seed, self._side, self._asymmetry, self._mirrored = seed, side, asymmetry, mirrored
+        self._variety = variety
         self._shared = np.random.default_rng((*seed, 0))
         self._own = np.random.default_rng((*seed, 1 + side))
 
     def child(self, number: int) -> Draws:
         """Draws of one of several things, which do not depend on how much the others took."""
-        return Draws((*self._seed, number), self._side, self._asymmetry, self._mirrored)
+        return Draws((*self._seed, number), self._side, self._asymmetry, self._mirrored, self._variety)
 
     def normal(self, count: int) -> NDArray[np.float64]:
-        """Standard normal numbers."""
+        """Normal numbers, of standard deviation `variety`."""
         shared = self._shared.standard_normal(count)
         if self._mirrored:
             shared = np.concatenate((shared[: count // 2], shared[: (count + 1) // 2][::-1]))
         own = self._own.standard_normal(count)
-        return np.sqrt(1 - self._asymmetry**2) * shared + self._asymmetry * own
+        return self._variety * (np.sqrt(1 - self._asymmetry**2) * shared + self._asymmetry * own)
 
     def one(self) -> float:
-        """A standard normal number."""
+        """One normal number."""
         return float(self.normal(1)[0])
 
     def count(self, mean: float, sd: float, low: int, high: int) -> int:

@@ -44,15 +44,21 @@ class Generator:
         outside: How far heads are from the span of their shape coefficients: root mean square of a smooth offset of
             the face, millimetres, along all axes.
         perspective: Of `Studio`.
+        variety: Of `Person.make`.
 
     Raises:
         AssetError: A model is missing or lacks something.
     """
 
     def __init__(
-        self, head: str = "openhead", albedo: str = "openhead", outside: float = 0.0, perspective: float = 0.0
+        self,
+        head: str = "openhead",
+        albedo: str = "openhead",
+        outside: float = 0.0,
+        perspective: float = 0.0,
+        variety: float = 1.0,
     ) -> None:
-        self.outside = outside
+        self.outside, self.variety = outside, variety
         self.head, self.albedo = load_head(head), load_albedo(albedo)
         self.albedo.check_head(self.head)
         self.layer = HeadLayer(self.head, NUM_SHAPE, NUM_EXPRESSION)
@@ -73,7 +79,7 @@ class Generator:
         age = years if age is None else age
         shape_S = (rng.standard_normal(NUM_SHAPE) * rng.uniform(*_SHAPE_SPREAD)).astype(np.float32)
         offset_V3 = self._offset(np.random.default_rng((seed, _OFFSET)))
-        person = Person.make(self.head, seed, age)
+        person = Person.make(self.head, seed, age, variety=self.variety)
         looks = Looks.random(self.head, self.albedo, person.mark_HW, age, rng)
         neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32), offset_V3)
         expressions, poses, activations, photos = [], [], [], []
@@ -164,6 +170,7 @@ def generate(
     *,
     outside: float = 0.0,
     perspective: float = 0.0,
+    variety: float = 1.0,
     progress: bool = False,
 ) -> None:
     """Writes the subjects with the seeds seed, seed + 1, ...; those that are there already are kept.
@@ -173,18 +180,18 @@ def generate(
         subjects: How many.
         images: Photos of each.
         seed: The first subject's seed.
-        outside, perspective: Of `Generator`.
+        outside, perspective, variety: Of `Generator`.
         progress: Show a progress bar.
 
     Raises:
         OptionError: There would be nothing to do.
         OutputError: A file cannot be written.
     """
-    if subjects < 1 or images < 1 or seed < 0 or outside < 0 or not 0 <= perspective <= 1:
+    if subjects < 1 or images < 1 or seed < 0 or min(outside, variety) < 0 or not 0 <= perspective <= 1:
         raise OptionError(
             "Synthetic subjects need one subject and one image at least, and a seed that is not negative."
         )
-    generator = Generator(outside=outside, perspective=perspective)
+    generator = Generator(outside=outside, perspective=perspective, variety=variety)
     for number in tqdm(range(seed, seed + subjects), unit="subject", disable=not progress):
         if not (out / f"{number:08d}.npz").is_file():
             subject, jpegs = generator.subject(number, images)

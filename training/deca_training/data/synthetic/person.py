@@ -58,7 +58,7 @@ class Person:
     mark_HW: NDArray[np.float32]
 
     @classmethod
-    def make(cls, head: HeadModel, seed: int, age: float, asymmetry: float = ASYMMETRY) -> Person:
+    def make(cls, head: HeadModel, seed: int, age: float, asymmetry: float = ASYMMETRY, variety: float = 1.0) -> Person:
         """Draws a person.
 
         Args:
@@ -66,6 +66,7 @@ class Person:
             seed: Of everything random; the same seed and age give the same person.
             age: Years, 18 to 80.
             asymmetry: 0 for a face whose wrinkles are their own mirror image, 1 for independent sides.
+            variety: How far lines lie from where they typically lie; depth, age and skin differ all the same.
         """
         skin = skin_of(head)
         # Strength and lines do not depend on the age, so that a person can be shown at several.
@@ -79,7 +80,7 @@ class Person:
             depth = family.depth[0] + (family.depth[1] - family.depth[0]) * years**1.2
             depth *= np.clip(strength * own, *_STRENGTH_LIMIT)
             begun = 1 / (1 + np.exp(-(age - family.onset - 10 + aging + 2 * late) / 6))
-            reliefs = _reliefs(family, (seed, _LINES, number), skin, asymmetry)
+            reliefs = _reliefs(family, (seed, _LINES, number), skin, asymmetry, variety)
             wrinkles += [relief_HW * np.float32(depth * _MILLIMETRE) for relief_HW in reliefs]
             rest += [family.rest[0] + (family.rest[1] - family.rest[0]) * begun] * len(reliefs)
         static_HW, mark_HW = _static(np.random.default_rng((seed, _STATIC)), age, skin)
@@ -145,12 +146,14 @@ def drives(
     return drive_C
 
 
-def _reliefs(family: Family, seed: tuple[int, ...], skin: Skin, asymmetry: float) -> list[NDArray[np.float32]]:
+def _reliefs(
+    family: Family, seed: tuple[int, ...], skin: Skin, asymmetry: float, variety: float
+) -> list[NDArray[np.float32]]:
     """Relief of each of a family's channels (256, 256), in units of the family's depth."""
     if family.layout == "paired":
-        left_HW, right_HW = (_relief(family, Draws(seed, side, asymmetry), skin) for side in (0, 1))
+        left_HW, right_HW = (_relief(family, Draws(seed, side, asymmetry, variety=variety), skin) for side in (0, 1))
         return [left_HW, np.ascontiguousarray(right_HW[:, ::-1])]
-    relief_HW = _relief(family, Draws(seed, 0, asymmetry, mirrored=True), skin)
+    relief_HW = _relief(family, Draws(seed, 0, asymmetry, mirrored=True, variety=variety), skin)
     if asymmetry == 0:
         # Spline and nearest points are symmetric up to rounding only.
         relief_HW = (relief_HW + relief_HW[:, ::-1]) / 2

@@ -183,7 +183,7 @@ class SyntheticSubjects(Sequence[SyntheticSubject]):
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.paths = sorted(Path(folder).glob("*.npz"))
+        self.paths = sorted(Path(folder).glob("[0-9]*.npz"))
         if not self.paths:
             raise AssetError(f"{folder} holds no synthetic subjects.", "Make some with `deca-train synthetic`.")
 
