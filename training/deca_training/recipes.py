@@ -57,7 +57,7 @@ def small(stage: Stage) -> Recipe:
         name="small",
         backbone="face_mesh",
         landmarks="478",
-        learning_rate=1e-3,
+        learning_rate=3e-4,
         warmup_steps=50,
         decay=True,
         validate_every=100,
@@ -67,14 +67,14 @@ def small(stage: Stage) -> Recipe:
     )
     losses = replace(recipe.losses, shape=2e-5, expression=2e-5)
     if stage == "pretrain":
-        return replace(recipe, losses=losses, subjects_per_batch=32, steps=3000)
+        return replace(recipe, losses=losses, subjects_per_batch=32, steps=2400, learning_rate=7e-4)
     if stage == "coarse":
         # Colours and identities pull harder than landmarks as long as few photos have been seen.
         losses = replace(losses, landmark=6.0, eye_closure=3.0, lip_closure=3.0)
-        return replace(recipe, losses=losses, subjects_per_batch=8, steps=1000, learning_rate=3e-4, render_size=112)
+        return replace(recipe, losses=losses, subjects_per_batch=8, steps=300, render_size=112)
     losses = replace(recipe.losses, displacement=20.0)  # DECA's hardly holds a map of metres down
     return replace(
-        recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=500, learning_rate=3e-4, mrf_size=112
+        recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=200, final_rate=0.02, mrf_size=112
     )
 
 
