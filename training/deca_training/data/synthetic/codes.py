@@ -33,8 +33,8 @@ def subject_codes(subjects: SyntheticSubjects, length: int) -> dict[str, NDArray
         kept = read_npz(path, ("names", "codes_ND"))
         if kept["names"].tolist() == names and kept["codes_ND"].shape[1] == length:
             return dict(zip(names, kept["codes_ND"], strict=True))
-    everybody = [SyntheticSubject.load(path.parent / f"{name}.npz") for name in tqdm(names, desc="detail codes")]
-    codes_ND = principal_codes([_wrinkles(subject) for subject in everybody], length)
+    files = tqdm([path.parent / f"{name}.npz" for name in names], desc="detail codes")
+    codes_ND = principal_codes([_wrinkles(SyntheticSubject.load(file)) for file in files], length)
     buffer = io.BytesIO()
     np.savez(buffer, names=np.array(names), codes_ND=codes_ND)
     write_file(path, buffer.getvalue())
@@ -51,7 +51,7 @@ def principal_codes(maps_NX: Sequence[NDArray], length: int) -> NDArray[np.float
     """Principal components (N, D) of N vectors, of variance singular value / first; zero after the N-th."""
     centred_NX = np.stack([np.ravel(map_X) for map_X in maps_NX]).astype(np.float32)
     centred_NX -= centred_NX.mean(0)
-    squares_N, vectors_NN = np.linalg.eigh(centred_NX.astype(np.float64) @ centred_NX.T.astype(np.float64))
+    squares_N, vectors_NN = np.linalg.eigh((centred_NX @ centred_NX.T).astype(np.float64))
     kept = np.argsort(squares_N)[::-1][:length]
     spread_D = np.sqrt(np.sqrt(np.maximum(squares_N[kept] / squares_N[kept[0]], 0)))
     codes_ND = np.zeros((len(centred_NX), length), np.float32)
