@@ -49,9 +49,9 @@ def _wrinkles(subject: SyntheticSubject) -> NDArray[np.float16]:
 
 def principal_codes(maps_NX: Sequence[NDArray], length: int) -> NDArray[np.float32]:
     """Principal components (N, D) of N vectors, of variance singular value / first; zero after the N-th."""
-    centred_NX = np.stack([np.ravel(map_X) for map_X in maps_NX]).astype(np.float32)
+    centred_NX = np.stack([np.ravel(map_X) for map_X in maps_NX]).astype(np.float64)
     centred_NX -= centred_NX.mean(0)
-    squares_N, vectors_NN = np.linalg.eigh((centred_NX @ centred_NX.T).astype(np.float64))
+    squares_N, vectors_NN = np.linalg.eigh(centred_NX @ centred_NX.T)
     kept = np.argsort(squares_N)[::-1][:length]
     spread_D = np.sqrt(np.sqrt(np.maximum(squares_N[kept] / squares_N[kept[0]], 0)))
     codes_ND = np.zeros((len(centred_NX), length), np.float32)
