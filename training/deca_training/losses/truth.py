@@ -29,7 +29,7 @@ def displacement_truth_loss(
     Args:
         displacement_B1HW: F_d's, metres.
         truth_B1HW: What it should be, metres.
-        skin_HW: 1 where it counts.
+        skin_HW: How much each texel counts.
         images_per_subject: K.
     """
     displacement_B1HW, truth_B1HW = in_full_precision(displacement_B1HW, truth_B1HW)

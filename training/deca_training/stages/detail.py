@@ -22,6 +22,7 @@ from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
 from deca_training.batch import Batch
 from deca_training.config import Recipe
+from deca_training.data.synthetic.person import typical_relief
 from deca_training.features.vgg import load_vgg
 from deca_training.losses.detail_photometric import detail_photometric_loss
 from deca_training.losses.detail_regularizer import displacement_magnitude, shading_smoothness
@@ -31,6 +32,8 @@ from deca_training.losses.truth import correlations, displacement_truth_loss
 from deca_training.model import Geometry, SkinOnPhoto
 from deca_training.stages.base import StageModule, Terms
 
+_SHALLOW = 0.25e-3
+"""Metres: wrinkles shallower than this count by their own depth, deeper ones as if they were not deeper."""
 _OF_PHOTOS = ("detail_photometric", "id_mrf", "symmetry", "displacement", "shading_smoothness")
 
 
@@ -38,11 +41,17 @@ class DetailStage(StageModule):
     """E_d and F_d on the photos' skin."""
 
     skin_HW: Tensor
+    truth_weight_HW: Tensor
 
     def __init__(self, recipe: Recipe, head: HeadModel | None = None, albedo: AlbedoModel | None = None) -> None:
         super().__init__(recipe, head, albedo)
         skin_HW = (uv_mask(self.model.head, DETAIL_MASK, MAP_SIZE) > 0.5).float()
         self.register_buffer("skin_HW", skin_HW, persistent=False)
+        if self.weights["displacement_truth"]:
+            # Else the folds beside the mouth, which are the deepest, are all that is learnt for long.
+            relief_HW = torch.from_numpy(typical_relief(self.model.head))
+            weight_HW = skin_HW / (relief_HW.square() + _SHALLOW**2)
+            self.register_buffer("truth_weight_HW", (weight_HW / weight_HW.max()).float(), persistent=False)
         self.sees_photos = any(self.weights[name] for name in _OF_PHOTOS)
         self.vgg = load_vgg(recipe.vgg_weights or None) if recipe.losses.id_mrf else None
         if self.vgg is not None:
@@ -92,10 +101,10 @@ class DetailStage(StageModule):
     def _truth_terms(self, displacement_B1HW: Tensor, batch: Batch) -> tuple[Terms, Terms]:
         if batch.truth is None or not self.weights["displacement_truth"]:
             return {}, {}
-        compared = displacement_B1HW, batch.truth.displacement_B1HW, self.skin_HW, batch.images_per_subject
-        total, dynamic = correlations(*compared)
+        compared, images = (displacement_B1HW, batch.truth.displacement_B1HW), batch.images_per_subject
+        total, dynamic = correlations(*compared, self.skin_HW, images)
         numbers = {"correlation": total, "correlation_dynamic": dynamic}
-        return {"displacement_truth": displacement_truth_loss(*compared)}, numbers
+        return {"displacement_truth": displacement_truth_loss(*compared, self.truth_weight_HW, images)}, numbers
 
     def _photo_terms(
         self, displacement_B1HW: Tensor, codes: Codes, geometry: Geometry, skin: SkinOnPhoto

@@ -120,6 +120,19 @@ class Person:
         return self.static_HW + np.tensordot(np.asarray(activation_C, np.float32), self.wrinkles_CHW, 1)
 
 
+def typical_relief(head: HeadModel, people: int = 16) -> NDArray[np.float64]:
+    """How deep wrinkles are where: root mean square of all channels at activation 1 over people, metres (256, 256).
+
+    Smoothed, since lines lie elsewhere on the next person.
+    """
+    square_HW = np.zeros((MAP_SIZE, MAP_SIZE))
+    for seed in range(people):
+        age = 20 + 60 * (seed + 0.5) / people
+        relief_HW = Person.make(head, seed, age).wrinkles_CHW.sum(0, dtype=np.float64)
+        square_HW += gaussian_filter(relief_HW**2, 4.0) / people
+    return np.sqrt(square_HW)
+
+
 def drives(
     head: HeadModel,
     expression_E: NDArray[np.floating],
