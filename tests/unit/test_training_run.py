@@ -30,7 +30,7 @@ from deca_training.data.synthetic.generate import generate
 from deca_training.engine import Hardware, read_run, saved_recipe, train
 from deca_training.features import vgg
 from deca_training.model import NETWORKS, DecaModel
-from deca_training.recipes import VARIANTS, default, finetune, small
+from deca_training.recipes import VARIANTS, code, default, finetune, small
 from deca_training.stages import CoarseStage, StageModule
 from deca_training.stages.base import DivergedError
 from tests.photo_folders import make_index
@@ -212,9 +212,10 @@ def test_default_makes_a_weights_file_and_goes_on_where_it_was(
     """All runs after each other; what is done stays, what is missing is made again from it."""
     from deca_training import default as made
 
-    steps = {"pretrain": 1, "coarse": 2, "detail": 1, "finetune": 2}
+    steps = {"pretrain": 1, "coarse": 2, "code": 1, "detail": 1, "finetune": 2}
     monkeypatch.setitem(made.SCALES, "cpu", made.Scale(subjects=10, images=2, steps=steps))
     monkeypatch.setattr(made, "default", lambda stage: light(default(stage)))
+    monkeypatch.setattr(made, "code", lambda: light(code()))
     monkeypatch.setattr(made, "finetune", lambda: light(finetune(), vgg_weights=vgg_file))
     weights = made.train_default(index, tmp_path, hardware=CPU)
     card = load_checkpoint(weights).card

@@ -1,6 +1,6 @@
 """The weights that come with the product, from nothing: `deca-train default`.
 
-pretrain (photos) -> coarse (photos, synthetic subjects) -> detail (synthetic) -> finetune (photos, synthetic)
+pretrain (photos) -> coarse (photos, synthetic people) -> code, detail (synthetic) -> finetune (both)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from deca_training.config import Recipe
 from deca_training.data.synthetic.generate import generate
 from deca_training.engine import Hardware, train
 from deca_training.export import export
-from deca_training.recipes import default, finetune
+from deca_training.recipes import code, default, finetune
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"
@@ -38,10 +38,9 @@ SYNTHETIC = {"outside": 1.0, "perspective": 0.4, "variety": 0.35}
 """How the synthetic people are (`data.synthetic.generate`). Where lines lie can hardly be told from a small photo, and
 F_d would draw the mean of all places, which is nothing: so they differ a third of what they might."""
 
-SCALES: dict[Budget, Scale] = {
-    "cpu": Scale(1000, 6, {"pretrain": 2400, "coarse": 700, "detail": 4000, "finetune": 200}),
-    "gpu": Scale(10_000, 8, {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "finetune": 10_000}),
-}
+_CPU = {"pretrain": 2400, "coarse": 700, "code": 900, "detail": 4000, "finetune": 200}
+_GPU = {"pretrain": 40_000, "coarse": 40_000, "code": 20_000, "detail": 100_000, "finetune": 10_000}
+SCALES: dict[Budget, Scale] = {"cpu": Scale(1000, 6, _CPU), "gpu": Scale(10_000, 8, _GPU)}
 
 
 def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Hardware | None = None) -> Path:
@@ -66,6 +65,7 @@ def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Har
     runs: list[tuple[str, Recipe, list[Path]]] = [
         ("pretrain", default("pretrain"), [photos]),
         ("coarse", default("coarse"), [photos, synthetic]),
+        ("code", code(), [synthetic]),
         ("detail", default("detail"), [synthetic]),
         ("finetune", finetune(), [photos, synthetic]),
     ]

@@ -127,7 +127,6 @@ class DecaModel(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, 0.2)
         expressions = slice(3, 3 + sizes.expression)
         self.detail_decoder.l1[0].weight[:, expressions] *= 0.3  # type: ignore[index, operator]
-        self.detail_encoder.layers[-1].weight.mul_(5)  # type: ignore[union-attr, operator]
         final = self.detail_decoder.conv_blocks[-1]
         assert isinstance(final, nn.Conv2d) and final.bias is not None
         final.weight.mul_(0.005)

@@ -97,6 +97,13 @@ def default(stage: Stage) -> Recipe:
     )
 
 
+def code() -> Recipe:
+    """Before `default`'s detail stage: E_d alone learns the codes, since beside an F_d that knows nothing it dies."""
+    recipe = default("detail")
+    losses = LossWeights(code_truth=1.0)
+    return replace(recipe, losses=losses, subjects_per_batch=8, steps=900, learning_rate=5e-4, precision="32-true")
+
+
 def finetune() -> Recipe:
     """After `default`'s detail stage: photos teach what synthetic ones lack, and the truth keeps what is learnt."""
     recipe = default("detail")
