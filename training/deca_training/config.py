@@ -71,6 +71,7 @@ class Recipe:
         gradient_clip: Largest norm of the gradients; the rasteriser's can be huge. Zero: none.
         shape_consistency: Every coarse loss once more with the shape codes exchanged within subjects (Eq. 8).
         detail_consistency: Every detail loss once more with exchanged detail codes (Eq. 15).
+        learn_detail_encoder: False: in the detail stage F_d learns alone, from the E_d that it starts with.
         head, albedo: Head and albedo model, by name or path.
         backbone: Of both encoders.
         sizes: Lengths of the codes.
@@ -102,6 +103,7 @@ class Recipe:
     gradient_clip: float = 1.0
     shape_consistency: bool = False
     detail_consistency: bool = False
+    learn_detail_encoder: bool = True
     head: str = "openhead"
     albedo: str = "openhead"
     backbone: str = "resnet50"

@@ -1,6 +1,6 @@
 """The weights that come with the product, from nothing: `deca-train default`.
 
-pretrain (photos) -> coarse (photos, synthetic people) -> code, detail (synthetic) -> finetune (both)
+pretrain (photos) -> coarse (photos, synthetic people) -> E_d's start, detail (synthetic)
 """
 
 from __future__ import annotations
@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from deca.networks import Card, Checkpoint, save_checkpoint
 from deca_training.config import Recipe
+from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.generate import generate
-from deca_training.engine import Hardware, train
+from deca_training.engine import Hardware, load_networks, train
 from deca_training.export import export
-from deca_training.recipes import code, default, finetune
+from deca_training.least_squares import fit_detail_encoder
+from deca_training.model import NETWORKS, DecaModel
+from deca_training.pretrained import start_backbone
+from deca_training.recipes import default
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"
@@ -38,8 +43,8 @@ SYNTHETIC = {"outside": 1.0, "perspective": 0.4, "variety": 0.35}
 """How the synthetic people are (`data.synthetic.generate`). Where lines lie can hardly be told from a small photo, and
 F_d would draw the mean of all places, which is nothing: so they differ a third of what they might."""
 
-_CPU = {"pretrain": 2400, "coarse": 700, "code": 900, "detail": 4000, "finetune": 200}
-_GPU = {"pretrain": 40_000, "coarse": 40_000, "code": 20_000, "detail": 100_000, "finetune": 10_000}
+_CPU = {"pretrain": 2400, "coarse": 700, "detail": 4000}
+_GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000}
 SCALES: dict[Budget, Scale] = {"cpu": Scale(1000, 6, _CPU), "gpu": Scale(10_000, 8, _GPU)}
 
 
@@ -62,22 +67,34 @@ def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Har
     scale = SCALES[budget]
     synthetic = out / "synthetic"
     generate(synthetic, scale.subjects, scale.images, seed=1, **SYNTHETIC, progress=True)
-    runs: list[tuple[str, Recipe, list[Path]]] = [
-        ("pretrain", default("pretrain"), [photos]),
-        ("coarse", default("coarse"), [photos, synthetic]),
-        ("code", code(), [synthetic]),
-        ("detail", default("detail"), [synthetic]),
-        ("finetune", finetune(), [photos, synthetic]),
-    ]
-    before: Path | None = None
-    for name, recipe, data in runs:
-        run = out / name
-        if not (run / "summary.json").is_file():
-            begun = (run / "last.ckpt").is_file()
-            changed = recipe.changed({"steps": str(scale.steps[name])})
-            train(changed, data, run, start=None if begun else before, resume=begun, hardware=hardware)
-        before = run / "last.ckpt"
-    assert before is not None
+    pretrained = _run(default("pretrain"), [photos], out / "pretrain", None, scale, hardware)
+    coarse = _run(default("coarse"), [photos, synthetic], out / "coarse", pretrained, scale, hardware)
+    encoded = out / "encoded.safetensors"
+    if not encoded.is_file():
+        _fit_detail_encoder(coarse, synthetic, encoded)
+    detail = _run(default("detail"), [synthetic], out / "detail", encoded, scale, hardware)
     weights = out / "openhead.safetensors"
-    export(before, weights, data=DATA, licence=LICENCE)
+    export(detail, weights, data=DATA, licence=LICENCE)
     return weights
+
+
+def _run(
+    recipe: Recipe, data: list[Path], run: Path, start: Path | None, scale: Scale, hardware: Hardware | None
+) -> Path:
+    """The last checkpoint of a run, which is done or gone on with if need be."""
+    if not (run / "summary.json").is_file():
+        begun = (run / "last.ckpt").is_file()
+        changed = recipe.changed({"steps": str(scale.steps[run.name])})
+        train(changed, data, run, start=None if begun else start, resume=begun, hardware=hardware)
+    return run / "last.ckpt"
+
+
+def _fit_detail_encoder(start: Path, synthetic: Path, out: Path) -> None:
+    """Writes the networks of a run with an E_d that knows codes (`least_squares`)."""
+    model = DecaModel(default("detail"))
+    load_networks(model, start)
+    start_backbone(model.detail_encoder.encoder)
+    fit_detail_encoder(model.detail_encoder, SyntheticSubjects(synthetic), model.recipe.sizes.detail)
+    recipe = model.recipe
+    card = Card.of(model.head, sizes=recipe.sizes, backbone=recipe.backbone, coarse_reduction=recipe.coarse_reduction)
+    save_checkpoint(Checkpoint(card, *(model.get_submodule(name) for name in NETWORKS)), out)  # type: ignore[arg-type]

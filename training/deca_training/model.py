@@ -106,7 +106,9 @@ class DecaModel(nn.Module):
 
     def trained_networks(self) -> Iterator[nn.Module]:
         """Those that the recipe's stage trains."""
-        names = ("detail_encoder", "detail_decoder") if self.recipe.stage == "detail" else ("coarse_encoder",)
+        names = ("coarse_encoder",)
+        if self.recipe.stage == "detail":
+            names = ("detail_encoder", "detail_decoder") if self.recipe.learn_detail_encoder else ("detail_decoder",)
         return (self.get_submodule(name) for name in names)
 
     @torch.no_grad()

@@ -79,7 +79,7 @@ def small(stage: Stage) -> Recipe:
 
 
 def default(stage: Stage) -> Recipe:
-    """For the product's own weights (`deca-train default`): `small`, with E_d and F_d from synthetic subjects."""
+    """For the product's own weights (`deca-train default`): `small`, with wrinkles from synthetic subjects."""
     recipe = replace(small(stage), name="default")
     if stage != "detail":
         return replace(recipe, losses=replace(recipe.losses, neutral_truth=0.2 if stage == "coarse" else 0.0))
@@ -94,24 +94,8 @@ def default(stage: Stage) -> Recipe:
         warmup_steps=100,
         validate_every=250,
         precision="bf16-mixed",
+        learn_detail_encoder=False,
     )
-
-
-def code() -> Recipe:
-    """Before `default`'s detail stage: E_d alone learns the codes, since beside an F_d that knows nothing it dies."""
-    recipe = default("detail")
-    losses = LossWeights(code_truth=1.0)
-    return replace(recipe, losses=losses, subjects_per_batch=8, steps=900, learning_rate=5e-4, precision="32-true")
-
-
-def finetune() -> Recipe:
-    """After `default`'s detail stage: photos teach what synthetic ones lack, and the truth keeps what is learnt."""
-    recipe = default("detail")
-    losses = replace(small("detail").losses, displacement_truth=1.0, code_truth=1.0)
-    return replace(
-        recipe, losses=losses, subjects_per_batch=2, images_per_subject=2, steps=200, learning_rate=5e-5,
-        validate_every=50, picture_every=50, precision="32-true",
-    )  # fmt: skip
 
 
 VARIANTS: dict[str, Callable[[Stage], Recipe]] = {

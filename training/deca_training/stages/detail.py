@@ -95,8 +95,6 @@ class DetailStage(StageModule):
             if self.training:  # half of the photos have F_d read the true code, the others what E_d writes
                 is_true_B1 = torch.arange(len(batch), device=self.device)[:, None] % 2 == 0
                 used_BD = torch.where(is_true_B1, batch.truth.detail_BD, used_BD)
-            if not self.weights["displacement_truth"]:
-                return code_terms, {}
         terms, numbers = self._truth_terms(self.model.wrinkles(used_BD, batch.truth.codes), batch)
         return terms | code_terms, numbers
 

@@ -1,0 +1,50 @@
+"""E_d by least squares: known linear maps, noise, and the encoder that answers as the estimate says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deca.networks import CodeSizes, DetailEncoder
+from deca_training.data.dataset import pictures
+from deca_training.data.synthetic import SyntheticSubjects
+from deca_training.data.synthetic.codes import subject_codes
+from deca_training.data.synthetic.generate import generate
+from deca_training.least_squares import fit_detail_encoder, ridge
+
+
+def test_what_can_be_known_is_kept_and_noise_left_out() -> None:
+    rng = np.random.default_rng(0)
+    features_NF = rng.normal(3, 2, (4000, 6))
+    known_N = features_NF @ (0.2, 0, -0.1, 0, 0, 0.3) + 5
+    codes_ND = np.stack((known_N, rng.normal(size=4000)), 1)
+    weight_FD, bias_D, explained_D = ridge(features_NF, codes_ND, np.arange(4000) % 10 == 0)
+    made_N = features_NF @ weight_FD[:, 0] + bias_D[0]
+    assert np.corrcoef(made_N, known_N)[0, 1] > 0.999 and made_N.mean() == pytest.approx(known_N.mean(), abs=0.05)
+    assert explained_D[0] > 0.9 and explained_D[1] == 0
+    assert not weight_FD[:, 1].any() and bias_D[1] == 0
+
+
+def test_the_encoder_answers_the_estimate(tmp_path: Path) -> None:
+    """Whatever the estimate is: E_d's answers explain what the returned shares say, on the people that it held out."""
+    generate(tmp_path, subjects=12, images=2)
+    subjects = SyntheticSubjects(tmp_path)
+    sizes = CodeSizes(detail=8)
+    encoder = DetailEncoder("face_mesh", sizes)
+    explained = fit_detail_encoder(encoder, subjects, 8)
+    codes = subject_codes(subjects, 8)
+    used = [number for number in range(12) if number % 10]
+    mean_D = np.repeat([codes[subjects[number].name] for number in used], 2, 0).mean(0)
+    errors, spreads = np.zeros(8), np.zeros(8)
+    with torch.no_grad():
+        for number in (0, 10):
+            made_KD = encoder(pictures(list(subjects[number].image_KHW3))).numpy()
+            truth_D = codes[subjects[number].name]
+            errors += np.square(made_KD - truth_D).sum(0)
+            spreads += 2 * np.square(truth_D - mean_D)
+    kept = np.array(explained) > 0
+    np.testing.assert_allclose((1 - errors / spreads)[kept], np.array(explained)[kept], atol=1e-2)
+    assert encoder(torch.rand(1, 3, 224, 224))[0, torch.from_numpy(~kept)].abs().max() == 0 or kept.all()
