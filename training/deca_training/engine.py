@@ -200,8 +200,10 @@ def _trainer(recipe: Recipe, out: Path, stage: StageModule, hardware: Hardware, 
         default_root_dir=out,
         logger=[TensorBoardLogger(out, name="", version=""), CSVLogger(out, name="metrics")],
         callbacks=[
-            ModelCheckpoint(out, "best", monitor="validation/loss", save_top_k=1, save_last=True,
-                            enable_version_counter=False, save_on_train_epoch_end=False),
+            # Two, since `save_last` leaves out what is no new best.
+            ModelCheckpoint(out, "best", monitor="validation/loss", enable_version_counter=False,
+                            save_on_train_epoch_end=False),
+            ModelCheckpoint(out, "last", enable_version_counter=False, save_on_train_epoch_end=False),
             PictureGrids(out / "pictures", recipe.picture_every),
             RunSummary(out / "summary.json"),
             *([TQDMProgressBar(refresh_rate=10)] if progress else []),
