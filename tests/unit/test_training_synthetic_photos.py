@@ -210,10 +210,10 @@ def test_the_sheet_shows_ages_and_expressions(tmp_path: Path) -> None:
 def test_wrong_input(tmp_path: Path) -> None:
     with pytest.raises(AssetError, match="no synthetic subjects"):
         SyntheticSubjects(tmp_path)
-    (tmp_path / "x.npz").write_bytes(b"no zip")
+    (tmp_path / "00000001.npz").write_bytes(b"no zip")
     with pytest.raises(AssetError):
         SyntheticSubjects(tmp_path)[0]
-    np.savez(tmp_path / "x.npz", format=np.int64(99))
+    np.savez(tmp_path / "00000001.npz", format=np.int64(99))
     with pytest.raises(AssetError, match="no synthetic subject of format"):
         SyntheticSubjects(tmp_path)[0]
     with pytest.raises(OptionError):
