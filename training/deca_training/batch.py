@@ -6,7 +6,7 @@ Shape suffixes: B photos of a batch, L landmarks, V vertices, H W rows and colum
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -65,28 +65,34 @@ class Batch:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Batch:
         """The batch on another device."""
-        return _changed(self, lambda value: value.to(device, non_blocking=non_blocking))
+        return _combined([self], lambda parts: parts[0].to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """The batch in pinned memory, for faster copies to a GPU."""
-        return _changed(self, Tensor.pin_memory)
+        return _combined([self], lambda parts: parts[0].pin_memory())
 
     def repeated(self, times: int) -> Batch:
         """The same photos several times, one whole batch after the other."""
-        return replace(_changed(self, lambda value: torch.cat([value] * times)), names=self.names * times)
+        return Batch.joined([self] * times)
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """Batches of equally many photos per subject as one."""
+        names = tuple(name for batch in batches for name in batch.names)
+        return replace(_combined(batches, torch.cat), names=names)
 
     def first(self, count: int) -> Batch:
         """The first photos alone."""
-        return replace(_changed(self, lambda value: value[:count]), names=self.names[:count])
+        return replace(_combined([self], lambda parts: parts[0][:count]), names=self.names[:count])
 
 
-def _changed(values: T, change: Callable[[Tensor], Tensor]) -> T:
-    """A dataclass with each of its tensors changed, and those of the dataclasses in it."""
-    changed = {}
-    for field in fields(values):  # type: ignore[arg-type]
-        value = getattr(values, field.name)
-        if isinstance(value, Tensor):
-            changed[field.name] = change(value)
-        elif isinstance(value, Truth | Codes):
-            changed[field.name] = _changed(value, change)
-    return replace(values, **changed)  # type: ignore[type-var]
+def _combined(parts: Sequence[T], combine: Callable[[list[Tensor]], Tensor]) -> T:
+    """Dataclasses as one: each of their tensors combined, and those of the dataclasses in them."""
+    combined = {}
+    for field in fields(parts[0]):  # type: ignore[arg-type]
+        values = [getattr(part, field.name) for part in parts]
+        if isinstance(values[0], Tensor):
+            combined[field.name] = combine(values)
+        elif isinstance(values[0], Truth | Codes):
+            combined[field.name] = _combined(values, combine)
+    return replace(parts[0], **combined)  # type: ignore[type-var]

@@ -225,7 +225,7 @@ class FaceMesh(Backbone):
 
     def __init__(self) -> None:
         super().__init__()
-        layers: list[nn.Module] = [_PadEnd(), nn.Conv2d(3, 16, 3, 2), nn.PReLU(16)]
+        layers: list[nn.Module] = [_pad_end(), nn.Conv2d(3, 16, 3, 2), nn.PReLU(16)]
         inputs = 16
         for outputs in (16, 32, 64, 128, 128, 128):
             if len(layers) > 3:
@@ -248,25 +248,21 @@ class DepthwiseBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.stride, self.more_channels = stride, outputs - inputs
+        self.pad = _pad_end() if stride > 1 else nn.Identity()
         self.depthwise = nn.Conv2d(inputs, inputs, 3, stride, 1 if stride == 1 else 0, groups=inputs)
         self.pointwise = nn.Conv2d(inputs, outputs, 1)
         self.activation = nn.PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.pointwise(self.depthwise(x if self.stride == 1 else _pad_end(x)))
+        y = self.pointwise(self.depthwise(self.pad(x)))
         if self.stride > 1:
             x = F.max_pool2d(x, self.stride)
         return self.activation(y + F.pad(x, (0, 0, 0, 0, 0, self.more_channels)))
 
 
-class _PadEnd(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return _pad_end(x)
-
-
-def _pad_end(x: Tensor) -> Tensor:
+def _pad_end() -> nn.Module:
     """One row and column of zeros after the last: how TensorFlow pads a stride of two."""
-    return F.pad(x, (0, 1, 0, 1))
+    return nn.ZeroPad2d((0, 1, 0, 1))
 
 
 def _initialise(network: nn.Module) -> None:

@@ -55,7 +55,7 @@ class SyntheticBatches(Dataset[Batch]):
             AssetError: A subject's file is damaged.
         """
         batches = [self._subject(step, *place) for place in self.order.own_subjects(step)]
-        return batches[0] if len(batches) == 1 else _joined(batches)
+        return Batch.joined(batches)
 
     def _subject(self, step: int, position: int, number: int) -> Batch:
         order, subject = self.order, self.subjects[number]
@@ -95,20 +95,6 @@ class SyntheticBatches(Dataset[Batch]):
             displacement_B1HW=_tensor(subject.displacement_of(subject.activation_KC[chosen]))[:, None],
             detail_BD=_tensor(np.tile(self.detail[subject.name], (count, 1))) if self.detail else None,
         )
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    def joined(parts: list[Batch] | list[Truth] | list[Codes]) -> dict[str, Tensor]:
-        names = [name for name, value in vars(parts[0]).items() if isinstance(value, Tensor)]
-        return {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
-
-    truths = [batch.truth for batch in batches if batch.truth is not None]
-    return Batch(
-        **joined(batches),
-        images_per_subject=batches[0].images_per_subject,
-        names=tuple(name for batch in batches for name in batch.names),
-        truth=Truth(codes=Codes(**joined([truth.codes for truth in truths])), **joined(truths)),
-    )
 
 
 def _tensor(values: NDArray[np.floating]) -> Tensor:

@@ -63,19 +63,6 @@ class Draws:
         return int(np.clip(np.rint(mean + sd * self.one()), low, high))
 
 
-class Nominal(Draws):
-    """No randomness: all normal numbers are 0."""
-
-    def __init__(self) -> None:
-        super().__init__((0,), 0, 0.0)
-
-    def child(self, number: int) -> Draws:
-        return self
-
-    def normal(self, count: int) -> NDArray[np.float64]:
-        return np.zeros(count)
-
-
 @dataclass(frozen=True)
 class Line:
     """A wrinkle before it is drawn.

@@ -18,7 +18,7 @@ from scipy.spatial import KDTree
 
 from deca.head.layer import HeadLayer
 from deca.head.model import HeadModel
-from deca_training.data.synthetic.curves import Curve, Nominal, trace
+from deca_training.data.synthetic.curves import Curve, Draws, trace
 from deca_training.data.synthetic.families import FAMILIES, FOREHEAD_BINS, Family, channel_names
 from deca_training.data.synthetic.patterns import PATTERNS
 from deca_training.data.synthetic.skin import skin_of
@@ -90,8 +90,9 @@ class StrainGauge:
         centre_F3 = verts_V3[head.faces_F3].mean(1)
         is_skin_F = (head.parts_V[head.faces_F3] == 0).all(1)
         rows: list[tuple[NDArray, NDArray, NDArray] | None] = []
+        typical = Draws((0,), 0, 0.0, variety=0.0)
         for family in FAMILIES:
-            lines = [trace(line, skin, Nominal()) for line in PATTERNS[family.name](Nominal())]
+            lines = [trace(line, skin, typical) for line in PATTERNS[family.name](typical)]
             for channel, curves in enumerate(_channels_of(family, lines)):
                 rows.append(self._row(family, channel, curves, centre_F3, is_skin_F) if family.strain else None)
         used_F = np.unique(np.concatenate([row[0] for row in rows if row is not None]))
