@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,17 +29,22 @@ from deca.networks.shape_encoder import face_chips
 from deca.render.camera import CROP_SIZE
 from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
 from deca.vision.landmarks import IBUG_68, LandmarkNet, region_of
+from deca_training.config import VALIDATION_SHARE
 from deca_training.data.index import PhotoIndex
 from deca_training.data.storage import read_indexed_photo
 from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
 from deca_training.model import face_vertices
 
-_RIDGE = 1e-3
+_RIDGE = 3e-4
 """Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
-_PHOTOS = 0.1
+_PHOTOS = 0.03
 """How much photos of real people count beside those of synthetic ones."""
+_NUM_PHOTOS = 1000
 _CLOSER = 0.01
 """Square millimetres by which a coefficient must bring the face closer, per vertex, to leave the person's own value."""
+
+_PER_PERSON = 2
+"""Photos of each person: more people teach more."""
 
 Seen = tuple[NDArray[np.uint8], NDArray[np.floating]]
 """A picture, and the landmark network's points on it, pixels with depth."""
@@ -50,7 +56,7 @@ def add_shape_encoder(weights: Path, people: Sequence[Path], photos: Path | None
     Args:
         weights: A weights file, in half precision or not.
         people: Folders of synthetic people.
-        photos: An index of photos of real people.
+        photos: An index of photos of real people, of whom those that runs keep out are kept out here, too.
         out: The file, in half precision.
 
     Raises:
@@ -60,7 +66,7 @@ def add_shape_encoder(weights: Path, people: Sequence[Path], photos: Path | None
     checkpoint = load_checkpoint(weights)
     head = load_head(checkpoint.card.head)
     sources = [SyntheticSubjects(folder) for folder in people]
-    index = None if photos is None else PhotoIndex.load(photos)
+    index = None if photos is None else PhotoIndex.load(photos).split(VALIDATION_SHARE)[0]
     encoder = fit_shape_encoder(head, sources, index, checkpoint.card.sizes.shape, progress=True)
     save_checkpoint(with_shape_encoder(checkpoint, encoder), out, torch.float16)
 
@@ -113,12 +119,15 @@ def fit_shape_encoder(
     inputs_NX, shape_NS = [], []
     for subject in tqdm([s for source in people for s in source.paths], unit="subject", disable=not progress):
         person = SyntheticSubject.load(subject)
-        inputs_NX += [inputs(encoder, features, *seen) for seen in _seen(person, landmarks)]
-        shape_NS += [truth(person)] * len(person)
-    photos_NX = [
-        inputs(encoder, features, read_indexed_photo(photos, photo).pixels, photos.landmarks_of(photo)[1])
-        for photo in tqdm(range(len(photos)), unit="photo", disable=not progress)
-    ] if photos is not None else []  # fmt: skip
+        seen = list(islice(_seen(person, landmarks), _PER_PERSON))
+        inputs_NX += [inputs(encoder, features, *photo) for photo in seen]
+        shape_NS += [truth(person)] * len(seen)
+    photos_NX = []
+    if photos is not None:
+        chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _NUM_PHOTOS)).astype(int))
+        for photo in tqdm(chosen.tolist(), unit="photo", disable=not progress):
+            seen = read_indexed_photo(photos, photo).pixels, photos.landmarks_of(photo)[1]
+            photos_NX.append(inputs(encoder, features, *seen))
     weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS), np.array(photos_NX))
     with torch.no_grad():
         encoder.layer.weight.copy_(torch.from_numpy(weight_XS.T))
@@ -192,7 +201,7 @@ class ShapeTruth:
 def ridge(
     inputs_NX: NDArray[np.floating], shape_NS: NDArray[np.floating], photos_NX: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (X, S) and bias (S,) of the estimate.
+    """Weights (X, S) and bias (S,) of the estimate; with fewer photos than inputs solved in its dual form.
 
     Args:
         inputs_NX: Of synthetic people: `FaceFeatures.width` features, then landmarks.
@@ -200,19 +209,17 @@ def ridge(
         photos_NX: Inputs of photos of real people; there may be none.
     """
     mean_X, mean_S = inputs_NX.mean(0, dtype=np.float64), shape_NS.mean(0)
-    spread_X = inputs_NX.std(0, dtype=np.float64) + 1e-9
+    spread_X = inputs_NX.std(0, dtype=np.float64) + 1e-6
     # Landmarks share one unit: those that hardly move are noise.
     is_landmark_X = np.arange(len(mean_X)) >= FaceFeatures.width
     spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
     spread_X *= np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), FaceFeatures.width))
-
-    def squares(values_NX: NDArray[np.floating]) -> NDArray[np.float64]:
-        unit_NX = (values_NX - mean_X) / spread_X
-        return unit_NX.T @ unit_NX / len(unit_NX)
-
-    square_XX = squares(inputs_NX) + _RIDGE * np.eye(len(mean_X))
+    rows_NX = ((inputs_NX - mean_X) / spread_X / np.sqrt(len(inputs_NX))).astype(np.float32)
+    wanted_NS = (shape_NS - mean_S) / np.sqrt(len(inputs_NX))
     if len(photos_NX):
-        square_XX += _PHOTOS * squares(photos_NX)
-    product_XS = ((inputs_NX - mean_X) / spread_X).T @ (shape_NS - mean_S) / len(inputs_NX)
-    weight_XS = np.linalg.solve(square_XX, product_XS) / spread_X[:, None]
+        more_NX = (photos_NX - mean_X) / spread_X * np.sqrt(_PHOTOS / len(photos_NX))
+        rows_NX = np.concatenate((rows_NX, more_NX.astype(np.float32)))
+        wanted_NS = np.concatenate((wanted_NS, np.zeros((len(photos_NX), wanted_NS.shape[1]))))
+    gram_NN = (rows_NX @ rows_NX.T).astype(np.float64) + _RIDGE * np.eye(len(rows_NX))
+    weight_XS = rows_NX.T @ np.linalg.solve(gram_NN, wanted_NS) / spread_X[:, None]
     return weight_XS, mean_S - mean_X @ weight_XS

@@ -1,6 +1,6 @@
 """dlib's face descriptor: a ResNet of 29 convolutions that gives 128 numbers per face (dlib-models, Davis E. King).
 
-The shape encoder reads the 256 features before its last layer; the trainer compares identities by it.
+The shape encoder reads its maps after half of the layers; the trainer compares identities by it.
 
 The weights are those of face-api 1.7.15, a byte each (assets/PROVENANCE.md).
 
@@ -38,21 +38,23 @@ _BLOCKS = (
     *((f"conv256_{index}", 256, 256) for index in (1, 2)),
     ("conv256_down_out", 256, 256),
 )
+_HALF = 10
+"""Blocks up to conv128_2."""
 
 
 class FaceFeatures(nn.Module):
-    """Face chips -> what the descriptor's last layer reads; frozen, but differentiable by the chips. Always in float32.
+    """Face chips -> what half of the descriptor's layers make of them: still a map, so that it says what is where.
 
-    Chips are cut by `deca.vision.chips.dlib_chip`.
+    Frozen, but differentiable by the chips. Always in float32. Chips are cut by `deca.vision.chips.dlib_chip`.
     """
 
-    width = 256
+    width = 128 * 8 * 8
     mean_311: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.conv32_down = nn.Conv2d(3, 32, 7, 2)
-        for name, inputs, outputs in _BLOCKS:
+        for name, inputs, outputs in _BLOCKS[:_HALF]:
             self.add_module(name, _Block(inputs, outputs, "down" in name))
         self.register_buffer("mean_311", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
@@ -79,14 +81,18 @@ class FaceFeatures(nn.Module):
             ) from error
         return network
 
-    def forward(self, chip_B3HH: Tensor) -> Tensor:
-        """Features (B, 256) of chips: RGB 0..1, sRGB, 150 x 150 pixels."""
+    def maps(self, chip_B3HH: Tensor) -> Tensor:
+        """Feature maps (B, 128, 8, 8) of chips: RGB 0..1, sRGB, 150 x 150 pixels."""
         with torch.autocast(chip_B3HH.device.type, enabled=False):
             x = (255 * chip_B3HH.float() - self.mean_311) / 255
             x = functional.max_pool2d(functional.relu(self.conv32_down(x)), 3, 2)
-            for name, _, _ in _BLOCKS:
+            for name, _, _ in _BLOCKS[:_HALF]:
                 x = self.get_submodule(name)(x)
-            return x.mean((2, 3))
+            return x
+
+    def forward(self, chip_B3HH: Tensor) -> Tensor:
+        """The maps' values (B, 8192)."""
+        return self.maps(chip_B3HH).flatten(1)
 
 
 class FaceDescriptor(FaceFeatures):
@@ -96,13 +102,18 @@ class FaceDescriptor(FaceFeatures):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fc = nn.Linear(FaceFeatures.width, self.width, bias=False).requires_grad_(False)
+        for name, inputs, outputs in _BLOCKS[_HALF:]:
+            self.add_module(name, _Block(inputs, outputs, "down" in name))
+        self.fc = nn.Linear(256, self.width, bias=False)
+        self.requires_grad_(False).eval()
 
     def descriptor(self, chip_B3HH: Tensor) -> Tensor:
         """dlib's descriptor (B, 128): two chips show the same person when they are closer than about 0.6."""
-        features_BF = super().forward(chip_B3HH)
+        x = self.maps(chip_B3HH)
         with torch.autocast(chip_B3HH.device.type, enabled=False):
-            return self.fc(features_BF)
+            for name, _, _ in _BLOCKS[_HALF:]:
+                x = self.get_submodule(name)(x)
+            return self.fc(x.mean((2, 3)))
 
     def forward(self, chip_B3HH: Tensor) -> Tensor:
         """The descriptor (B, 128) at length one."""

@@ -4,7 +4,7 @@ A recognition network knows people apart by what stays the same from photo to ph
 is (MICA: Zielonka et al. 2022); the landmark network knows where things are, with its own habits. DECA has none: there
 E_c gives the shape.
 
-Shape suffixes: B batch, L landmarks (478), F features (256), X inputs of the linear map, S shape coefficients.
+Shape suffixes: B batch, L landmarks (478), F features (8192), X inputs of the linear map, S shape coefficients.
 """
 
 from __future__ import annotations
