@@ -1,4 +1,4 @@
-"""Builds `assets/training/face_descriptor.safetensors` from the npm package face-api 1.7.15 (MIT; dlib's weights, CC0).
+"""Builds `assets/identity/face_descriptor.safetensors` from the npm package face-api 1.7.15 (MIT; dlib's weights, CC0).
 
     python tools/convert_face_descriptor.py                          # downloads the pinned package with npm
     python tools/convert_face_descriptor.py --package face-api.tgz   # the same from a package that is already here
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-ASSET = ROOT / "assets" / "training" / "face_descriptor.safetensors"
+ASSET = ROOT / "assets" / "identity" / "face_descriptor.safetensors"
 REFERENCE = ROOT / "tests" / "data" / "training" / "face_descriptor_reference.npz"
 
 PACKAGE = "@vladmandic/face-api@1.7.15"

@@ -44,7 +44,9 @@ class Answers:
             camera_B3=torch.tensor([[8.0, 0.0, 0.0]]),
         )
 
-    def encode(self, images_B3HW: torch.Tensor) -> tuple[Codes, torch.Tensor]:
+    def encode(
+        self, images_B3HW: torch.Tensor, landmarks_BL3: torch.Tensor | None = None
+    ) -> tuple[Codes, torch.Tensor]:
         return self.codes, self.detail_BD
 
     def encode_detail(self, images_B3HW: torch.Tensor) -> torch.Tensor:

@@ -19,15 +19,15 @@ from deca.appearance.albedo import load_albedo
 from deca.errors import AssetError, OptionError
 from deca.head import load_head
 from deca.head.layer import HeadLayer
+from deca.networks.face_descriptor import FaceDescriptor
 from deca.render.camera import project
 from deca.render.lighting import grey_light
 from deca.render.renderer import Renderer
 from deca.vision import find_faces
+from deca.vision.chips import _ALIGNED, _AVERAGE_X, _AVERAGE_Y, box_chip, dlib_chip
 from deca.vision.crop import crop_from_landmarks, warp_crop
 from deca.vision.photo import Photo
 from deca_training.data.landmarks import MIRROR_68, ibug_from_mediapipe
-from deca_training.features.alignment import _ALIGNED, _AVERAGE_X, _AVERAGE_Y, box_chip, dlib_chip
-from deca_training.features.face_descriptor import FaceDescriptor
 from deca_training.features.identity import VggFace2Network, load_identity_network
 
 REFERENCE = Path(__file__).resolve().parents[1] / "data" / "training" / "face_descriptor_reference.npz"

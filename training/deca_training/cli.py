@@ -58,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_parser(commands)
     for stage, what in _STAGES.items():
         _add_stage(commands.add_parser(stage, help=what, description=what), stage)
+    shape = commands.add_parser("shape", help="a shape encoder, fitted to synthetic people, in a weights file")
+    shape.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose other networks are kept")
+    shape.add_argument("--people", type=Path, nargs="+", required=True, metavar="DIR", help="what `synthetic` wrote")
+    shape.add_argument("--photos", type=Path, metavar="INDEX", help="photos of real people, as `prepare` indexed them")
+    shape.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new weights file, .safetensors")
+    shape.set_defaults(run=_shape)
     default = commands.add_parser("default", help="the weights that come with the product, from photos to the file")
     default.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
     default.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; goes on where it was")
@@ -107,6 +113,12 @@ def _recipe(options: argparse.Namespace) -> Recipe:
     assert options.stage in get_args(Stage)
     changes = dict(change.partition("=")[::2] for change in options.changes)
     return VARIANTS[options.recipe](options.stage).changed(changes)
+
+
+def _shape(options: argparse.Namespace) -> None:
+    from deca_training.shape_encoder import add_shape_encoder
+
+    add_shape_encoder(options.weights, options.people, options.photos, options.out)
 
 
 def _default(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from deca.networks.decoder import MAP_SIZE, DetailDecoder
 from deca.networks.encoders import CoarseEncoder, DetailEncoder
 from deca.networks.inference import Networks
 from deca.networks.random_weights import random_checkpoint
+from deca.networks.shape_encoder import ShapeEncoder
 
 __all__ = [
     "BACKBONES",
@@ -28,6 +29,7 @@ __all__ = [
     "DetailDecoder",
     "DetailEncoder",
     "Networks",
+    "ShapeEncoder",
     "build_backbone",
     "check_head",
     "convert_weights",

@@ -1,8 +1,9 @@
 """Weights of the three networks on disk: DECA's released file, and our safetensors with a card.
 
-A weights file of ours is one safetensors file: the tensors `<network>.<key>` of `coarse_encoder`, `detail_encoder` and
-`detail_decoder`, and metadata `format` = `deca-weights`, `version` and `card` (JSON, the fields of `Card`). It may hold
-`conformance.<name>`: inputs and what the networks must answer (`deca.networks.conformance`).
+A weights file of ours is one safetensors file: the tensors `<network>.<key>` of `coarse_encoder`, `detail_encoder`,
+`detail_decoder` and, where its card says so, `shape_encoder`, and metadata `format` = `deca-weights`, `version` and
+`card` (JSON, the fields of `Card`). It may hold `conformance.<name>`: inputs and what the networks must answer
+(`deca.networks.conformance`).
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from deca.networks.backbones import BACKBONES
 from deca.networks.codes import CodeSizes
 from deca.networks.decoder import DetailDecoder
 from deca.networks.encoders import CoarseEncoder, DetailEncoder
+from deca.networks.shape_encoder import ShapeEncoder
 
 _FORMAT, _VERSION = "deca-weights", "1"
 # Our networks and their names in DECA's released file.
 _OFFICIAL = {"coarse_encoder": "E_flame", "detail_encoder": "E_detail", "detail_decoder": "D_detail"}
+_SHAPE = "shape_encoder"
 _CONFORMANCE = "conformance"
 _COPY = "Copy or download the file again from its source."
 _ZIP, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # how torch.save files start
@@ -48,6 +51,7 @@ class Card:
         sizes: Lengths of the codes.
         backbone: Backbone of both encoders.
         coarse_reduction: Of `CoarseEncoder`.
+        shape_encoder: Whether a `ShapeEncoder` gives the shape in E_c's place.
         data: What the networks were trained on.
         recipe: How they were trained.
         metrics: Measured quality by name.
@@ -60,6 +64,7 @@ class Card:
     sizes: CodeSizes = field(default_factory=CodeSizes)
     backbone: str = "resnet50"
     coarse_reduction: int = 1
+    shape_encoder: bool = False
     data: str = ""
     recipe: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -83,17 +88,19 @@ OFFICIAL_CARD = Card(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The three networks with their weights, in evaluation mode, their card, and their conformance vectors if any."""
+    """The networks with their weights, in evaluation mode, their card, and their conformance vectors if any."""
 
     card: Card
     coarse_encoder: CoarseEncoder
     detail_encoder: DetailEncoder
     detail_decoder: DetailDecoder
+    shape_encoder: ShapeEncoder | None = None
     conformance: Mapping[str, Tensor] = field(default_factory=dict)
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
-        return {name: getattr(self, name) for name in _OFFICIAL}
+        networks: dict[str, nn.Module] = {name: getattr(self, name) for name in _OFFICIAL}
+        return networks if self.shape_encoder is None else networks | {_SHAPE: self.shape_encoder}
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -234,7 +241,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
                     f"{path} has version {metadata.get('version')} of the weights format; this is version {_VERSION}.",
                     "Convert the weights again, or update deca.",
                 )
-            states: dict[str, dict[str, Any]] = {name: {} for name in (*_OFFICIAL, _CONFORMANCE)}
+            states: dict[str, dict[str, Any]] = {name: {} for name in (*_OFFICIAL, _SHAPE, _CONFORMANCE)}
             for key in file.keys():
                 name, _, rest = key.partition(".")
                 if name not in states:
@@ -261,6 +268,8 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:
 def _build(path: Path, card: Card, states: Mapping[str, Mapping[str, Any]], prefixes: Mapping[str, str]) -> Checkpoint:
     with torch.device("meta"):  # shapes without memory: the file's tensors take their places
         networks = build_networks(card.backbone, card.sizes, card.coarse_reduction)
+        if card.shape_encoder:
+            networks[_SHAPE] = ShapeEncoder(card.sizes.shape)
     for name, network in networks.items():
         state = _fitting(path, network, states[name], prefixes[name])
         network.load_state_dict(state, strict=True, assign=True)

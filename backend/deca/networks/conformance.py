@@ -2,7 +2,7 @@
 
 So a runtime, a device or a precision that computes something else is found before it makes wrong faces.
 
-Shape suffixes: N coarse codes, D detail code, H W rows and columns.
+Shape suffixes: N coarse codes, D detail code, L landmarks, S shape coefficients, H W rows and columns.
 """
 
 from __future__ import annotations
@@ -26,27 +26,42 @@ Run = Callable[..., Tensor]
 
 
 def conformance_vectors(
-    coarse: nn.Module, detail: nn.Module, decoder: nn.Module, sizes: CodeSizes
+    coarse: nn.Module,
+    detail: nn.Module,
+    decoder: nn.Module,
+    sizes: CodeSizes,
+    shape: Run | None = None,
+    landmarks_1L3: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Inputs and answers of the three networks, which are in evaluation mode on the CPU.
+    """Inputs and answers of the networks, which are in evaluation mode on the CPU.
+
+    Args:
+        coarse, detail, decoder: E_c, E_d and F_d.
+        sizes: Lengths of the codes.
+        shape: `Networks.encode_shape`, where there is a shape encoder.
+        landmarks_1L3: What it is to be asked with, crop pixels.
 
     Returns:
         `picture_13HW` (a small picture, enlarged to the crop), `coarse_1N`, `detail_1D`, and `map_11HW` for that detail
-        code and the coarse codes' expression and jaw, in metres, reduced by averaging.
+        code and the coarse codes' expression and jaw, in metres, reduced by averaging. With a shape
+        encoder also `landmarks_1L3` and `shape_1S`.
     """
     generator = torch.Generator().manual_seed(0)
-    picture_13HW = torch.rand(1, 3, _SMALL, _SMALL, generator=generator)
-    answers = _answers(coarse, detail, decoder, sizes, picture_13HW)
-    return {"picture_13HW": picture_13HW} | answers
+    asked = {"picture_13HW": torch.rand(1, 3, _SMALL, _SMALL, generator=generator)}
+    if landmarks_1L3 is not None:
+        asked["landmarks_1L3"] = landmarks_1L3
+    return asked | _answers(asked, coarse, detail, decoder, sizes, shape)
 
 
-def check_conformance(expected: Mapping[str, Tensor], coarse: Run, detail: Run, decoder: Run, sizes: CodeSizes) -> None:
-    """Compares what networks answer with a file's vectors.
+def check_conformance(
+    expected: Mapping[str, Tensor], coarse: Run, detail: Run, decoder: Run, sizes: CodeSizes, shape: Run | None = None
+) -> None:
+    """Compares what networks answer with a file's vectors; see `conformance_vectors`.
 
     Raises:
         AssetError: An answer is off by more than rounding.
     """
-    found = _answers(coarse, detail, decoder, sizes, expected["picture_13HW"])
+    found = _answers(expected, coarse, detail, decoder, sizes, shape)
     for name, answer in found.items():
         wanted = expected[name].float()
         scale = max(float(wanted.abs().max()), 1e-6)
@@ -61,11 +76,16 @@ def check_conformance(expected: Mapping[str, Tensor], coarse: Run, detail: Run, 
 
 
 @torch.no_grad()
-def _answers(coarse: Run, detail: Run, decoder: Run, sizes: CodeSizes, picture_13HW: Tensor) -> dict[str, Tensor]:
-    crop_13HW = functional.interpolate(picture_13HW.float(), (CROP_SIZE, CROP_SIZE), mode="bilinear")
+def _answers(
+    asked: Mapping[str, Tensor], coarse: Run, detail: Run, decoder: Run, sizes: CodeSizes, shape: Run | None
+) -> dict[str, Tensor]:
+    crop_13HW = functional.interpolate(asked["picture_13HW"].float(), (CROP_SIZE, CROP_SIZE), mode="bilinear")
     coarse_1N, detail_1D = coarse(crop_13HW).float().cpu(), detail(crop_13HW).float().cpu()
     start = sizes.shape + sizes.albedo
     expression_1E = coarse_1N[:, start : start + sizes.expression]
     jaw_13 = coarse_1N[:, start + sizes.expression + 3 : start + sizes.expression + 6]
     map_11HW = decoder(detail_1D, expression_1E, jaw_13).float().cpu()
-    return {"coarse_1N": coarse_1N, "detail_1D": detail_1D, "map_11HW": functional.adaptive_avg_pool2d(map_11HW, _MAP)}
+    answers = {"coarse_1N": coarse_1N, "detail_1D": detail_1D}
+    if shape is not None and "landmarks_1L3" in asked:
+        answers["shape_1S"] = shape(crop_13HW, asked["landmarks_1L3"]).float().cpu()
+    return answers | {"map_11HW": functional.adaptive_avg_pool2d(map_11HW, _MAP)}

@@ -1,8 +1,9 @@
-"""The three networks as the product runs them: on a device, fast, without gradients."""
+"""The networks as the product runs them: on a device, fast, without gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -18,15 +19,17 @@ from deca.networks.checkpoint import OFFICIAL_CARD, Card, Checkpoint, load_check
 from deca.networks.codes import Codes
 from deca.networks.conformance import check_conformance
 from deca.networks.encoders import Encoder
+from deca.networks.face_descriptor import CHIP_SIZE, FaceFeatures
 from deca.networks.onnx_runtime import OnnxNetwork, is_installed
 from deca.networks.random_weights import random_checkpoint
+from deca.networks.shape_encoder import face_chips
 from deca.vision.crop import CROP_SIZE
 
 Runtime = Literal["auto", "torch", "onnx"]
 
 
 class Networks:
-    """E_c, E_d and F_d for inference.
+    """E_c, E_d and F_d for inference, and the shape encoder where the weights have one.
 
     On the CPU ONNX Runtime runs them where it is installed, else torch with batch normalisation folded and channels
     last; both agree with the plain modules to 1e-4 in the codes and 1e-7 m in the map. On CUDA the backbones run in
@@ -68,6 +71,10 @@ class Networks:
         self._coarse_encoder = self._runner(checkpoint.coarse_encoder, image)
         self._detail_encoder = self._runner(checkpoint.detail_encoder, image)
         self._detail_decoder = self._runner(checkpoint.detail_decoder, codes)
+        self._shape_encoder = checkpoint.shape_encoder
+        if self._shape_encoder is not None:
+            self._shape_encoder.requires_grad_(False).to(self.device)
+            self._face_features = self._runner(FaceFeatures.load(), (torch.zeros(1, 3, CHIP_SIZE, CHIP_SIZE),))
 
     @classmethod
     def load(cls, path: str | Path, device: str | torch.device = "cpu", runtime: Runtime = "auto") -> Networks:
@@ -83,7 +90,8 @@ class Networks:
         if checkpoint.conformance:
             runners = networks._coarse_encoder, networks._detail_encoder, networks._detail_decoder
             coarse, detail, decoder = (partial(networks._run, runner) for runner in runners)
-            check_conformance(checkpoint.conformance, coarse, detail, decoder, networks.sizes)
+            shape = networks.encode_shape if checkpoint.shape_encoder is not None else None
+            check_conformance(checkpoint.conformance, coarse, detail, decoder, networks.sizes, shape)
         return networks
 
     @classmethod
@@ -97,17 +105,33 @@ class Networks:
         """Networks of the card's backbone and sizes with random weights: `Networks.random(card=Card.of(head))`."""
         return cls(random_checkpoint(seed, card), device, runtime)
 
-    def encode(self, images_B3HW: Tensor) -> tuple[Codes, Tensor]:
+    def encode(self, images_B3HW: Tensor, landmarks_BL3: Tensor | None = None) -> tuple[Codes, Tensor]:
         """Codes of crops.
 
         Args:
             images_B3HW: (B, 3, 224, 224) RGB in 0..1, as `deca.vision.warp_crop` makes them.
+            landmarks_BL3: MediaPipe's landmarks (B, 478, 3) on them, pixels, with depth. Where they are given and the
+                weights have a shape encoder, the shape is its, else E_c's.
 
         Returns:
             The coarse codes, and the detail codes (B, D); float32 on `device`.
         """
-        coarse_BN = self._run(self._coarse_encoder, images_B3HW)
-        return Codes.split(coarse_BN, self.sizes), self.encode_detail(images_B3HW)
+        codes = Codes.split(self._run(self._coarse_encoder, images_B3HW), self.sizes)
+        if self._shape_encoder is not None and landmarks_BL3 is not None:
+            codes = replace(codes, shape_BS=self.encode_shape(images_B3HW, landmarks_BL3))
+        return codes, self.encode_detail(images_B3HW)
+
+    def encode_shape(self, images_B3HW: Tensor, landmarks_BL3: Tensor) -> Tensor:
+        """The shape encoder's coefficients (B, S), of crops and landmarks as `encode` takes them.
+
+        Raises:
+            OptionError: The weights have no shape encoder.
+        """
+        if self._shape_encoder is None:
+            raise OptionError("These weights have no shape encoder.", "Let E_c give the shape (`encode`).")
+        landmarks_BL3 = landmarks_BL3.float()
+        features_BF = self._run(self._face_features, face_chips(images_B3HW.float(), landmarks_BL3))
+        return self._run(self._shape_encoder, features_BF, landmarks_BL3)
 
     def encode_detail(self, images_B3HW: Tensor) -> Tensor:
         """Detail codes (B, D) alone, of crops as `encode` takes them."""

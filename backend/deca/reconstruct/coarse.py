@@ -25,7 +25,7 @@ from deca.reconstruct.fit import FitResult, Guess, fit_landmarks
 from deca.render.camera import CROP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
-from deca.vision.crop import crop_from_landmarks, warp_crop
+from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
 from deca.vision.faces import DetectedFace
 from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
@@ -74,11 +74,14 @@ def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder
 def regressed_faces(
     photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder, networks: Networks
 ) -> list[Face]:
-    """Codes from E_c and E_d (DECA, Section 4.1), on crops measured on the detected landmarks."""
-    marks_BL2 = np.stack([found.landmarks_L3[:, :2] for found in detected]).astype(np.float32)
+    """Codes from E_c and E_d (DECA, Section 4.1), on crops measured on the detected landmarks; the shape from the shape
+    encoder where there is one."""
+    marks_BL3 = np.stack([found.landmarks_L3 for found in detected]).astype(np.float32)
+    marks_BL2 = marks_BL3[..., :2]
     crops_B33 = [crop_from_landmarks(marks_L2[list(IBUG_68)]) for marks_L2 in marks_BL2]
     images_B3HW = torch.from_numpy(np.stack([warp_crop(photo.pixels, crop_33) for crop_33 in crops_B33]))
-    codes, detail_BD = networks.encode(images_B3HW)
+    on_crops_BL3 = np.stack([on_crop(marks, crop_33) for marks, crop_33 in zip(marks_BL3, crops_B33, strict=True)])
+    codes, detail_BD = networks.encode(images_B3HW, torch.from_numpy(on_crops_BL3))
 
     def row(codes_BX: Tensor, index: int) -> NDArray[np.float32]:
         return codes_BX[index].detach().cpu().numpy().astype(np.float32)

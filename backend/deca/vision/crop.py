@@ -46,6 +46,12 @@ def _matrix(x: float, y: float, side: int) -> npt.NDArray[np.float64]:
     )
 
 
+def on_crop(points_L3: npt.NDArray[np.floating], to_crop_33: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    """Points of the photo (L, 3), pixels with depth in the same scale, in pixels of the crop."""
+    zoom = to_crop_33[0, 0]
+    return (points_L3 * zoom + (*to_crop_33[:2, 2], 0)).astype(np.float32)
+
+
 def warp_crop(pixels: npt.NDArray[np.uint8], to_crop_33: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
     """The crop as the encoders read it.
 

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from deca.errors import AssetError
 from deca.networks.backbones import Bottleneck, ResNet
-from deca_training.features.alignment import box_chip, dlib_chip
-from deca_training.features.face_descriptor import FaceDescriptor
+from deca.networks.face_descriptor import FaceDescriptor
+from deca.vision.chips import box_chip, dlib_chip
 from deca_training.features.weights_file import read_state
 
 _log = logging.getLogger(__name__)

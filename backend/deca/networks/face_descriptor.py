@@ -1,5 +1,7 @@
 """dlib's face descriptor: a ResNet of 29 convolutions that gives 128 numbers per face (dlib-models, Davis E. King).
 
+The shape encoder reads its maps after half of the layers; the trainer compares identities by it.
+
 The weights are those of face-api 1.7.15, a byte each (assets/PROVENANCE.md).
 
 Shape suffixes: B batch, C channels, H W rows and columns.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -20,7 +23,7 @@ from torch.nn import functional
 from deca.assets import asset
 from deca.errors import AssetError
 
-ASSET = "training/face_descriptor.safetensors"
+ASSET = "identity/face_descriptor.safetensors"
 CHIP_SIZE = 150
 
 _MEAN = (122.782, 117.001, 104.298)
@@ -35,28 +38,29 @@ _BLOCKS = (
     *((f"conv256_{index}", 256, 256) for index in (1, 2)),
     ("conv256_down_out", 256, 256),
 )
+_HALF = 10
+"""Blocks up to conv128_2."""
 
 
-class FaceDescriptor(nn.Module):
-    """Face chips -> embeddings of length one; frozen, but differentiable by the chips. Always in float32.
+class FaceFeatures(nn.Module):
+    """Face chips -> what half of the descriptor's layers make of them: still a map, so that it says what is where.
 
-    Chips are cut by `deca_training.features.alignment.dlib_chip`.
+    Frozen, but differentiable by the chips. Always in float32. Chips are cut by `deca.vision.chips.dlib_chip`.
     """
 
-    width = 128
+    width = 128 * 8 * 8
     mean_311: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.conv32_down = nn.Conv2d(3, 32, 7, 2)
-        for name, inputs, outputs in _BLOCKS:
+        for name, inputs, outputs in _BLOCKS[:_HALF]:
             self.add_module(name, _Block(inputs, outputs, "down" in name))
-        self.fc = nn.Linear(256, self.width, bias=False)
         self.register_buffer("mean_311", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 
     @classmethod
-    def load(cls, path: Path | None = None) -> FaceDescriptor:
+    def load(cls, path: Path | None = None) -> Self:
         """The network with its weights.
 
         Args:
@@ -68,7 +72,8 @@ class FaceDescriptor(nn.Module):
         path = path or asset(ASSET)
         network = cls()
         try:
-            network.load_state_dict(_state(path))
+            state = _state(path)
+            network.load_state_dict({name: state[name] for name in network.state_dict()})
         except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
             raise AssetError(
                 f"The face descriptor {path} could not be read ({str(error).splitlines()[0]}).",
@@ -76,16 +81,37 @@ class FaceDescriptor(nn.Module):
             ) from error
         return network
 
-    def descriptor(self, chip_B3HH: Tensor) -> Tensor:
-        """dlib's descriptor (B, 128): two chips show the same person when they are closer than about 0.6.
-
-        Args:
-            chip_B3HH: RGB 0..1, sRGB, 150 x 150 pixels.
-        """
+    def maps(self, chip_B3HH: Tensor) -> Tensor:
+        """Feature maps (B, 128, 8, 8) of chips: RGB 0..1, sRGB, 150 x 150 pixels."""
         with torch.autocast(chip_B3HH.device.type, enabled=False):
             x = (255 * chip_B3HH.float() - self.mean_311) / 255
             x = functional.max_pool2d(functional.relu(self.conv32_down(x)), 3, 2)
-            for name, _, _ in _BLOCKS:
+            for name, _, _ in _BLOCKS[:_HALF]:
+                x = self.get_submodule(name)(x)
+            return x
+
+    def forward(self, chip_B3HH: Tensor) -> Tensor:
+        """The maps' values (B, 8192)."""
+        return self.maps(chip_B3HH).flatten(1)
+
+
+class FaceDescriptor(FaceFeatures):
+    """Face chips -> embeddings of length one."""
+
+    width = 128
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, inputs, outputs in _BLOCKS[_HALF:]:
+            self.add_module(name, _Block(inputs, outputs, "down" in name))
+        self.fc = nn.Linear(256, self.width, bias=False)
+        self.requires_grad_(False).eval()
+
+    def descriptor(self, chip_B3HH: Tensor) -> Tensor:
+        """dlib's descriptor (B, 128): two chips show the same person when they are closer than about 0.6."""
+        x = self.maps(chip_B3HH)
+        with torch.autocast(chip_B3HH.device.type, enabled=False):
+            for name, _, _ in _BLOCKS[_HALF:]:
                 x = self.get_submodule(name)(x)
             return self.fc(x.mean((2, 3)))
 

@@ -1,0 +1,225 @@
+"""The shape encoder by ridge regression on synthetic people, the only ones whose heads are known.
+
+Photos of real people take part without a truth, as if each showed the mean head, with a small weight: so what makes
+photos differ from renderings comes to mean nothing.
+
+Shape suffixes: N photos, L landmarks, X inputs of the shape encoder, S shape coefficients, V vertices, M directions of
+face vertices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deca.errors import AssetError
+from deca.head import HeadModel, load_head
+from deca.networks import ShapeEncoder, load_checkpoint, save_checkpoint
+from deca.networks.checkpoint import Checkpoint
+from deca.networks.conformance import conformance_vectors
+from deca.networks.face_descriptor import FaceFeatures
+from deca.networks.shape_encoder import face_chips
+from deca.render.camera import CROP_SIZE
+from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
+from deca.vision.landmarks import IBUG_68, LandmarkNet, region_of
+from deca_training.config import VALIDATION_SHARE
+from deca_training.data.index import PhotoIndex
+from deca_training.data.storage import read_indexed_photo
+from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
+from deca_training.model import face_vertices
+
+_RIDGE = 3e-4
+"""Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
+_PHOTOS = 0.03
+"""How much photos of real people count beside those of synthetic ones."""
+_NUM_PHOTOS = 1000
+_CLOSER = 0.01
+"""Square millimetres by which a coefficient must bring the face closer, per vertex, to leave the person's own value."""
+
+_PER_PERSON = 2
+"""Photos of each person: more people teach more."""
+
+Seen = tuple[NDArray[np.uint8], NDArray[np.floating]]
+"""A picture, and the landmark network's points on it, pixels with depth."""
+
+
+def add_shape_encoder(weights: Path, people: Sequence[Path], photos: Path | None, out: Path) -> None:
+    """Writes a weights file with a shape encoder fitted anew; its other networks stay as they are.
+
+    Args:
+        weights: A weights file, in half precision or not.
+        people: Folders of synthetic people.
+        photos: An index of photos of real people, of whom those that runs keep out are kept out here, too.
+        out: The file, in half precision.
+
+    Raises:
+        AssetError: A file is missing or damaged, or the weights belong to another head model.
+        OutputError: The file cannot be written.
+    """
+    checkpoint = load_checkpoint(weights)
+    head = load_head(checkpoint.card.head)
+    sources = [SyntheticSubjects(folder) for folder in people]
+    index = None if photos is None else PhotoIndex.load(photos).split(VALIDATION_SHARE)[0]
+    encoder = fit_shape_encoder(head, sources, index, checkpoint.card.sizes.shape, progress=True)
+    save_checkpoint(with_shape_encoder(checkpoint, encoder), out, torch.float16)
+
+
+def with_shape_encoder(checkpoint: Checkpoint, encoder: ShapeEncoder) -> Checkpoint:
+    """A checkpoint with a shape encoder and new conformance vectors, all rounded to half precision."""
+    card = replace(checkpoint.card, shape_encoder=True)
+    checkpoint = replace(checkpoint, card=card, shape_encoder=encoder)
+    for network in checkpoint.networks().values():
+        network.half().float()
+    features = FaceFeatures.load()
+    vectors = conformance_vectors(
+        checkpoint.coarse_encoder,
+        checkpoint.detail_encoder,
+        checkpoint.detail_decoder,
+        card.sizes,
+        lambda image_B3HW, landmarks_BL3: encoder(features(face_chips(image_B3HW, landmarks_BL3)), landmarks_BL3),
+        # The mean head, looking ahead, on a crop: 0.9 pixels to a millimetre.
+        (encoder.mean_L3 * encoder.mean_L3.new_tensor((0.9, -0.9, -0.9)) + CROP_SIZE / 2)[None],
+    )
+    return replace(checkpoint, conformance=vectors)
+
+
+def fit_shape_encoder(
+    head: HeadModel,
+    people: Sequence[SyntheticSubjects],
+    photos: PhotoIndex | None,
+    num_shape: int,
+    *,
+    progress: bool = False,
+) -> ShapeEncoder:
+    """A shape encoder for a head model, from photos as the product sees them.
+
+    Args:
+        head: The head model.
+        people: Synthetic people with that head.
+        photos: Of real people.
+        num_shape: Shape coefficients.
+        progress: Show a progress bar.
+
+    Raises:
+        AssetError: The head model has no MediaPipe landmarks.
+    """
+    if head.landmarks_478 is None:
+        raise AssetError(f"The head model {head.name} has no MediaPipe landmarks.", "Train without a shape encoder.")
+    encoder = ShapeEncoder(num_shape)
+    mean_L3 = 1000 * head.landmarks_478.positions(head.template_V3, head.faces_F3)
+    encoder.mean_L3.copy_(torch.from_numpy(mean_L3).half())  # what a file in half precision holds
+    features, landmarks, truth = FaceFeatures.load(), LandmarkNet().eval(), ShapeTruth(head, num_shape)
+    inputs_NX, shape_NS = [], []
+    for subject in tqdm([s for source in people for s in source.paths], unit="subject", disable=not progress):
+        person = SyntheticSubject.load(subject)
+        seen = list(islice(_seen(person, landmarks), _PER_PERSON))
+        inputs_NX += [inputs(encoder, features, *photo) for photo in seen]
+        shape_NS += [truth(person)] * len(seen)
+    photos_NX = []
+    if photos is not None:
+        chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _NUM_PHOTOS)).astype(int))
+        for photo in tqdm(chosen.tolist(), unit="photo", disable=not progress):
+            seen = read_indexed_photo(photos, photo).pixels, photos.landmarks_of(photo)[1]
+            photos_NX.append(inputs(encoder, features, *seen))
+    weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS), np.array(photos_NX))
+    with torch.no_grad():
+        encoder.layer.weight.copy_(torch.from_numpy(weight_XS.T))
+        encoder.layer.bias.copy_(torch.from_numpy(bias_S))
+    return encoder.eval()
+
+
+def _seen(person: SyntheticSubject, network: LandmarkNet) -> Iterator[Seen]:
+    """A person's photos and what the landmark network sees on them, found from the true points."""
+    for image_HW3, true_L2 in zip(person.image_KHW3, person.landmarks478_KL2, strict=True):
+        points_L3 = np.pad((true_L2 + 1) * (CROP_SIZE / 2), ((0, 0), (0, 1)))
+        for _ in range(2):  # as the product does, whose detector gives but a box
+            points_L3 = network.locate(image_HW3, [region_of(points_L3)])[0][0]
+        yield image_HW3, points_L3
+
+
+@torch.inference_mode()
+def inputs(
+    encoder: ShapeEncoder, features: FaceFeatures, image_HW3: NDArray[np.uint8], landmarks_L3: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """What the linear map reads (X,) of a picture, whose crop is the product's (`deca.reconstruct.regressed_faces`)."""
+    crop_33 = crop_from_landmarks(landmarks_L3[list(IBUG_68)])
+    image_13HW = torch.from_numpy(warp_crop(image_HW3, crop_33))[None]
+    points_1L3 = torch.from_numpy(on_crop(landmarks_L3, crop_33))[None]
+    return encoder.inputs(features(face_chips(image_13HW, points_1L3)), points_1L3)[0].numpy()
+
+
+class ShapeTruth:
+    """Coefficients that come as near to a synthetic person's neutral face as they can.
+
+    Near as benchmarks have it: along the surface's normals, after a similarity. What the coefficients can give they
+    have already (`SyntheticSubject.shape_S`); they move a little for what lies outside of their span.
+
+    Args:
+        head: The head model.
+        num_shape: Coefficients to find; those beyond belong to what lies outside.
+    """
+
+    def __init__(self, head: HeadModel, num_shape: int) -> None:
+        face_V = face_vertices(head).numpy()
+        template_V3 = 1000 * head.template_V3.astype(np.float64)
+        normals_V3 = np.zeros_like(template_V3)
+        corners_F33 = template_V3[head.faces_F3]
+        normals_F3 = np.cross(corners_F33[:, 1] - corners_F33[:, 0], corners_F33[:, 2] - corners_F33[:, 0])
+        for corner in range(3):
+            np.add.at(normals_V3, head.faces_F3[:, corner], normals_F3)
+        normals_M3 = normals_V3[face_V] / np.linalg.norm(normals_V3[face_V], axis=1, keepdims=True)
+        places_M3 = template_V3[face_V] - template_V3[face_V].mean(0)
+        moved_M7 = np.c_[normals_M3, np.cross(places_M3, normals_M3), (places_M3 * normals_M3).sum(1)]
+        self._face_V, self._normals_M3 = face_V, normals_M3
+        self._similarity_M7 = np.linalg.qr(moved_M7)[0]
+        self._dirs_MXS = self.of(head.shape_dirs_V3S)
+        self._num_shape = num_shape
+        dirs_MS = self._dirs_MXS[:, :num_shape]
+        square_SS = dirs_MS.T @ dirs_MS / len(dirs_MS) + _CLOSER * np.eye(num_shape)
+        self._closest_SM = np.linalg.solve(square_SS, dirs_MS.T / len(dirs_MS))
+
+    def of(self, offset_V3X: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Offsets (V, 3, X) of vertices, metres, as the benchmarks see them: (M, X) millimetres."""
+        along_MX = 1000 * np.einsum("mk,mkx->mx", self._normals_M3, offset_V3X[self._face_V].astype(np.float64))
+        return along_MX - self._similarity_M7 @ (self._similarity_M7.T @ along_MX)
+
+    def __call__(self, person: SyntheticSubject) -> NDArray[np.float64]:
+        """The coefficients (S,)."""
+        own_S = person.shape_S.astype(np.float64)
+        outside_M = self._dirs_MXS[:, self._num_shape :] @ own_S[self._num_shape :]
+        outside_M += self.of(person.offset_V3[..., None])[:, 0]
+        return own_S[: self._num_shape] + self._closest_SM @ outside_M
+
+
+def ridge(
+    inputs_NX: NDArray[np.floating], shape_NS: NDArray[np.floating], photos_NX: NDArray[np.floating]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (X, S) and bias (S,) of the estimate; with fewer photos than inputs solved in its dual form.
+
+    Args:
+        inputs_NX: Of synthetic people: `FaceFeatures.width` features, then landmarks.
+        shape_NS: Their coefficients.
+        photos_NX: Inputs of photos of real people; there may be none.
+    """
+    mean_X, mean_S = inputs_NX.mean(0, dtype=np.float64), shape_NS.mean(0)
+    spread_X = inputs_NX.std(0, dtype=np.float64) + 1e-6
+    # Landmarks share one unit: those that hardly move are noise.
+    is_landmark_X = np.arange(len(mean_X)) >= FaceFeatures.width
+    spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
+    spread_X *= np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), FaceFeatures.width))
+    rows_NX = ((inputs_NX - mean_X) / spread_X / np.sqrt(len(inputs_NX))).astype(np.float32)
+    wanted_NS = (shape_NS - mean_S) / np.sqrt(len(inputs_NX))
+    if len(photos_NX):
+        more_NX = (photos_NX - mean_X) / spread_X * np.sqrt(_PHOTOS / len(photos_NX))
+        rows_NX = np.concatenate((rows_NX, more_NX.astype(np.float32)))
+        wanted_NS = np.concatenate((wanted_NS, np.zeros((len(photos_NX), wanted_NS.shape[1]))))
+    gram_NN = (rows_NX @ rows_NX.T).astype(np.float64) + _RIDGE * np.eye(len(rows_NX))
+    weight_XS = rows_NX.T @ np.linalg.solve(gram_NN, wanted_NS) / spread_X[:, None]
+    return weight_XS, mean_S - mean_X @ weight_XS
