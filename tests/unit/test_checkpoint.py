@@ -50,7 +50,7 @@ def formula(key: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
 @functools.cache
 def formula_states() -> dict[str, dict[str, torch.Tensor]]:
     with torch.device("meta"):
-        networks = build_networks("resnet50", CodeSizes())
+        networks = build_networks(OFFICIAL_CARD)
     return {
         OFFICIAL_NAMES[name]: {
             key: formula(f"{OFFICIAL_NAMES[name]}.{key}", tensor.shape, tensor.dtype)

@@ -49,7 +49,7 @@ class Answers:
     ) -> tuple[Codes, torch.Tensor]:
         return self.codes, self.detail_BD
 
-    def encode_detail(self, images_B3HW: torch.Tensor) -> torch.Tensor:
+    def encode_detail(self, images_B3HW: torch.Tensor, landmarks_BL3: torch.Tensor) -> torch.Tensor:
         return torch.full((1, 128), -0.5)
 
 

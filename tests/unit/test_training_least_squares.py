@@ -8,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from deca.head import load_head
 from deca.networks import CodeSizes, DetailEncoder
+from deca.networks.encoders import SKIN
+from deca.vision.landmarks import LandmarkNet
 from deca_training.data.dataset import pictures
 from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.codes import subject_codes
 from deca_training.data.synthetic.generate import generate
+from deca_training.data.synthetic.seen import found_landmarks
 from deca_training.least_squares import fit_detail_encoder, ridge
+from deca_training.pretrained import start_backbone
 
 
 def test_what_can_be_known_is_kept_and_noise_left_out() -> None:
@@ -28,12 +33,15 @@ def test_what_can_be_known_is_kept_and_noise_left_out() -> None:
     assert not weight_FD[:, 1].any() and bias_D[1] == 0
 
 
-def test_the_encoder_answers_the_estimate(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backbone", ["face_mesh", SKIN])
+def test_the_encoder_answers_the_estimate(backbone: str, tmp_path: Path) -> None:
     """Whatever the estimate is: E_d's answers explain what the returned shares say, on the people that it held out."""
     generate(tmp_path, subjects=12, images=2)
     subjects = SyntheticSubjects(tmp_path)
     sizes = CodeSizes(detail=8)
-    encoder = DetailEncoder("face_mesh", sizes)
+    encoder = DetailEncoder(backbone, sizes)
+    start_backbone(encoder.encoder, load_head())
+    network = LandmarkNet().eval()
     explained = fit_detail_encoder(encoder, subjects, 8)
     codes = subject_codes(subjects, 8)
     used = [number for number in range(12) if number % 10]
@@ -41,10 +49,12 @@ def test_the_encoder_answers_the_estimate(tmp_path: Path) -> None:
     errors, spreads = np.zeros(8), np.zeros(8)
     with torch.no_grad():
         for number in (0, 10):
-            made_KD = encoder(pictures(list(subjects[number].image_KHW3))).numpy()
-            truth_D = codes[subjects[number].name]
+            subject = subjects[number]
+            found_KL3 = torch.from_numpy(found_landmarks(subject, network))
+            made_KD = encoder(pictures(list(subject.image_KHW3)), found_KL3).numpy()
+            truth_D = codes[subject.name]
             errors += np.square(made_KD - truth_D).sum(0)
             spreads += 2 * np.square(truth_D - mean_D)
     kept = np.array(explained) > 0
     np.testing.assert_allclose((1 - errors / spreads)[kept], np.array(explained)[kept], atol=1e-2)
-    assert encoder(torch.rand(1, 3, 224, 224))[0, torch.from_numpy(~kept)].abs().max() == 0 or kept.all()
+    assert encoder(torch.rand(1, 3, 224, 224), found_KL3[:1])[0, torch.from_numpy(~kept)].abs().max() == 0 or kept.all()

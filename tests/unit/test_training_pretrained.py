@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from deca.head import load_head
 from deca.networks.backbones import DepthwiseBlock, FaceMesh, build_backbone
 from deca.vision.landmarks import LandmarkNet
 from deca_training.pretrained import start_backbone
@@ -16,7 +17,7 @@ def test_face_mesh_sees_what_the_landmark_network_sees() -> None:
     graph = LandmarkNet().graph
     image_B3HW = F.interpolate(torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(1)), (192, 192))
     backbone = FaceMesh()
-    start_backbone(backbone)
+    start_backbone(backbone, load_head())
     last = torch.nn.Sequential(
         torch.nn.Conv2d(128, 32, 1), torch.nn.PReLU(32), DepthwiseBlock(32, 32, 1), torch.nn.Conv2d(32, 1404, 3)
     )
@@ -40,5 +41,5 @@ def test_face_mesh_gives_the_colours_too() -> None:
 def test_other_backbones_keep_their_fresh_weights() -> None:
     backbone = build_backbone("resnet18")
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    start_backbone(backbone)
+    start_backbone(backbone, load_head())
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())

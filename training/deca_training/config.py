@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from deca.errors import OptionError
 from deca.networks import BACKBONES, CodeSizes
+from deca.networks.encoders import SKIN
 from deca_training.data.augment import Augmentation
 
 Stage = Literal["pretrain", "coarse", "detail"]
@@ -78,6 +79,7 @@ class Recipe:
         learn_detail_encoder: False: in the detail stage F_d learns alone, from the E_d that it starts with.
         head, albedo: Head and albedo model, by name or path.
         backbone: Of both encoders.
+        detail_backbone: E_d's, where it is another: `deca.networks.encoders.SKIN`.
         sizes: Lengths of the codes.
         landmarks: Which landmarks the head is compared on: iBUG's 68, or all of MediaPipe's that the head carries.
         coarse_reduction: Of `CoarseEncoder`: 2 has E_c see crops of 112 pixels, which takes a quarter of the time.
@@ -111,6 +113,7 @@ class Recipe:
     head: str = "openhead"
     albedo: str = "openhead"
     backbone: str = "resnet50"
+    detail_backbone: str = ""
     sizes: CodeSizes = field(default_factory=CodeSizes)
     landmarks: Literal["68", "478"] = "68"
     coarse_reduction: int = 1
@@ -130,8 +133,11 @@ class Recipe:
         for name in ("subjects_per_batch", "images_per_subject", "steps", "validate_every", "coarse_reduction"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} of a recipe must be at least 1, got {getattr(self, name)}.")
-        if self.backbone not in BACKBONES:
-            raise OptionError(f"There is no backbone {self.backbone!r}.", f"Choose one of {', '.join(BACKBONES)}.")
+        for name, possible in ((self.backbone, BACKBONES), (self.detail_backbone, ("", SKIN, *BACKBONES))):
+            if name not in possible:
+                raise OptionError(
+                    f"There is no backbone {name!r}.", f"Choose one of {', '.join(filter(None, possible))}."
+                )
         if (self.shape_consistency or self.detail_consistency) and self.images_per_subject < 2:
             raise OptionError(
                 "Consistency losses exchange codes between photos of a subject; with one image per subject there are"

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from deca.networks import Card, Checkpoint, save_checkpoint
+from deca.networks import Checkpoint, save_checkpoint
 from deca_training.config import Recipe
 from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.generate import generate
 from deca_training.engine import Hardware, load_networks, train
 from deca_training.export import export
 from deca_training.least_squares import fit_detail_encoder
-from deca_training.model import NETWORKS, DecaModel
-from deca_training.pretrained import start_backbone
+from deca_training.model import NETWORKS, DecaModel, card_of
 from deca_training.recipes import default
 
 Budget = Literal["cpu", "gpu"]
@@ -93,8 +92,6 @@ def _fit_detail_encoder(start: Path, synthetic: Path, out: Path) -> None:
     """Writes the networks of a run with an E_d that knows codes (`least_squares`)."""
     model = DecaModel(default("detail"))
     load_networks(model, start)
-    start_backbone(model.detail_encoder.encoder)
-    fit_detail_encoder(model.detail_encoder, SyntheticSubjects(synthetic), model.recipe.sizes.detail)
-    recipe = model.recipe
-    card = Card.of(model.head, sizes=recipe.sizes, backbone=recipe.backbone, coarse_reduction=recipe.coarse_reduction)
+    fit_detail_encoder(model.detail_encoder, SyntheticSubjects(synthetic), model.recipe.sizes.detail, progress=True)
+    card = card_of(model.recipe, model.head)
     save_checkpoint(Checkpoint(card, *(model.get_submodule(name) for name in NETWORKS)), out)  # type: ignore[arg-type]

@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from deca.head import load_head
+from deca.head import HeadModel, load_head
 from deca.networks import Card, Checkpoint, save_checkpoint
 from deca.networks.checkpoint import build_networks
 from deca.networks.conformance import conformance_vectors
+from deca.render.camera import CROP_SIZE
 from deca_training.engine import read_run
-from deca_training.model import NETWORKS
+from deca_training.model import NETWORKS, card_of
+
+_PIXELS_PER_METRE = 900
 
 
 def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: torch.dtype = torch.float16) -> Card:
@@ -37,11 +41,9 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
     head = load_head(recipe.head)
     summary = run.parent / "summary.json"
     metrics = json.loads(summary.read_text("utf-8"))["validation"] if summary.is_file() else {}
-    card = Card.of(
+    card = card_of(
+        recipe,
         head,
-        sizes=recipe.sizes,
-        backbone=recipe.backbone,
-        coarse_reduction=recipe.coarse_reduction,
         data=data,
         recipe="; ".join(
             (f"{recipe.name} {recipe.stage}, {found.steps} steps of {recipe.batch_size} photos", *found.features)
@@ -49,7 +51,7 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
         metrics=metrics,
         licence=licence,
     )
-    networks = build_networks(recipe.backbone, recipe.sizes, recipe.coarse_reduction)
+    networks = build_networks(card)
     for name in NETWORKS:
         networks[name].load_state_dict(found.states[name])
         # What the file holds is what is checked: rounded to its precision.
@@ -59,6 +61,18 @@ def export(run: Path, out: Path, *, data: str = "", licence: str = "", dtype: to
         torch.nn.init.zeros_(last.weight)
         torch.nn.init.zeros_(last.bias)
     checkpoint = Checkpoint(card, **networks)  # type: ignore[arg-type]
-    vectors = conformance_vectors(*(networks[name] for name in NETWORKS), sizes=recipe.sizes)
+    vectors = conformance_vectors(
+        *(networks[name] for name in NETWORKS), sizes=recipe.sizes, landmarks_1L3=frontal_landmarks(head)
+    )
     save_checkpoint(replace(checkpoint, conformance=vectors), out, dtype)
     return card
+
+
+def frontal_landmarks(head: HeadModel) -> Tensor | None:
+    """MediaPipe's landmarks (1, 478, 3) of the mean head that looks straight at a crop, pixels with depth; or None."""
+    if head.landmarks_478 is None:
+        return None
+    points_L3 = torch.from_numpy(head.landmarks_478.positions(head.template_V3, head.faces_F3)).float()
+    points_L3 = points_L3 - points_L3.mean(0)
+    upright = torch.tensor([1.0, -1.0, -1.0])
+    return (_PIXELS_PER_METRE * upright * points_L3 + CROP_SIZE / 2 * torch.tensor([1.0, 1.0, 0.0]))[None]

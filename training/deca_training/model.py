@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +16,14 @@ from torch import Tensor, nn
 from deca.appearance.albedo import AlbedoModel, load_albedo
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
-from deca.networks import MAP_SIZE, CoarseEncoder, Codes, DetailDecoder, DetailEncoder
+from deca.networks import MAP_SIZE, Card, CoarseEncoder, Codes, DetailDecoder, DetailEncoder
 from deca.networks.checkpoint import build_networks
-from deca.render.camera import project
-from deca.render.detail import DETAIL_MASK, DetailSurface, detail_surface
+from deca.render.camera import crop_pixels, project
+from deca.render.detail import DETAIL_MASK, DetailSurface, detail_patch, detail_surface
 from deca.render.lighting import SH_CONSTANTS, sh_shading
 from deca.render.renderer import Renderer, Surface
 from deca.render.uv import photo_texture, uv_mask
+from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.pretrained import start_backbone
 
@@ -93,15 +95,15 @@ class DecaModel(nn.Module):
         self.albedo.check_head(self.head)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            networks = build_networks(recipe.backbone, recipe.sizes, recipe.coarse_reduction)
+            networks = build_networks(card_of(recipe, self.head))
         for name in ("coarse_encoder", "detail_encoder"):
-            start_backbone(networks[name].get_submodule("encoder"))
+            start_backbone(networks[name].get_submodule("encoder"), self.head)
         for name in NETWORKS:
             # On a CPU channels last halves the time of a step.
             self.add_module(name, networks[name].to(memory_format=torch.channels_last))  # type: ignore[call-overload]
         self.layer = HeadLayer(self.head, recipe.sizes.shape, recipe.sizes.expression)
         self.renderer = Renderer.of_head(self.head, recipe.render_size)
-        self.patch = face_patch(self.head)
+        self.patch = detail_patch(self.head, MAP_SIZE)
         self._start()
 
     def trained_networks(self) -> Iterator[nn.Module]:
@@ -147,9 +149,10 @@ class DecaModel(nn.Module):
         """E_c's codes of crops."""
         return Codes.split(self.coarse_encoder(_channels_last(image_B3HW)).float(), self.recipe.sizes)
 
-    def detail_codes(self, image_B3HW: Tensor) -> Tensor:
-        """E_d's codes (B, D) of crops."""
-        return self.detail_encoder(_channels_last(image_B3HW)).float()
+    def detail_codes(self, batch: Batch) -> Tensor:
+        """E_d's codes (B, D) of a batch."""
+        landmarks_BL2 = crop_pixels(batch.landmarks478_BL3)
+        return self.detail_encoder(_channels_last(batch.image_B3HW), landmarks_BL2).float()
 
     def geometry(self, codes: Codes) -> Geometry:
         """Heads of codes, on their crops."""
@@ -203,6 +206,12 @@ class DecaModel(nn.Module):
         return sh_shading(normals_B3HW[..., *self.patch], light_B93)
 
 
+def card_of(recipe: Recipe, head: HeadModel, /, **fields: Any) -> Card:
+    """The card of a recipe's networks; further fields by name."""
+    kinds = {name: getattr(recipe, name) for name in ("sizes", "backbone", "detail_backbone", "coarse_reduction")}
+    return Card.of(head, **kinds, **fields)
+
+
 def _channels_last(image_B3HW: Tensor) -> Tensor:
     return image_B3HW.contiguous(memory_format=torch.channels_last)
 
@@ -214,13 +223,3 @@ def face_vertices(head: HeadModel) -> Tensor:
     column_F3, row_F3 = uv_F3X2[..., 0], 1 - uv_F3X2[..., 1]
     inside_F3 = mask_HW[(row_F3 * (MAP_SIZE - 1)).round().long(), (column_F3 * (MAP_SIZE - 1)).round().long()] > 0.5
     return torch.from_numpy(head.faces_F3)[inside_F3].unique()
-
-
-def face_patch(head: HeadModel) -> tuple[slice, slice]:
-    """Rows and columns of 256 x 256 UV maps that show the face: the box of the detail mask.
-
-    DECA's release takes rows and columns 50 to 206 of FLAME's maps.
-    """
-    is_skin_HW = uv_mask(head, DETAIL_MASK, MAP_SIZE) > 0.5
-    rows, columns = is_skin_HW.any(1).nonzero()[:, 0], is_skin_HW.any(0).nonzero()[:, 0]
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -64,7 +64,7 @@ def _columns(model: DecaModel, batch: Batch) -> list[Tensor]:
                shading_B3HW]  # fmt: skip
     if model.recipe.stage != "detail":
         return columns
-    detail_BD = model.detail_codes(image_B3HW)
+    detail_BD = model.detail_codes(batch)
     # The next photo of the same subject.
     rows_SK = torch.arange(len(batch), device=image_B3HW.device).split(batch.images_per_subject)
     other_BD = detail_BD[torch.cat([row_K.roll(-1) for row_K in rows_SK])]

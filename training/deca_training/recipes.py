@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from deca.networks.encoders import SKIN
 from deca_training.config import LossWeights, Recipe, Stage
 from deca_training.data.augment import Augmentation
 
@@ -80,7 +81,7 @@ def small(stage: Stage) -> Recipe:
 
 def default(stage: Stage) -> Recipe:
     """For the product's own weights (`deca-train default`): `small`, with wrinkles from synthetic subjects."""
-    recipe = replace(small(stage), name="default")
+    recipe = replace(small(stage), name="default", detail_backbone=SKIN)
     if stage != "detail":
         return replace(recipe, losses=replace(recipe.losses, neutral_truth=0.2 if stage == "coarse" else 0.0))
     return replace(

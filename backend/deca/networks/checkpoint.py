@@ -28,7 +28,7 @@ from deca.head import HeadModel
 from deca.networks.backbones import BACKBONES
 from deca.networks.codes import CodeSizes
 from deca.networks.decoder import DetailDecoder
-from deca.networks.encoders import CoarseEncoder, DetailEncoder
+from deca.networks.encoders import SKIN, CoarseEncoder, DetailEncoder
 from deca.networks.shape_encoder import ShapeEncoder
 
 _FORMAT, _VERSION = "deca-weights", "1"
@@ -50,6 +50,7 @@ class Card:
         head_verts: How many vertices it has.
         sizes: Lengths of the codes.
         backbone: Backbone of both encoders.
+        detail_backbone: E_d's, where it is another: `SKIN`.
         coarse_reduction: Of `CoarseEncoder`.
         shape_encoder: Whether a `ShapeEncoder` gives the shape in E_c's place.
         data: What the networks were trained on.
@@ -63,6 +64,7 @@ class Card:
     head_verts: int
     sizes: CodeSizes = field(default_factory=CodeSizes)
     backbone: str = "resnet50"
+    detail_backbone: str = ""
     coarse_reduction: int = 1
     shape_encoder: bool = False
     data: str = ""
@@ -258,6 +260,8 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:
         fields = json.loads(metadata["card"])
         if fields["backbone"] not in BACKBONES:
             raise ValueError(f"unknown backbone {fields['backbone']!r}")
+        if fields.get("detail_backbone", "") not in ("", SKIN, *BACKBONES):
+            raise ValueError(f"unknown backbone {fields['detail_backbone']!r}")
         if fields.get("coarse_reduction", 1) not in (1, 2, 4):
             raise ValueError(f"a reduction of {fields['coarse_reduction']!r}")
         return Card(**fields | {"sizes": CodeSizes(**fields["sizes"])})
@@ -267,26 +271,25 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:
 
 def _build(path: Path, card: Card, states: Mapping[str, Mapping[str, Any]], prefixes: Mapping[str, str]) -> Checkpoint:
     with torch.device("meta"):  # shapes without memory: the file's tensors take their places
-        networks = build_networks(card.backbone, card.sizes, card.coarse_reduction)
-        if card.shape_encoder:
-            networks[_SHAPE] = ShapeEncoder(card.sizes.shape)
+        networks = build_networks(card)
     for name, network in networks.items():
         state = _fitting(path, network, states[name], prefixes[name])
         network.load_state_dict(state, strict=True, assign=True)
     return Checkpoint(card, **{name: network.eval() for name, network in networks.items()})  # type: ignore[arg-type]
 
 
-def build_networks(backbone: str, sizes: CodeSizes, coarse_reduction: int = 1) -> dict[str, nn.Module]:
-    """The three networks by name, with fresh weights.
+def build_networks(card: Card) -> dict[str, nn.Module]:
+    """The networks of a card by name, with fresh weights.
 
     Raises:
         OptionError: There is no such backbone.
     """
-    return {
-        "coarse_encoder": CoarseEncoder(backbone, sizes, coarse_reduction),
-        "detail_encoder": DetailEncoder(backbone, sizes),
-        "detail_decoder": DetailDecoder(sizes),
+    networks: dict[str, nn.Module] = {
+        "coarse_encoder": CoarseEncoder(card.backbone, card.sizes, card.coarse_reduction),
+        "detail_encoder": DetailEncoder(card.detail_backbone or card.backbone, card.sizes),
+        "detail_decoder": DetailDecoder(card.sizes),
     }
+    return networks | ({_SHAPE: ShapeEncoder(card.sizes.shape)} if card.shape_encoder else {})
 
 
 def _fitting(path: Path, network: nn.Module, state: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:

@@ -39,7 +39,7 @@ def conformance_vectors(
         coarse, detail, decoder: E_c, E_d and F_d.
         sizes: Lengths of the codes.
         shape: `Networks.encode_shape`, where there is a shape encoder.
-        landmarks_1L3: What it is to be asked with, crop pixels.
+        landmarks_1L3: What it and E_d are to be asked with, crop pixels.
 
     Returns:
         `picture_13HW` (a small picture, enlarged to the crop), `coarse_1N`, `detail_1D`, and `map_11HW` for that detail
@@ -80,12 +80,14 @@ def _answers(
     asked: Mapping[str, Tensor], coarse: Run, detail: Run, decoder: Run, sizes: CodeSizes, shape: Run | None
 ) -> dict[str, Tensor]:
     crop_13HW = functional.interpolate(asked["picture_13HW"].float(), (CROP_SIZE, CROP_SIZE), mode="bilinear")
-    coarse_1N, detail_1D = coarse(crop_13HW).float().cpu(), detail(crop_13HW).float().cpu()
+    landmarks_1L3 = asked.get("landmarks_1L3")
+    coarse_1N = coarse(crop_13HW).float().cpu()
+    detail_1D = detail(crop_13HW, None if landmarks_1L3 is None else landmarks_1L3.float()).float().cpu()
     start = sizes.shape + sizes.albedo
     expression_1E = coarse_1N[:, start : start + sizes.expression]
     jaw_13 = coarse_1N[:, start + sizes.expression + 3 : start + sizes.expression + 6]
     map_11HW = decoder(detail_1D, expression_1E, jaw_13).float().cpu()
     answers = {"coarse_1N": coarse_1N, "detail_1D": detail_1D}
-    if shape is not None and "landmarks_1L3" in asked:
-        answers["shape_1S"] = shape(crop_13HW, asked["landmarks_1L3"]).float().cpu()
+    if shape is not None and landmarks_1L3 is not None:
+        answers["shape_1S"] = shape(crop_13HW, landmarks_1L3.float()).float().cpu()
     return answers | {"map_11HW": functional.adaptive_avg_pool2d(map_11HW, _MAP)}

@@ -23,7 +23,9 @@ from deca.networks.face_descriptor import CHIP_SIZE, FaceFeatures
 from deca.networks.onnx_runtime import OnnxNetwork, is_installed
 from deca.networks.random_weights import random_checkpoint
 from deca.networks.shape_encoder import face_chips
+from deca.networks.skin import SkinBackbone
 from deca.vision.crop import CROP_SIZE
+from deca.vision.landmarks import NUM_LANDMARKS
 
 Runtime = Literal["auto", "torch", "onnx"]
 
@@ -69,7 +71,9 @@ class Networks:
         image = (torch.zeros(1, 3, CROP_SIZE, CROP_SIZE),)
         codes = tuple(torch.zeros(1, size) for size in (sizes.detail, sizes.expression, 3))
         self._coarse_encoder = self._runner(checkpoint.coarse_encoder, image)
-        self._detail_encoder = self._runner(checkpoint.detail_encoder, image)
+        self._reads_landmarks = checkpoint.detail_encoder.reads_landmarks
+        landmarks = (torch.zeros(1, NUM_LANDMARKS, 2),) if self._reads_landmarks else ()
+        self._detail_encoder = self._runner(checkpoint.detail_encoder, (*image, *landmarks))
         self._detail_decoder = self._runner(checkpoint.detail_decoder, codes)
         self._shape_encoder = checkpoint.shape_encoder
         if self._shape_encoder is not None:
@@ -88,9 +92,9 @@ class Networks:
         networks = cls(checkpoint, device, runtime)
         networks.hash = file_hash(Path(path))
         if checkpoint.conformance:
-            runners = networks._coarse_encoder, networks._detail_encoder, networks._detail_decoder
-            coarse, detail, decoder = (partial(networks._run, runner) for runner in runners)
+            coarse, decoder = (partial(networks._run, r) for r in (networks._coarse_encoder, networks._detail_decoder))
             shape = networks.encode_shape if checkpoint.shape_encoder is not None else None
+            detail = networks.encode_detail
             check_conformance(checkpoint.conformance, coarse, detail, decoder, networks.sizes, shape)
         return networks
 
@@ -115,11 +119,14 @@ class Networks:
 
         Returns:
             The coarse codes, and the detail codes (B, D); float32 on `device`.
+
+        Raises:
+            OptionError: E_d needs landmarks and there are none.
         """
         codes = Codes.split(self._run(self._coarse_encoder, images_B3HW), self.sizes)
         if self._shape_encoder is not None and landmarks_BL3 is not None:
             codes = replace(codes, shape_BS=self.encode_shape(images_B3HW, landmarks_BL3))
-        return codes, self.encode_detail(images_B3HW)
+        return codes, self.encode_detail(images_B3HW, landmarks_BL3)
 
     def encode_shape(self, images_B3HW: Tensor, landmarks_BL3: Tensor) -> Tensor:
         """The shape encoder's coefficients (B, S), of crops and landmarks as `encode` takes them.
@@ -133,9 +140,17 @@ class Networks:
         features_BF = self._run(self._face_features, face_chips(images_B3HW.float(), landmarks_BL3))
         return self._run(self._shape_encoder, features_BF, landmarks_BL3)
 
-    def encode_detail(self, images_B3HW: Tensor) -> Tensor:
-        """Detail codes (B, D) alone, of crops as `encode` takes them."""
-        return self._run(self._detail_encoder, images_B3HW)
+    def encode_detail(self, images_B3HW: Tensor, landmarks_BL3: Tensor | None = None) -> Tensor:
+        """Detail codes (B, D) alone, of crops and landmarks as `encode` takes them.
+
+        Raises:
+            OptionError: E_d needs landmarks and there are none.
+        """
+        if not self._reads_landmarks:
+            return self._run(self._detail_encoder, images_B3HW)
+        if landmarks_BL3 is None:
+            raise OptionError("E_d of these weights reads the skin by landmarks.", "Give the photo's landmarks.")
+        return self._run(self._detail_encoder, images_B3HW, landmarks_BL3[..., :2])
 
     def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_pose_B3: Tensor) -> Tensor:
         """Displacement maps (B, 1, 256, 256) in metres; see `DetailDecoder`."""
@@ -163,7 +178,7 @@ class Networks:
             network.to("meta")  # the session has its own copy of the weights
             return runner
         network = fold_batch_norm(network.requires_grad_(False)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if not isinstance(network, Encoder):
+        if not isinstance(network, Encoder) or isinstance(network.encoder, SkinBackbone):
             return network
         if self.half:
             network.encoder.half()

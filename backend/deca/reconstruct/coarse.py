@@ -66,7 +66,9 @@ def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder
         image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
         face = _lit(face, image_13HW, decoder)
         if decoder.networks is not None:
-            face = replace(face, detail_D=decoder.networks.encode_detail(image_13HW)[0].cpu().numpy())
+            on_crop_1L3 = torch.from_numpy(on_crop(found.landmarks_L3, crop_33))[None]
+            detail_1D = decoder.networks.encode_detail(image_13HW, on_crop_1L3)
+            face = replace(face, detail_D=detail_1D[0].cpu().numpy())
         faces.append(face)
     return faces
 

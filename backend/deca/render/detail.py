@@ -19,6 +19,19 @@ DETAIL_MASK = "face_no_eyes"
 """Where the head model lets wrinkles be."""
 
 
+def detail_patch(head: HeadModel, size: int) -> tuple[slice, slice]:
+    """Rows and columns of square UV maps that show the face: the box of the detail mask.
+
+    DECA's release takes rows and columns 50 to 206 of FLAME's 256.
+
+    Raises:
+        AssetError: The head model has no detail mask.
+    """
+    is_skin_HW = uv_mask(head, DETAIL_MASK, size) > 0.5
+    rows, columns = is_skin_HW.any(1).nonzero()[:, 0], is_skin_HW.any(0).nonzero()[:, 0]
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
 class DetailSurface(NamedTuple):
     """The displaced surface as UV maps, head space.
 

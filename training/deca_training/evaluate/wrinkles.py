@@ -8,6 +8,7 @@ Shape suffixes: K photos of a subject, D detail code, E expression coefficients,
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,13 +19,29 @@ from deca.head import load_head
 from deca.networks import MAP_SIZE, Checkpoint
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
+from deca.vision.landmarks import LandmarkNet
 from deca_training.data.dataset import pictures
 from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
+from deca_training.data.synthetic.seen import found_landmarks
 from deca_training.evaluate.separation import mean
 from deca_training.evaluate.tables import Table
 
 _STEPS, _RATE = 80, 0.05
 """Of the search for the code that explains a subject's maps best."""
+
+
+class Scores(NamedTuple):
+    """Of a subject's maps.
+
+    Attributes:
+        total, dynamic: Correlations with the truth; they do not see how deep wrinkles are.
+        missed, there: Squares of the errors and of the truth, total and dynamic.
+    """
+
+    total: float
+    dynamic: float
+    missed: tuple[float, float]
+    there: tuple[float, float]
 
 
 class Wrinkles:
@@ -37,6 +54,7 @@ class Wrinkles:
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.encoder = checkpoint.detail_encoder.eval().requires_grad_(False)
         self.decoder = checkpoint.detail_decoder.eval().requires_grad_(False)
+        self.landmarks = LandmarkNet().eval()
         self.sizes = checkpoint.card.sizes
         self.skin_HW = uv_mask(load_head(), DETAIL_MASK, MAP_SIZE) > 0.5
 
@@ -50,24 +68,32 @@ class Wrinkles:
         return self.decoder(detail_KD, expression_KE, jaw_K3)[:, 0, self.skin_HW]
 
     def codes(self, subject: SyntheticSubject) -> Tensor:
-        """E_d's code (K, D) of each photo."""
-        return self.encoder(pictures(list(subject.image_KHW3)))
+        """E_d's code (K, D) of each photo, by the landmarks that the product would find on it."""
+        landmarks_KL3 = torch.from_numpy(found_landmarks(subject, self.landmarks))
+        return self.encoder(pictures(list(subject.image_KHW3)), landmarks_KL3)
 
     def expressions(self, subject: SyntheticSubject) -> tuple[Tensor, Tensor]:
         """Expression (K, E) and jaw (K, 3) of each photo."""
         expression_KE = subject.expression_KE[:, : self.sizes.expression]
         return torch.from_numpy(expression_KE), torch.from_numpy(subject.pose_KJ3[:, 2])
 
-    def from_one_photo(self, subject: SyntheticSubject) -> tuple[float, float]:
-        """Correlations, total and dynamic, of each photo's map by the code of the subject's next photo."""
+    def from_one_photo(self, subject: SyntheticSubject) -> Scores:
+        """Each photo's map by the code of the subject's next photo."""
+        return self.from_codes(subject, self.codes(subject).roll(1, 0))
+
+    def from_nobody(self, subject: SyntheticSubject) -> Scores:
+        """Each photo's map by a code of zeros: what is to be known of everybody."""
+        return self.from_codes(subject, torch.zeros(len(subject), self.sizes.detail))
+
+    def from_codes(self, subject: SyntheticSubject, detail_KD: Tensor) -> Scores:
+        """Each photo's map by a detail code."""
         truth_KP, neutral_P = self.known(subject)
-        detail_KD = self.codes(subject).roll(1, 0)
         expression_KE, jaw_K3 = self.expressions(subject)
         made_KP = self.maps(detail_KD, expression_KE, jaw_K3)
         at_rest_KP = self.maps(detail_KD, torch.zeros_like(expression_KE), torch.zeros_like(jaw_K3))
         return _scores(made_KP, at_rest_KP, truth_KP, neutral_P)
 
-    def from_maps(self, subject: SyntheticSubject) -> tuple[float, float]:
+    def from_maps(self, subject: SyntheticSubject) -> Scores:
         """The same with the code that explains the first half of the maps best, on the other half."""
         truth_KP, neutral_P = self.known(subject)
         expression_KE, jaw_K3 = self.expressions(subject)
@@ -88,8 +114,11 @@ class Wrinkles:
             return _scores(made_KP, at_rest_1P, truth_KP[rest], neutral_P)
 
 
-def _scores(made_KP: Tensor, at_rest_KP: Tensor, truth_KP: Tensor, neutral_P: Tensor) -> tuple[float, float]:
-    return _correlation(made_KP, truth_KP), _correlation(made_KP - at_rest_KP, truth_KP - neutral_P)
+def _scores(made_KP: Tensor, at_rest_KP: Tensor, truth_KP: Tensor, neutral_P: Tensor) -> Scores:
+    pairs = (made_KP, truth_KP), (made_KP - at_rest_KP, truth_KP - neutral_P)
+    correlations = [_correlation(*pair) for pair in pairs]
+    missed, there = zip(*((float((a - b).square().sum()), float(b.square().sum())) for a, b in pairs), strict=True)
+    return Scores(*correlations, missed, there)
 
 
 def _correlation(one_KP: Tensor, other_KP: Tensor) -> float:
@@ -109,22 +138,28 @@ def evaluate_wrinkles(
         progress: Show a progress bar.
     """
     wrinkles = Wrinkles(checkpoint)
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    found: dict[str, list[Scores]] = defaultdict(list)
     for number, subject in enumerate(tqdm(subjects, unit="subject", disable=not progress)):
         with torch.no_grad():
+            found["zeros: nobody's"].append(wrinkles.from_nobody(subject))
             found["another photo of the person, by E_d"].append(wrinkles.from_one_photo(subject))
         if number < fitted:
             found["half of the person's maps, by search"].append(wrinkles.from_maps(subject))
     table = Table("Wrinkles of synthetic subjects")
     for way, scores in found.items():
-        total, dynamic = zip(*scores, strict=True)
+        missed, there = (np.sum([getattr(score, name) for score in scores], 0) for name in ("missed", "there"))
         table.add(
             method=name,
             detail_code_from=way,
             subjects=len(scores),
-            correlation=mean(list(total)),
-            correlation_dynamic=mean(list(dynamic)),
+            correlation=mean([score.total for score in scores]),
+            correlation_dynamic=mean([score.dynamic for score in scores]),
+            explained=float(1 - missed[0] / there[0]),
+            explained_dynamic=float(1 - missed[1] / there[1]),
         )
-    table.notes.append("correlation over the skin with true maps of expressions that the code was not made from;"
-                       " dynamic: of D - D(neutral)")  # fmt: skip
+    table.notes += [
+        "correlation over the skin with true maps of expressions that the code was not made from",
+        "explained: share of the squares of all subjects' maps; depth counts",
+        "dynamic: of D - D(neutral)",
+    ]
     return table

@@ -62,7 +62,7 @@ class DetailStage(StageModule):
 
         Where the wrinkles are known, and nothing else is asked for, the exchanged ones are enough.
         """
-        detail_BD = self.model.detail_codes(batch.image_B3HW)
+        detail_BD = self.model.detail_codes(batch)
         if not self.sees_photos:
             return self._known_terms(detail_BD, order_B, batch)
         with torch.no_grad():
