@@ -28,7 +28,7 @@ class Leeway:
     tracing: float = 0.0015
 
 
-KNOWN_IDENTITY = Leeway(shape=0.15, tracing_shape=0.1, tracing=0.001)
+KNOWN_IDENTITY = Leeway(shape=0.1, tracing_shape=0.08, tracing=0.0008)
 """Where a shape encoder made the guess, which knows more of the person than landmarks do."""
 
 
