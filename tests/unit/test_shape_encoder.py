@@ -47,7 +47,7 @@ def test_landmarks_are_placed_as_procrustes_says() -> None:
     turned_1L3 = seen_1L3 @ torch.from_numpy(Rotation.from_euler("xyz", (10, -25, 40), True).as_matrix()).float()
     points, wanted = (value[:468] - value[:468].mean(0) for value in (
         turned_1L3[0].numpy() * (1, -1, -1), mean_L3.numpy()))  # fmt: skip
-    rotation, _ = Rotation.align_vectors(wanted, points)
+    rotation = Rotation.align_vectors(wanted, points)[0]
     turned = rotation.apply(points)
     expected = turned * (turned * wanted).sum() / (turned**2).sum() + mean_L3[:468].numpy().mean(0)
     placed_L3 = place(turned_1L3, mean_L3)[0]
