@@ -46,13 +46,14 @@ def photos_of(options: argparse.Namespace) -> list:
 def measure_photos(options: argparse.Namespace) -> dict:
     from bench_fit import quantiles, shape_auc
 
-    from deca.reconstruct import fit
+    from deca.reconstruct import coarse
     from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
     from deca.reconstruct.face import Face
+    from deca.reconstruct.fit_result import Leeway
     from deca.reconstruct.noise import OUTER_EYES, interior_landmarks
     from deca.reconstruct.pipeline import load_decoder
 
-    fit.GUESS_SHAPE_SIGMA = options.shape_sigma or fit.GUESS_SHAPE_SIGMA
+    coarse.KNOWN_IDENTITY = Leeway(*options.leeway) if options.leeway else coarse.KNOWN_IDENTITY
     decoder = load_decoder("openhead", options.weights)
     decoder.albedo = None  # neither landmarks nor identity depend on it
     networks, points = decoder.networks, decoder.head.landmarks_478
@@ -96,8 +97,9 @@ def measure_shapes(options: argparse.Namespace) -> dict:
     """Scan-to-mesh distances of neutral faces, millimetres, with the true neutral face as the scan."""
     from dataclasses import replace as changed
 
-    from deca.reconstruct import fit
+    from deca.reconstruct import coarse
     from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
+    from deca.reconstruct.fit_result import Leeway
     from deca.reconstruct.pipeline import load_decoder
     from deca.vision.faces import find_faces
     from deca.vision.photo import Photo
@@ -106,7 +108,7 @@ def measure_shapes(options: argparse.Namespace) -> dict:
     from deca_training.evaluate.scan_benchmark import distances, neutral_face
     from deca_training.evaluate.scans import Scan
 
-    fit.GUESS_SHAPE_SIGMA = options.shape_sigma or fit.GUESS_SHAPE_SIGMA
+    coarse.KNOWN_IDENTITY = Leeway(*options.leeway) if options.leeway else coarse.KNOWN_IDENTITY
     decoder = load_decoder("openhead", options.weights)
     decoder.albedo = None
     head, networks = decoder.head, decoder.networks
@@ -218,7 +220,7 @@ def main() -> None:
     for name, measure in (("photos", measure_photos), ("light", measure_light)):
         command = commands.add_parser(name)
         command.add_argument("index", type=Path)
-        command.add_argument("--share", type=float, default=0.05, help="as validation_share of the training")
+        command.add_argument("--share", type=float, default=0.08, help="as validation_share of the training")
         command.add_argument("--people", type=int, help="at most so many")
         command.add_argument("--photos", type=int, default=2, help="of each person")
         command.set_defaults(measure=measure)
@@ -226,7 +228,8 @@ def main() -> None:
     command.add_argument("folder", type=Path, help="of `deca-train synthetic --outside 1.5 --perspective 1`")
     command.set_defaults(measure=measure_shapes)
     for name in ("photos", "shapes"):
-        commands.choices[name].add_argument("--shape-sigma", type=float, help="in place of `fit.GUESS_SHAPE_SIGMA`")
+        what = "shape, tracing_shape and tracing in place of `fit_result.KNOWN_IDENTITY`"
+        commands.choices[name].add_argument("--leeway", type=float, nargs=3, metavar="SIGMA", help=what)
     command = commands.add_parser("time")
     command.add_argument("photo", type=Path)
     command.add_argument("--count", type=int, default=10)

@@ -1,6 +1,6 @@
 """The weights that come with the product, from nothing: `deca-train default`.
 
-pretrain (photos) -> coarse (photos, synthetic people) -> E_d's start, detail (synthetic)
+pretrain (photos) -> coarse (photos, synthetic people) -> E_d's start, detail (synthetic) -> shape encoder (many faces)
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from deca_training.export import export
 from deca_training.least_squares import fit_detail_encoder
 from deca_training.model import NETWORKS, DecaModel, card_of
 from deca_training.recipes import default
+from deca_training.shape_encoder import add_shape_encoder
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"
@@ -30,11 +31,13 @@ class Scale:
 
     Attributes:
         subjects, images: Synthetic people and photos of each.
+        faces: More of them, with two photos each, for the shape encoder.
         steps: By the name of a run.
     """
 
     subjects: int
     images: int
+    faces: int
     steps: dict[str, int]
 
 
@@ -42,9 +45,13 @@ SYNTHETIC = {"outside": 1.0, "perspective": 0.4, "variety": 0.35}
 """How the synthetic people are (`data.synthetic.generate`). Where lines lie can hardly be told from a small photo, and
 F_d would draw the mean of all places, which is nothing: so they differ a third of what they might."""
 
+FACES = {"outside": 1.5, "perspective": 1.0}
+"""How those for the shape encoder are: outside of the shape model's span and near the camera, as people are."""
+_FIRST_FACE = 3_000_001
+
 _CPU = {"pretrain": 2400, "coarse": 700, "detail": 4000}
 _GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000}
-SCALES: dict[Budget, Scale] = {"cpu": Scale(1000, 6, _CPU), "gpu": Scale(10_000, 8, _GPU)}
+SCALES: dict[Budget, Scale] = {"cpu": Scale(1000, 6, 2300, _CPU), "gpu": Scale(10_000, 8, 20_000, _GPU)}
 
 
 def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Hardware | None = None) -> Path:
@@ -73,7 +80,11 @@ def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Har
         _fit_detail_encoder(coarse, synthetic, encoded)
     detail = _run(default("detail"), [synthetic], out / "detail", encoded, scale, hardware)
     weights = out / "openhead.safetensors"
-    export(detail, weights, data=DATA, licence=LICENCE)
+    if not weights.is_file():
+        networks, faces = out / "networks.safetensors", out / "faces"
+        export(detail, networks, data=DATA, licence=LICENCE)
+        generate(faces, scale.faces, 2, seed=_FIRST_FACE, **FACES, progress=True)
+        add_shape_encoder(networks, [faces, synthetic], photos, weights)
     return weights
 
 

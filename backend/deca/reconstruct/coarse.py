@@ -22,6 +22,7 @@ from deca.networks import Networks
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.fit import FitResult, Guess, fit_landmarks
+from deca.reconstruct.fit_result import KNOWN_IDENTITY, Leeway
 from deca.render.camera import CROP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
@@ -117,7 +118,8 @@ def refined_faces(
     """E_c's codes refined by the landmark fit; E_d's detail codes; albedo and light as `fitted_faces` has them.
 
     The fit starts from E_c's shape, expression and jaw and keeps the identity near. Where that does not reach the
-    landmarks as well as the fit alone does, E_c was wrong, and the fit alone is taken.
+    landmarks as well as a fit does that starts from nothing, E_c was wrong, and that one is taken. With a shape
+    encoder both keep its shape: it knows more of the person than the landmarks do.
     """
     guessed = regressed_faces(photo, path, detected, decoder, networks)
     size, focal_px = (photo.width, photo.height), focal_in_pixels(photo)
@@ -125,11 +127,15 @@ def refined_faces(
     shape_BS, expression_BE, pose_B53 = (
         np.stack([getattr(face, code) for face in guessed]) for code in ("shape_S", "expression_E", "pose_53")
     )
-    guess = Guess(shape_BS, expression_BE, pose_B53[:, _JAW])
+    leeway = KNOWN_IDENTITY if networks.card.shape_encoder else Leeway()
+    guess = Guess(shape_BS, expression_BE, pose_B53[:, _JAW], leeway)
     fit = fit_landmarks(landmarks_BL2, size, decoder.head, focal_px=focal_px, guess=guess)
     doubtful = np.flatnonzero(fit.error_B > REFINED_ERROR)
     if len(doubtful):
-        alone = fit_landmarks(landmarks_BL2[doubtful], size, decoder.head, focal_px=focal_px)
+        rest = None
+        if networks.card.shape_encoder:
+            rest = Guess(shape_BS[doubtful], expression_BE[doubtful, :0], np.zeros((len(doubtful), 3)), leeway)
+        alone = fit_landmarks(landmarks_BL2[doubtful], size, decoder.head, focal_px=focal_px, guess=rest)
         lost = alone.error_B < fit.error_B[doubtful] - REFINED_EXCESS
         fit = fit.replaced(doubtful[lost], alone.take(lost))
     return [_refined(face, fit, index, photo, decoder) for index, face in enumerate(guessed)]

@@ -23,7 +23,7 @@ from scipy.linalg import cho_factor, cho_solve
 from deca.errors import AssetError, DecaError
 from deca.head.model import HeadModel, SurfacePoints
 from deca.reconstruct import priors
-from deca.reconstruct.fit_result import FitResult, Guess
+from deca.reconstruct.fit_result import FitResult, Guess, Leeway
 from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthographic, skew, turn, turn3, view_angles
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
 from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, calibrated_noise, interior_landmarks
@@ -32,15 +32,6 @@ Array = NDArray[np.floating]
 
 ASSUMED_DISTANCE = 2.0
 """Metres between camera and head when the focal length is unknown; chosen on photos (docs/fit.md)."""
-
-TRACING_SIGMA = 0.0015
-"""Standard deviation, metres, with which the second estimate follows the landmarks."""
-
-TRACING_SHAPE_SIGMA = 0.15
-"""How far the second estimate's shape coefficients may stray from the first's."""
-
-GUESS_SHAPE_SIGMA = 0.5
-"""How far the first estimate's shape coefficients may stray from a guess; chosen on photos (docs/fit.md)."""
 
 _VIEW = 6  # root rotation, log scale, shift
 _OUTLIER = 4.0  # standard deviations at which a landmark's pull is greatest
@@ -173,15 +164,12 @@ class LandmarkSolver:
         self.reduced = LandmarkHead(head, points, num_shape, num_expression)
         self.noise = noise or calibrated_noise(head, self.reduced)
         count = self.reduced.num_points
-        self._tracing_noise = LandmarkNoise.plain(count, self.reduced.num_codes + 1, TRACING_SIGMA)
         codes, factors = priors.precision(self.reduced), self.noise.loadings_L2R.shape[2]
         self._precision = _block_diagonal(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors))
-        shape = np.arange(_VIEW, _VIEW + self.reduced.num_shape)
-        self._guess_precision, self._tracing_precision = self._precision.copy(), self._precision.copy()
-        self._guess_precision[shape, shape] = 1 / GUESS_SHAPE_SIGMA**2
-        self._tracing_precision[shape, shape] = 1 / TRACING_SHAPE_SIGMA**2
         self._low_P, self._high_P = priors.limits(self.reduced, factors)
         self._placed_L = points.placed
+        plain = LandmarkNoise.plain(count, self.reduced.num_codes + 1, Leeway().tracing)
+        self._trust_L = points.placed / plain.covariance_YL22[0].trace(axis1=1, axis2=2)
         interior = interior_landmarks(count) if count == 478 else np.arange(count)
         self._interior = interior[points.placed[interior]]
 
@@ -212,19 +200,27 @@ class LandmarkSolver:
         view, lens = (yaw_B, pitch_B), (axis_B2, nearness_B)
         state = replace(state, root_B33=turn3(-roll_B) @ state.root_B33)
         mean_BP, precision = np.zeros_like(state.params_BP), self._precision
+        leeway = Leeway() if guess is None else guess.leeway
         if guess is not None:
             state = replace(state, params_BP=self._guessed(guess, len(mean_BP)))
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
-            precision = self._guess_precision
+            precision = self._held(leeway.shape)
         data = self._data(self.noise, upright_BL2, view, trust_BL, lens, mean_BP)
         state = self._minimise(state, data, precision, max_iterations)
         if trace:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
-            data = self._data(self._tracing_noise, upright_BL2, view, trust_BL, lens, mean_BP)
-            state = self._minimise(state, data, self._tracing_precision, 6)
+            noise = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
+            data = self._data(noise, upright_BL2, view, trust_BL, lens, mean_BP)
+            state = self._minimise(state, data, self._held(leeway.tracing_shape), 6)
         return self._result(detected_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, data)
+
+    def _held(self, sigma: float) -> Array:
+        """The prior precision with this standard deviation of the shape coefficients."""
+        precision, shape = self._precision.copy(), np.arange(_VIEW, _VIEW + self.reduced.num_shape)
+        precision[shape, shape] = 1 / sigma**2
+        return precision
 
     def _data(
         self,
@@ -441,7 +437,7 @@ class LandmarkSolver:
         pose_B53[:, 3:, :2] = params_BP[:, codes + 3 : codes + NUM_POSE].reshape(batch, 2, 2)
         rest_BL3 = self.reduced.positions(params_BP[:, :codes], params_BP[:, codes : codes + NUM_POSE])
         seen_BL2 = scale_B[:, None, None] * self._project(state, data)[0] @ turn(roll_B).transpose(0, 2, 1)
-        weight_1L = self._placed_L / self._tracing_noise.covariance_YL22[0].trace(axis1=1, axis2=2)[None]
+        weight_1L = self._trust_L[None]
         cameras = [
             scaled_orthographic(rest_L3, seen_L2[None], weight_1L)
             for rest_L3, seen_L2 in zip(rest_BL3, seen_BL2, strict=True)

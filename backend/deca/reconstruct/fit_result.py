@@ -14,6 +14,25 @@ Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
+class Leeway:
+    """How far the fit's estimates may stray; chosen on photos (docs/fit.md).
+
+    Attributes:
+        shape: Standard deviation of the first estimate's shape coefficients around a guess.
+        tracing_shape: Of the second estimate's around the first's.
+        tracing: Standard deviation, metres, with which the second estimate follows the landmarks.
+    """
+
+    shape: float = 0.5
+    tracing_shape: float = 0.15
+    tracing: float = 0.0015
+
+
+KNOWN_IDENTITY = Leeway(shape=0.1, tracing_shape=0.08, tracing=0.0008)
+"""Where a shape encoder made the guess, which knows more of the person than landmarks do."""
+
+
+@dataclass(frozen=True)
 class Guess:
     """Codes of B faces from elsewhere, which have seen more of the photos than the landmarks: E_c's.
 
@@ -23,11 +42,13 @@ class Guess:
         shape_BS: Shape coefficients, the mean of the fit's prior; missing ones are zero.
         expression_BE: Expression coefficients; likewise.
         jaw_B3: Axis-angle of the jaw, radians.
+        leeway: How far the fit may stray from it.
     """
 
     shape_BS: ArrayLike
     expression_BE: ArrayLike
     jaw_B3: ArrayLike
+    leeway: Leeway = Leeway()
 
 
 @dataclass(frozen=True)

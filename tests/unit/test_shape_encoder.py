@@ -1,0 +1,133 @@
+"""The shape encoder: where it puts landmarks, what a weights file keeps of it, and that the product asks it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from deca.errors import AssetError, OptionError
+from deca.head import load_head
+from deca.networks import Card, Checkpoint, Networks, ShapeEncoder, load_checkpoint, random_checkpoint, save_checkpoint
+from deca.networks.face_descriptor import FaceDescriptor, FaceFeatures
+from deca.networks.shape_encoder import place
+from deca_training.shape_encoder import ShapeTruth, ridge, with_shape_encoder
+
+RUNTIMES = ("torch", "onnx")
+
+
+def mean_landmarks() -> torch.Tensor:
+    head = load_head()
+    assert head.landmarks_478 is not None
+    return torch.from_numpy(1000 * head.landmarks_478.positions(head.template_V3, head.faces_F3)).float()
+
+
+def crop_landmarks(seed: int = 0) -> torch.Tensor:
+    """The mean head's, on a crop, with some noise."""
+    noise_L3 = torch.randn(478, 3, generator=torch.Generator().manual_seed(seed))
+    return (mean_landmarks() * torch.tensor((0.9, -0.9, -0.9)) + 112 + noise_L3)[None]
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    plain = random_checkpoint(3, Card.of(load_head(), backbone="mobilenet_v3_large"))
+    torch.manual_seed(0)
+    encoder = ShapeEncoder(plain.card.sizes.shape)
+    encoder.mean_L3.copy_(mean_landmarks())
+    return with_shape_encoder(plain, encoder.eval())
+
+
+def test_landmarks_are_placed_as_procrustes_says() -> None:
+    """Against SciPy's rotation between the same points; the irises follow the face."""
+    mean_L3, seen_1L3 = mean_landmarks(), crop_landmarks(1)
+    turned_1L3 = seen_1L3 @ torch.from_numpy(Rotation.from_euler("xyz", (10, -25, 40), True).as_matrix()).float()
+    points, wanted = (value[:468] - value[:468].mean(0) for value in (
+        turned_1L3[0].numpy() * (1, -1, -1), mean_L3.numpy()))  # fmt: skip
+    rotation = Rotation.align_vectors(wanted, points)[0]
+    turned = rotation.apply(points)
+    expected = turned * (turned * wanted).sum() / (turned**2).sum() + mean_L3[:468].numpy().mean(0)
+    placed_L3 = place(turned_1L3, mean_L3)[0]
+    np.testing.assert_allclose(placed_L3[:468], expected, atol=2e-3)
+    torch.testing.assert_close(placed_L3, place(3 * seen_1L3 + 50, mean_L3)[0], atol=1e-2, rtol=0)
+
+
+def test_features_are_halfway_to_the_descriptor() -> None:
+    chip = torch.rand(2, 3, 150, 150, generator=torch.Generator().manual_seed(0))
+    features, descriptor = FaceFeatures.load(), FaceDescriptor.load()
+    assert features(chip).shape == (2, FaceFeatures.width)
+    assert torch.equal(features(chip), descriptor.maps(chip).flatten(1))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_file_with_a_shape_encoder(checkpoint: Checkpoint, runtime: str, tmp_path: Path) -> None:
+    """The product's shape is the encoder's where landmarks are given, and E_c's where not; nothing else changes."""
+    path = tmp_path / "w.safetensors"
+    save_checkpoint(checkpoint, path, torch.float16)
+    assert load_checkpoint(path).card.shape_encoder
+    networks = Networks.load(path, runtime=runtime)  # type: ignore[arg-type]
+    images, landmarks = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(1)), crop_landmarks()
+    codes, detail = networks.encode(images, landmarks)
+    own, own_detail = networks.encode(images)
+    torch.testing.assert_close(codes.shape_BS, networks.encode_shape(images, landmarks))
+    assert not torch.allclose(codes.shape_BS, own.shape_BS, atol=0.1)
+    assert torch.equal(replace(codes, shape_BS=own.shape_BS).pack(), own.pack()) and torch.equal(detail, own_detail)
+
+
+def test_a_damaged_shape_encoder_is_noticed(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(checkpoint, tmp_path / "w")
+    damaged = load_checkpoint(tmp_path / "w")
+    assert damaged.shape_encoder is not None
+    with torch.no_grad():
+        damaged.shape_encoder.layer.weight.neg_()
+    save_checkpoint(damaged, tmp_path / "w")
+    with pytest.raises(AssetError, match="shape is off"):
+        Networks.load(tmp_path / "w", runtime="torch")
+
+
+def test_weights_without_one() -> None:
+    networks = Networks.random(card=Card.of(load_head(), backbone="mobilenet_v3_large"))
+    images = torch.rand(1, 3, 224, 224)
+    assert torch.equal(networks.encode(images, crop_landmarks())[0].pack(), networks.encode(images)[0].pack())
+    with pytest.raises(OptionError, match="no shape encoder"):
+        networks.encode_shape(images, crop_landmarks())
+
+
+def test_ridge_equals_the_normal_equations() -> None:
+    """Of known data, in the primal form, with photos that pull what only they have towards zero."""
+    rng = np.random.default_rng(0)
+    width = FaceFeatures.width + 6
+    inputs, photos = rng.normal(0, 1, (40, width)), rng.normal(2, 1, (10, width))
+    shape = rng.normal(size=(40, 3))
+    weight, bias = ridge(inputs, shape, photos)
+    spread = inputs.std(0)
+    spread[-6:] = np.sqrt((spread[-6:] ** 2).mean())
+    scale = 1 / (spread * np.sqrt(np.where(np.arange(width) < width - 6, width - 6, 6)))
+    predicted, residual = inputs @ weight + bias, shape - (inputs @ weight + bias)
+    assert np.abs(residual).max() < 3 * np.abs(shape).max() and predicted.shape == shape.shape
+    # The gradient of the cost is zero: data / 40 + 0.03 photos / 10 + 3e-4 weights.
+    gradient = (
+        -((inputs - inputs.mean(0)) * scale).T @ residual / 40
+        + 0.03 * ((photos - inputs.mean(0)) * scale).T @ (photos @ weight + bias - shape.mean(0)) / 10
+        + 3e-4 * weight / scale[:, None]
+    )
+    assert np.abs(gradient).max() < 1e-5
+
+
+def test_truth_of_people_within_the_span_is_their_own() -> None:
+    from deca_training.data.synthetic.generate import Generator
+
+    head = load_head()
+    truth = ShapeTruth(head, 100)
+    inside, _ = Generator().subject(5, 1)
+    assert np.linalg.norm(truth(inside) - inside.shape_S[:100]) < 1.5  # coefficients from 100 on say little
+    outside, _ = Generator(outside=1.5).subject(5, 1)
+    residual = {}
+    for name, shape_S in (("own", outside.shape_S[:100]), ("moved", truth(outside))):
+        offset_V3 = head.shape_dirs_V3S @ outside.shape_S + outside.offset_V3
+        offset_V3 = offset_V3 - head.shape_dirs_V3S[..., :100] @ shape_S
+        residual[name] = np.square(truth.of(offset_V3[..., None])).mean()
+    assert residual["moved"] < residual["own"]
