@@ -37,6 +37,9 @@ REFINED_ERROR, REFINED_EXCESS = 0.015, 0.002
 """Landmark error, as a fraction of the outer-eye distance, beyond which a refinement is compared with the fit alone,
 and how much larger than the fit's it may be: E_c knows more of the identity."""
 
+SHAPE_EXCESS = 0.01
+"""How much larger it may be before a shape encoder's shape is given up."""
+
 LIGHT_SIZE = 64
 """Rows and columns of the texture that albedo and light are fitted to."""
 
@@ -118,8 +121,8 @@ def refined_faces(
     """E_c's codes refined by the landmark fit; E_d's detail codes; albedo and light as `fitted_faces` has them.
 
     The fit starts from E_c's shape, expression and jaw and keeps the identity near. Where that does not reach the
-    landmarks as well as a fit does that starts from nothing, E_c was wrong, and that one is taken. With a shape
-    encoder both keep its shape: it knows more of the person than the landmarks do.
+    landmarks as well as a fit does that starts from nothing, E_c was wrong, and that one is taken. A shape encoder's
+    shape, which knows more of the person than the landmarks do, is given up only where it is far off.
     """
     guessed = regressed_faces(photo, path, detected, decoder, networks)
     size, focal_px = (photo.width, photo.height), focal_in_pixels(photo)
@@ -130,13 +133,18 @@ def refined_faces(
     leeway = KNOWN_IDENTITY if networks.card.shape_encoder else Leeway()
     guess = Guess(shape_BS, expression_BE, pose_B53[:, _JAW], leeway)
     fit = fit_landmarks(landmarks_BL2, size, decoder.head, focal_px=focal_px, guess=guess)
-    doubtful = np.flatnonzero(fit.error_B > REFINED_ERROR)
-    if len(doubtful):
-        rest = None
-        if networks.card.shape_encoder:
-            rest = Guess(shape_BS[doubtful], expression_BE[doubtful, :0], np.zeros((len(doubtful), 3)), leeway)
-        alone = fit_landmarks(landmarks_BL2[doubtful], size, decoder.head, focal_px=focal_px, guess=rest)
-        lost = alone.error_B < fit.error_B[doubtful] - REFINED_EXCESS
+    ways = [(False, REFINED_EXCESS)]
+    if networks.card.shape_encoder:
+        ways = [(True, REFINED_EXCESS), (False, SHAPE_EXCESS)]
+    for keeps_shape, excess in ways:
+        doubtful = np.flatnonzero(fit.error_B > REFINED_ERROR - REFINED_EXCESS + excess)
+        if not len(doubtful):
+            break
+        rest = Guess(shape_BS[doubtful], expression_BE[doubtful, :0], np.zeros((len(doubtful), 3)), leeway)
+        alone = fit_landmarks(
+            landmarks_BL2[doubtful], size, decoder.head, focal_px=focal_px, guess=rest if keeps_shape else None
+        )
+        lost = alone.error_B < fit.error_B[doubtful] - excess
         fit = fit.replaced(doubtful[lost], alone.take(lost))
     return [_refined(face, fit, index, photo, decoder) for index, face in enumerate(guessed)]
 
