@@ -12,9 +12,21 @@ from scipy.spatial.transform import Rotation
 
 from deca.errors import AssetError, OptionError
 from deca.head import load_head
-from deca.networks import Card, Checkpoint, Networks, ShapeEncoder, load_checkpoint, random_checkpoint, save_checkpoint
+from deca.head.layer import HeadLayer
+from deca.networks import (
+    Card,
+    Checkpoint,
+    Codes,
+    Networks,
+    ShapeEncoder,
+    load_checkpoint,
+    random_checkpoint,
+    save_checkpoint,
+)
 from deca.networks.face_descriptor import FaceDescriptor, FaceFeatures
 from deca.networks.shape_encoder import place
+from deca.render.camera import project
+from deca_training import landmark_layers
 from deca_training.shape_encoder import ShapeTruth, ridge, with_shape_encoder
 
 RUNTIMES = ("torch", "onnx")
@@ -131,3 +143,27 @@ def test_truth_of_people_within_the_span_is_their_own() -> None:
         offset_V3 = offset_V3 - head.shape_dirs_V3S[..., :100] @ shape_S
         residual[name] = np.square(truth.of(offset_V3[..., None])).mean()
     assert residual["moved"] < residual["own"]
+
+
+def test_landmarks_are_learnt_again_and_colours_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos of heads that the layers could pose, were their weights a little different."""
+    head, card = load_head(), Card.of(load_head(), backbone="mobilenet_v3_large")
+    networks = random_checkpoint(5, card)
+    sizes, layer = card.sizes, HeadLayer(head, 100, 50)
+    features_NF = torch.randn(16, 960, generator=torch.Generator().manual_seed(0)) * 0.3
+    shape_NS = torch.zeros(16, 100)
+    with torch.no_grad():
+        before_NX = networks.coarse_encoder.layers(features_NF)
+        codes = Codes.split(before_NX + 0.05 * features_NF[:, : sizes.num_coarse], sizes)
+        points_NL3 = layer.landmarks_478(layer(shape_NS, codes.expression_BE, codes.pose_BJ3))
+        wanted_NL2 = project(points_NL3, codes.camera_B3)[..., :2]
+    monkeypatch.setattr(landmark_layers, "_seen", lambda *_: (features_NF, shape_NS, wanted_NL2))
+    monkeypatch.setattr(landmark_layers, "_BATCH", 8)
+    monkeypatch.setattr(landmark_layers, "_RATE", 1e-4)  # these layers' numbers are larger than a trained network's
+    before, after = landmark_layers.teach_landmarks(networks, head, None, steps=60)  # type: ignore[arg-type]
+    assert after < 0.8 * before
+    with torch.no_grad():
+        moved_NX = (networks.coarse_encoder.layers(features_NF) - before_NX).abs().mean(0) / before_NX.std(0)
+    first, last = sizes.shape + sizes.albedo, sizes.num_coarse - sizes.light
+    assert moved_NX[:first].mean() < 0.3 and moved_NX[last:].mean() < 0.3
+    assert not any(parameter.requires_grad for parameter in networks.coarse_encoder.layers.parameters())

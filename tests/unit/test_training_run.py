@@ -214,7 +214,7 @@ def test_default_makes_a_weights_file_and_goes_on_where_it_was(
     from deca_training import default as made
 
     steps = {"pretrain": 1, "coarse": 2, "detail": 2}
-    monkeypatch.setitem(made.SCALES, "cpu", made.Scale(subjects=10, images=2, faces=2, steps=steps))
+    monkeypatch.setitem(made.SCALES, "cpu", made.Scale(subjects=10, images=2, faces=2, steps=steps | {"landmarks": 2}))
     monkeypatch.setattr(made, "default", lambda stage: light(default(stage)))
     weights = made.train_default(index, tmp_path, hardware=CPU)
     card = load_checkpoint(weights).card

@@ -1,6 +1,6 @@
 """The weights that come with the product, from nothing: `deca-train default`.
 
-pretrain (photos) -> coarse (photos, synthetic people) -> E_d's start, detail (synthetic) -> shape encoder (many faces)
+pretrain (photos) -> coarse (photos, synthetic people) -> E_d, detail (synthetic) -> shape encoder (both)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Scale:
     Attributes:
         subjects, images: Synthetic people and photos of each.
         faces: More of them, with two photos each, for the shape encoder.
-        steps: By the name of a run.
+        steps: By the name of a run; `landmarks` of E_c's last layers, beside the shape encoder.
     """
 
     subjects: int
@@ -49,8 +49,8 @@ FACES = {"outside": 1.5, "perspective": 1.0}
 """How those for the shape encoder are: outside of the shape model's span and near the camera, as people are."""
 _FIRST_FACE = 3_000_001
 
-_CPU = {"pretrain": 2400, "coarse": 700, "detail": 4000}
-_GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000}
+_CPU = {"pretrain": 2400, "coarse": 700, "detail": 4000, "landmarks": 600}
+_GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "landmarks": 5000}
 SCALES: dict[Budget, Scale] = {"cpu": Scale(1000, 6, 2300, _CPU), "gpu": Scale(10_000, 8, 20_000, _GPU)}
 
 
@@ -84,7 +84,7 @@ def train_default(photos: Path, out: Path, budget: Budget = "cpu", hardware: Har
         networks, faces = out / "networks.safetensors", out / "faces"
         export(detail, networks, data=DATA, licence=LICENCE)
         generate(faces, scale.faces, 2, seed=_FIRST_FACE, **FACES, progress=True)
-        add_shape_encoder(networks, [faces, synthetic], photos, weights)
+        add_shape_encoder(networks, [faces, synthetic], photos, weights, scale.steps["landmarks"])
     return weights
 
 

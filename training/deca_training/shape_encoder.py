@@ -9,9 +9,8 @@ face vertices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +25,15 @@ from deca.networks.checkpoint import Checkpoint
 from deca.networks.conformance import conformance_vectors
 from deca.networks.face_descriptor import FaceFeatures
 from deca.networks.shape_encoder import face_chips
-from deca.render.camera import CROP_SIZE
 from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
-from deca.vision.landmarks import IBUG_68, LandmarkNet, region_of
+from deca.vision.landmarks import IBUG_68, LandmarkNet
 from deca_training.config import VALIDATION_SHARE
 from deca_training.data.index import PhotoIndex
 from deca_training.data.storage import read_indexed_photo
 from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
+from deca_training.data.synthetic.seen import found_landmarks
+from deca_training.export import frontal_landmarks
+from deca_training.landmark_layers import STEPS, teach_landmarks
 from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
@@ -46,18 +47,19 @@ _CLOSER = 0.01
 _PER_PERSON = 2
 """Photos of each person: more people teach more."""
 
-Seen = tuple[NDArray[np.uint8], NDArray[np.floating]]
-"""A picture, and the landmark network's points on it, pixels with depth."""
 
-
-def add_shape_encoder(weights: Path, people: Sequence[Path], photos: Path | None, out: Path) -> None:
-    """Writes a weights file with a shape encoder fitted anew; its other networks stay as they are.
+def add_shape_encoder(
+    weights: Path, people: Sequence[Path], photos: Path | None, out: Path, steps: int = STEPS
+) -> None:
+    """Writes a weights file with a shape encoder fitted anew, and an E_c that poses its shapes (`landmark_layers`);
+    its other networks stay as they are.
 
     Args:
         weights: A weights file, in half precision or not.
         people: Folders of synthetic people.
         photos: An index of photos of real people, of whom those that runs keep out are kept out here, too.
         out: The file, in half precision.
+        steps: Of E_c's last layers on those photos.
 
     Raises:
         AssetError: A file is missing or damaged, or the weights belong to another head model.
@@ -68,7 +70,11 @@ def add_shape_encoder(weights: Path, people: Sequence[Path], photos: Path | None
     sources = [SyntheticSubjects(folder) for folder in people]
     index = None if photos is None else PhotoIndex.load(photos).split(VALIDATION_SHARE)[0]
     encoder = fit_shape_encoder(head, sources, index, checkpoint.card.sizes.shape, progress=True)
-    save_checkpoint(with_shape_encoder(checkpoint, encoder), out, torch.float16)
+    joined = with_shape_encoder(checkpoint, encoder)
+    if index is not None:
+        teach_landmarks(joined, head, index, steps, progress=True)
+        joined = with_shape_encoder(joined, encoder)
+    save_checkpoint(joined, out, torch.float16)
 
 
 def with_shape_encoder(checkpoint: Checkpoint, encoder: ShapeEncoder) -> Checkpoint:
@@ -84,8 +90,7 @@ def with_shape_encoder(checkpoint: Checkpoint, encoder: ShapeEncoder) -> Checkpo
         checkpoint.detail_decoder,
         card.sizes,
         lambda image_B3HW, landmarks_BL3: encoder(features(face_chips(image_B3HW, landmarks_BL3)), landmarks_BL3),
-        # The mean head, looking ahead, on a crop: 0.9 pixels to a millimetre.
-        (encoder.mean_L3 * encoder.mean_L3.new_tensor((0.9, -0.9, -0.9)) + CROP_SIZE / 2)[None],
+        frontal_landmarks(load_head(card.head)),
     )
     return replace(checkpoint, conformance=vectors)
 
@@ -119,9 +124,9 @@ def fit_shape_encoder(
     inputs_NX, shape_NS = [], []
     for subject in tqdm([s for source in people for s in source.paths], unit="subject", disable=not progress):
         person = SyntheticSubject.load(subject)
-        seen = list(islice(_seen(person, landmarks), _PER_PERSON))
-        inputs_NX += [inputs(encoder, features, *photo) for photo in seen]
-        shape_NS += [truth(person)] * len(seen)
+        found_KL3 = found_landmarks(person, landmarks, _PER_PERSON)
+        inputs_NX += [inputs(encoder, features, *photo) for photo in zip(person.image_KHW3, found_KL3, strict=False)]
+        shape_NS += [truth(person)] * len(found_KL3)
     photos_NX = []
     if photos is not None:
         chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _NUM_PHOTOS)).astype(int))
@@ -133,15 +138,6 @@ def fit_shape_encoder(
         encoder.layer.weight.copy_(torch.from_numpy(weight_XS.T))
         encoder.layer.bias.copy_(torch.from_numpy(bias_S))
     return encoder.eval()
-
-
-def _seen(person: SyntheticSubject, network: LandmarkNet) -> Iterator[Seen]:
-    """A person's photos and what the landmark network sees on them, found from the true points."""
-    for image_HW3, true_L2 in zip(person.image_KHW3, person.landmarks478_KL2, strict=True):
-        points_L3 = np.pad((true_L2 + 1) * (CROP_SIZE / 2), ((0, 0), (0, 1)))
-        for _ in range(2):  # as the product does, whose detector gives but a box
-            points_L3 = network.locate(image_HW3, [region_of(points_L3)])[0][0]
-        yield image_HW3, points_L3
 
 
 @torch.inference_mode()

@@ -13,8 +13,8 @@ _TENTH_MILLIMETRE = 1e-4
 _DYNAMIC = 8.0
 """How much more an error counts that differs between a subject's photos: what moves holds a fifteenth of the energy."""
 _SMOOTH = 0.5
-"""Added to the squares of the truth (hundredths of a square millimetre), so that the pores of smooth skin do not count
-as much as others' wrinkles."""
+"""Added to the squares of the truth (hundredths of a square millimetre), so that smooth skin's pores do not count as
+much as wrinkles."""
 _SLOPES = 2.0
 """How much the difference of neighbouring texels counts: what light shows of wrinkles are their slopes."""
 
@@ -22,7 +22,7 @@ _SLOPES = 2.0
 def displacement_truth_loss(
     displacement_B1HW: Tensor, truth_B1HW: Tensor, skin_HW: Tensor, images_per_subject: int
 ) -> Tensor:
-    """Share of the wrinkles that is missed: squared error over squares of the truth, per subject; 1 without wrinkles.
+    """Share of the wrinkles that is missed: squared error over squares of the truth; 1 without wrinkles.
 
     Of heights and of slopes. What a subject's photos have in common is static; what differs counts more.
 
@@ -47,7 +47,8 @@ def displacement_truth_loss(
             for part, mask, factor in parts
         )
 
-    return (squares_S(displacement_B1HW - truth_B1HW) / (squares_S(truth_B1HW) + _SMOOTH)).mean()
+    # Over all subjects together: each over its own squares, deep wrinkles would count no more than shallow ones.
+    return squares_S(displacement_B1HW - truth_B1HW).mean() / (squares_S(truth_B1HW).mean() + _SMOOTH)
 
 
 def neutral_truth_loss(neutral_BV3: Tensor, truth_BV3: Tensor, face_V: Tensor) -> Tensor:

@@ -92,8 +92,10 @@ class DetailStage(StageModule):
         code_terms: Terms = {}
         if self.weights["code_truth"] and batch.truth.detail_BD is not None:
             code_terms["code_truth"] = (detail_BD.float() - batch.truth.detail_BD).square().mean()
-            if self.training:  # half of the photos have F_d read the true code, the others what E_d writes
-                is_true_B1 = torch.arange(len(batch), device=self.device)[:, None] % 2 == 0
+            if self.training:
+                # F_d learns what codes say; where E_d learns too, half of the photos have F_d read what E_d writes.
+                period = 2 if self.recipe.learn_detail_encoder else 1
+                is_true_B1 = torch.arange(len(batch), device=self.device)[:, None] % period == 0
                 used_BD = torch.where(is_true_B1, batch.truth.detail_BD, used_BD)
         terms, numbers = self._truth_terms(self.model.wrinkles(used_BD, batch.truth.codes), batch)
         return terms | code_terms, numbers

@@ -13,10 +13,10 @@ _PASSES = 2
 """Runs of the network, the first where the true landmarks say: the product's detector gives but a box."""
 
 
-def found_landmarks(subject: SyntheticSubject, network: LandmarkNet) -> NDArray[np.float32]:
-    """What the landmark network finds on each photo (K, 478, 3): pixels, with depth in the same scale."""
+def found_landmarks(subject: SyntheticSubject, network: LandmarkNet, photos: int | None = None) -> NDArray[np.float32]:
+    """What the landmark network finds on the first photos, or all (K, 478, 3): pixels, with depth in the same scale."""
     found = []
-    for image_HW3, true_L2 in zip(subject.image_KHW3, subject.landmarks478_KL2, strict=True):
+    for image_HW3, true_L2 in zip(subject.image_KHW3[:photos], subject.landmarks478_KL2[:photos], strict=True):
         points_L3 = np.pad((true_L2 + 1) * (CROP_SIZE / 2), ((0, 0), (0, 1)))
         for _ in range(_PASSES):
             points_L3 = network.locate(image_HW3, [region_of(points_L3)])[0][0]
