@@ -33,8 +33,12 @@ class Encoder(nn.Module):
 
     def forward(self, image_B3HW: Tensor) -> Tensor:
         """Codes (B, outputs), not limited, of crops (B, 3, 224, 224): RGB in 0..1, without mean and deviation."""
+        return self.codes(self.encoder(image_B3HW))
+
+    def codes(self, features_BF: Tensor) -> Tensor:
+        """Codes (B, outputs) of what the backbone sees."""
         # A backbone in half precision leaves the short way to the codes in single precision.
-        return self.layers(self.encoder(image_B3HW).to(self.layers[0].weight.dtype))
+        return self.layers(features_BF.to(next(self.layers.parameters()).dtype))
 
 
 class CoarseEncoder(Encoder):
@@ -95,4 +99,4 @@ class DetailEncoder(Encoder):
             image_B3HW: Crops, as for `Encoder`.
             landmarks_BL2: MediaPipe's landmarks (B, 478, 2) on them, pixels.
         """
-        return self.layers(self.features(image_B3HW, landmarks_BL2).to(self.layers[0].weight.dtype))
+        return self.codes(self.features(image_B3HW, landmarks_BL2))

@@ -37,7 +37,7 @@ REFINED_ERROR, REFINED_EXCESS = 0.015, 0.002
 """Landmark error, as a fraction of the outer-eye distance, beyond which a refinement is compared with the fit alone,
 and how much larger than the fit's it may be: E_c knows more of the identity."""
 
-SHAPE_EXCESS = 0.01
+SHAPE_EXCESS = 0.03
 """How much larger it may be before a shape encoder's shape is given up."""
 
 LIGHT_SIZE = 64

@@ -115,10 +115,17 @@ class Wrinkles:
 
 
 def _scores(made_KP: Tensor, at_rest_KP: Tensor, truth_KP: Tensor, neutral_P: Tensor) -> Scores:
-    pairs = (made_KP, truth_KP), (made_KP - at_rest_KP, truth_KP - neutral_P)
-    correlations = [_correlation(*pair) for pair in pairs]
-    missed, there = zip(*((float((a - b).square().sum()), float(b.square().sum())) for a, b in pairs), strict=True)
-    return Scores(*correlations, missed, there)
+    total, dynamic = (made_KP, truth_KP), (made_KP - at_rest_KP, truth_KP - neutral_P)
+
+    def squares(map_KP: Tensor) -> float:
+        return float(map_KP.square().sum())
+
+    return Scores(
+        _correlation(*total),
+        _correlation(*dynamic),
+        missed=(squares(total[0] - total[1]), squares(dynamic[0] - dynamic[1])),
+        there=(squares(total[1]), squares(dynamic[1])),
+    )
 
 
 def _correlation(one_KP: Tensor, other_KP: Tensor) -> float:
