@@ -8,6 +8,8 @@ Shape suffixes: N photos, F features, D detail code.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -56,18 +58,23 @@ def fit_detail_encoder(
     features_NF = np.concatenate(features)
     if isinstance(encoder.encoder, SkinBackbone):
         features_NF = _standardised(encoder.encoder, features_NF)
-    weight_FD, bias_D, explained_D = ridge(features_NF, np.concatenate(targets), np.array(is_held_out))
+    estimate = ridge(features_NF, np.concatenate(targets), np.array(is_held_out))
+    _set_layers(encoder, estimate)
+    return estimate.explained_D.tolist()
+
+
+def _set_layers(encoder: DetailEncoder, estimate: Estimate) -> None:
+    """Two ReLUs for each number x of the code: low + relu(x - low) - relu(x - high) keeps it within its limits."""
     hidden, last = encoder.layers[0], encoder.layers[-1]
     assert isinstance(hidden, nn.Linear) and isinstance(last, nn.Linear)
-    # A ReLU passes a number and its opposite; their difference is the number.
-    both = torch.from_numpy(np.concatenate((weight_FD, -weight_FD), 1).T).float()
-    hidden.weight[: 2 * length] = both
-    hidden.bias[: 2 * length] = 0
-    last.weight.zero_()
-    last.weight[:, :length] = torch.eye(length)
-    last.weight[:, length : 2 * length] = -torch.eye(length)
-    last.bias[:] = torch.from_numpy(bias_D).float()
-    return explained_D.tolist()
+    weight_FD, bias_D, low_D, high_D = (torch.from_numpy(value).float() for value in estimate[:4])
+    length = len(bias_D)
+    for start, limit_D, sign in ((0, low_D, 1), (length, high_D, -1)):
+        hidden.weight[start : start + length] = weight_FD.T
+        hidden.bias[start : start + length] = bias_D - limit_D
+        last.weight[:, start : start + length] = sign * torch.eye(length)
+    last.weight[:, 2 * length :] = 0
+    last.bias[:] = low_D
 
 
 def _standardised(backbone: SkinBackbone, features_NF: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -79,19 +86,38 @@ def _standardised(backbone: SkinBackbone, features_NF: NDArray[np.float64]) -> N
     return (raw_NF - backbone.usual_F.double().numpy()) / backbone.spread_F.double().numpy()
 
 
+class Estimate(NamedTuple):
+    """A linear estimate of codes, kept within limits.
+
+    Attributes:
+        weight_FD, bias_D: Of the linear map; components left out are 0.
+        low_D, high_D: Limits: the people's own.
+        explained_D: Share of the variance that it explains for people held out.
+    """
+
+    weight_FD: NDArray[np.float64]
+    bias_D: NDArray[np.float64]
+    low_D: NDArray[np.float64]
+    high_D: NDArray[np.float64]
+    explained_D: NDArray[np.float64]
+
+
 def ridge(
     features_NF: NDArray[np.float64], codes_ND: NDArray[np.floating], is_held_out_N: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Weights (F, D) and bias (D,) of the linear estimate, and what it explains (D,); components left out are 0."""
+) -> Estimate:
+    """Ridge regression of the codes on the features of the people who are not held out."""
     used_N = ~is_held_out_N
     mean_F, spread_F = features_NF[used_N].mean(0), features_NF[used_N].std(0) + 1e-6
     unit_NF, mean_D = (features_NF - mean_F) / spread_F, codes_ND[used_N].mean(0)
     fitted_NF = unit_NF[used_N]
     square_FF = fitted_NF.T @ fitted_NF / len(fitted_NF) + _RIDGE * len(mean_F) * np.eye(len(mean_F))
     weight_FD = np.linalg.solve(square_FF, fitted_NF.T @ (codes_ND[used_N] - mean_D) / len(fitted_NF))
-    error_ND = unit_NF[is_held_out_N] @ weight_FD + mean_D - codes_ND[is_held_out_N]
+    low_D, high_D = (limit(codes_ND[used_N], 0).astype(np.float64) for limit in (np.min, np.max))
+    made_ND = np.clip(unit_NF[is_held_out_N] @ weight_FD + mean_D, low_D, high_D)
+    error_ND = made_ND - codes_ND[is_held_out_N]
     spread_D = np.square(codes_ND[is_held_out_N] - mean_D).sum(0)
     explained_D = 1 - np.square(error_ND).sum(0) / np.maximum(spread_D, 1e-12)
     kept_D = (explained_D > _KNOWN).astype(np.float64)
     weight_FD = weight_FD / spread_F[:, None] * kept_D
-    return weight_FD, kept_D * mean_D - mean_F @ weight_FD, np.where(kept_D > 0, explained_D, 0.0)
+    bias_D = kept_D * mean_D - mean_F @ weight_FD
+    return Estimate(weight_FD, bias_D, low_D, high_D, np.where(kept_D > 0, explained_D, 0.0))
