@@ -166,6 +166,18 @@ class Synthetic:
         return case.FakeJob(WrinklesReply(Synthetic.decode(inputs)[0]))
 
 
+def test_a_rig_of_the_built_in_weights_is_within_tolerance() -> None:
+    """What trained weights draw is smooth enough for 16 maps; here of somebody with deep wrinkles."""
+    detail_D = np.zeros(128, np.float32)
+    detail_D[0] = 1.5
+    obj = wrinkled_head(weights=str(case.ROOT / "assets/weights/openhead.safetensors"), detail=detail_D)
+    select(obj)
+    assert bpy.ops.deca.bake_wrinkle_rig() == {"FINISHED"}
+    noted = obj.deca_bake
+    print(f"built-in weights: {noted.within:.4f} within 0.15 mm, worst {noted.worst:.2f} mm")
+    assert noted.within > 0.99
+
+
 def test_wrinkles_that_fold_under_compression_are_within_tolerance() -> None:
     obj = wrinkled_head()
     select(obj)

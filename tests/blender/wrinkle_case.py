@@ -60,14 +60,14 @@ def make_weights(path: str | Path, seed: int = 0) -> None:
 backend.session = real_session  # type: ignore[assignment]
 
 
-def wrinkled_head(seed: int = 0, **changes: object) -> bpy.types.Object:
+def wrinkled_head(seed: int = 0, weights: str = WEIGHTS, **changes: object) -> bpy.types.Object:
     """An imported head with a random detail code, as the importer makes it."""
-    described = real_session().request(DescribeWeights(WEIGHTS), timeout=60)
+    described = real_session().request(DescribeWeights(weights), timeout=60)
     detail = np.random.default_rng(seed).normal(size=described.num_detail).astype(np.float32)
     face = case.face_reply(
         HEAD, seed, **({"detail": detail, "weights_hash": described.hash, "name": f"head {seed}"} | changes)
     )
-    return import_face(bpy.context, HEAD, face, ImportOptions(weights=WEIGHTS))
+    return import_face(bpy.context, HEAD, face, ImportOptions(weights=weights))
 
 
 def decoded(detail: np.ndarray, expression: np.ndarray, jaw: np.ndarray) -> np.ndarray:
