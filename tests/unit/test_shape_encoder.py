@@ -167,3 +167,9 @@ def test_landmarks_are_learnt_again_and_colours_kept(monkeypatch: pytest.MonkeyP
     first, last = sizes.shape + sizes.albedo, sizes.num_coarse - sizes.light
     assert moved_NX[:first].mean() < 0.3 and moved_NX[last:].mean() < 0.3
     assert not any(parameter.requires_grad for parameter in networks.coarse_encoder.layers.parameters())
+
+
+def test_random_weights_have_none(checkpoint: Checkpoint) -> None:
+    """Also for the card of weights that have one."""
+    networks = random_checkpoint(0, replace(checkpoint.card, backbone="resnet18"))
+    assert networks.shape_encoder is None and not networks.card.shape_encoder

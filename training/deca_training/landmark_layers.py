@@ -17,10 +17,9 @@ from deca.networks import Checkpoint, Codes
 from deca.networks.face_descriptor import FaceFeatures
 from deca.networks.shape_encoder import face_chips
 from deca.render.camera import CROP_SIZE, project
-from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
-from deca.vision.landmarks import IBUG_68
+from deca.vision.crop import encoder_crop
 from deca_training.data.index import PhotoIndex
-from deca_training.data.storage import read_indexed_photo
+from deca_training.data.storage import evenly_chosen
 from deca_training.losses.landmark import weights_478
 
 STEPS = 600
@@ -94,12 +93,8 @@ def _seen(checkpoint: Checkpoint, photos: PhotoIndex, progress: bool) -> tuple[T
     assert checkpoint.shape_encoder is not None
     descriptor = FaceFeatures.load()
     features, shapes, wanted = [], [], []
-    chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _PHOTOS)).astype(int))
-    for photo in tqdm(chosen.tolist(), unit="photo", disable=not progress):
-        landmarks_L3 = photos.landmarks_of(photo)[1]
-        crop_33 = crop_from_landmarks(landmarks_L3[list(IBUG_68)])
-        image_13HW = torch.from_numpy(warp_crop(read_indexed_photo(photos, photo).pixels, crop_33))[None]
-        points_1L3 = torch.from_numpy(on_crop(landmarks_L3, crop_33))[None]
+    for seen in evenly_chosen(photos, _PHOTOS, progress=progress):
+        image_13HW, points_1L3 = (torch.from_numpy(value)[None] for value in encoder_crop(*seen)[1:])
         features.append(checkpoint.coarse_encoder.encoder(image_13HW))
         shapes.append(checkpoint.shape_encoder(descriptor(face_chips(image_13HW, points_1L3)), points_1L3))
         wanted.append(points_1L3[..., :2] / (CROP_SIZE / 2) - 1)

@@ -25,11 +25,11 @@ from deca.networks.checkpoint import Checkpoint
 from deca.networks.conformance import conformance_vectors
 from deca.networks.face_descriptor import FaceFeatures
 from deca.networks.shape_encoder import face_chips
-from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
-from deca.vision.landmarks import IBUG_68, LandmarkNet
+from deca.vision.crop import encoder_crop
+from deca.vision.landmarks import LandmarkNet
 from deca_training.config import VALIDATION_SHARE
 from deca_training.data.index import PhotoIndex
-from deca_training.data.storage import read_indexed_photo
+from deca_training.data.storage import evenly_chosen
 from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
 from deca_training.data.synthetic.seen import found_landmarks
 from deca_training.export import frontal_landmarks
@@ -70,11 +70,9 @@ def add_shape_encoder(
     sources = [SyntheticSubjects(folder) for folder in people]
     index = None if photos is None else PhotoIndex.load(photos).split(VALIDATION_SHARE)[0]
     encoder = fit_shape_encoder(head, sources, index, checkpoint.card.sizes.shape, progress=True)
-    joined = with_shape_encoder(checkpoint, encoder)
     if index is not None:
-        teach_landmarks(joined, head, index, steps, progress=True)
-        joined = with_shape_encoder(joined, encoder)
-    save_checkpoint(joined, out, torch.float16)
+        teach_landmarks(replace(checkpoint, shape_encoder=encoder), head, index, steps, progress=True)
+    save_checkpoint(with_shape_encoder(checkpoint, encoder), out, torch.float16)
 
 
 def with_shape_encoder(checkpoint: Checkpoint, encoder: ShapeEncoder) -> Checkpoint:
@@ -129,10 +127,7 @@ def fit_shape_encoder(
         shape_NS += [truth(person)] * len(found_KL3)
     photos_NX = []
     if photos is not None:
-        chosen = np.unique(np.linspace(0, len(photos) - 1, min(len(photos), _NUM_PHOTOS)).astype(int))
-        for photo in tqdm(chosen.tolist(), unit="photo", disable=not progress):
-            seen = read_indexed_photo(photos, photo).pixels, photos.landmarks_of(photo)[1]
-            photos_NX.append(inputs(encoder, features, *seen))
+        photos_NX = [inputs(encoder, features, *seen) for seen in evenly_chosen(photos, _NUM_PHOTOS, progress=progress)]
     weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS), np.array(photos_NX))
     with torch.no_grad():
         encoder.layer.weight.copy_(torch.from_numpy(weight_XS.T))
@@ -145,9 +140,7 @@ def inputs(
     encoder: ShapeEncoder, features: FaceFeatures, image_HW3: NDArray[np.uint8], landmarks_L3: NDArray[np.floating]
 ) -> NDArray[np.float32]:
     """What the linear map reads (X,) of a picture, whose crop is the product's (`deca.reconstruct.regressed_faces`)."""
-    crop_33 = crop_from_landmarks(landmarks_L3[list(IBUG_68)])
-    image_13HW = torch.from_numpy(warp_crop(image_HW3, crop_33))[None]
-    points_1L3 = torch.from_numpy(on_crop(landmarks_L3, crop_33))[None]
+    image_13HW, points_1L3 = (torch.from_numpy(value)[None] for value in encoder_crop(image_HW3, landmarks_L3)[1:])
     return encoder.inputs(features(face_chips(image_13HW, points_1L3)), points_1L3)[0].numpy()
 
 

@@ -21,8 +21,8 @@ def random_checkpoint(seed: int = 0, card: Card = OFFICIAL_CARD) -> Checkpoint:
     layer's values stay in the range of a trained network, and no mistake hides behind a 0 or 1. The camera is put where
     a head fills the crop, and the light is grey but for some noise.
     """
-    # Where skin is, only a head model knows.
-    card = replace(card, detail_backbone="")
+    # Where skin is, only a head model knows, and shapes come from E_c.
+    card = replace(card, detail_backbone="", shape_encoder=False)
     with torch.device("meta"):
         networks = build_networks(card)
     generator = torch.Generator().manual_seed(seed)

@@ -26,7 +26,7 @@ from deca.reconstruct.fit_result import KNOWN_IDENTITY, Leeway
 from deca.render.camera import CROP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
-from deca.vision.crop import crop_from_landmarks, on_crop, warp_crop
+from deca.vision.crop import crop_from_landmarks, encoder_crop, on_crop, warp_crop
 from deca.vision.faces import DetectedFace
 from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
@@ -83,11 +83,10 @@ def regressed_faces(
     """Codes from E_c and E_d (DECA, Section 4.1), on crops measured on the detected landmarks; the shape from the shape
     encoder where there is one."""
     marks_BL3 = np.stack([found.landmarks_L3 for found in detected]).astype(np.float32)
-    marks_BL2 = marks_BL3[..., :2]
-    crops_B33 = [crop_from_landmarks(marks_L2[list(IBUG_68)]) for marks_L2 in marks_BL2]
-    images_B3HW = torch.from_numpy(np.stack([warp_crop(photo.pixels, crop_33) for crop_33 in crops_B33]))
-    on_crops_BL3 = np.stack([on_crop(marks, crop_33) for marks, crop_33 in zip(marks_BL3, crops_B33, strict=True)])
-    codes, detail_BD = networks.encode(images_B3HW, torch.from_numpy(on_crops_BL3))
+    crops_B33, images_B3HW, on_crops_BL3 = zip(
+        *(encoder_crop(photo.pixels, marks_L3) for marks_L3 in marks_BL3), strict=True
+    )
+    codes, detail_BD = networks.encode(*(torch.from_numpy(np.stack(seen)) for seen in (images_B3HW, on_crops_BL3)))
 
     def row(codes_BX: Tensor, index: int) -> NDArray[np.float32]:
         return codes_BX[index].detach().cpu().numpy().astype(np.float32)
@@ -104,7 +103,7 @@ def regressed_faces(
             crop_33=crops_B33[index],
             image_size=(photo.width, photo.height),
             box=tuple(found.box.tolist()),
-            landmarks_L2=marks_BL2[index],
+            landmarks_L2=marks_BL3[index, :, :2],
             landmark_error=0.0,
             albedo_A=row(codes.albedo_BA, index),
             light_93=row(codes.light_B93, index),

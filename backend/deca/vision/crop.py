@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from deca.vision.landmarks import IBUG_68
+
 CROP_SIZE = 224
 CROP_SCALE = 1.25
 
@@ -50,6 +52,22 @@ def on_crop(points_L3: npt.NDArray[np.floating], to_crop_33: npt.NDArray[np.floa
     """Points of the photo (L, 3), pixels with depth in the same scale, in pixels of the crop."""
     zoom = to_crop_33[0, 0]
     return (points_L3 * zoom + (*to_crop_33[:2, 2], 0)).astype(np.float32)
+
+
+def encoder_crop(
+    pixels: npt.NDArray[np.uint8], landmarks_L3: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """What the encoders read of a face: the crop around MediaPipe's stand-ins for the 68 landmarks.
+
+    Args:
+        pixels: (H, W, 3) photo, RGB.
+        landmarks_L3: MediaPipe's 478 on it, pixels with depth in the same scale.
+
+    Returns:
+        Photo pixels to crop pixels (3, 3); the crop as of `warp_crop`; the landmarks on it (478, 3).
+    """
+    to_crop_33 = crop_from_landmarks(landmarks_L3[list(IBUG_68)])
+    return to_crop_33, warp_crop(pixels, to_crop_33), on_crop(landmarks_L3, to_crop_33)
 
 
 def warp_crop(pixels: npt.NDArray[np.uint8], to_crop_33: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:

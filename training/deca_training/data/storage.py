@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from deca.errors import AssetError, PhotoError
 from deca.vision.photo import Photo, decode_photo, read_photo
@@ -36,6 +38,19 @@ def read_indexed_photo(index: PhotoIndex, photo: int) -> Photo:
     if (picture.width, picture.height) != index.size_of(photo):
         raise PhotoError(f"{name} has changed since it was prepared.", _HINT)
     return picture
+
+
+def evenly_chosen(
+    index: PhotoIndex, count: int, *, progress: bool = False
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.floating]]]:
+    """Pixels and MediaPipe's landmarks (478, 3) of at most so many photos, from all over an index.
+
+    Raises:
+        PhotoError: A photo has gone, is damaged or has changed.
+    """
+    chosen = np.unique(np.linspace(0, len(index) - 1, min(len(index), count)).astype(int))
+    for photo in tqdm(chosen.tolist(), unit="photo", disable=not progress):
+        yield read_indexed_photo(index, photo).pixels, index.landmarks_of(photo)[1]
 
 
 def read_indexed_mask(index: PhotoIndex, photo: int) -> NDArray[np.uint8] | None:
