@@ -78,7 +78,7 @@ def _write(item: batch.PlannedPhoto, outcome: Outcome, options: ImportOptions) -
         return str(outcome.error)
     try:
         clear_file()
-        live.update_now(import_face(bpy.context, outcome.head, outcome.faces[0], options))
+        live.update_now(import_face(bpy.context, outcome.head, outcome.faces[0], options, outcome.picture))
         save_copy(item.blend)
     except (ImportFaceError, ClientError) as error:
         return str(error)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..client import ClientError, Job, RequestCancelled, Session
 from ..protocol.messages import DescribeHead, FaceReply, HeadReply, ReconstructPhoto
+
+PICTURE_SIZE = 4096
+"""Pixels on the longer side of the photo behind the camera: more than screens have, 64 MB on the graphics card."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +25,7 @@ class Outcome:
         faces: The faces found, largest first.
         error: Why there are none.
         notices: What the user should know of how they were made.
+        picture: The upright photo as `ReconstructReply` has it.
     """
 
     photo: str
@@ -26,6 +33,7 @@ class Outcome:
     faces: tuple[FaceReply, ...] = ()
     error: ClientError | None = None
     notices: tuple[str, ...] = ()
+    picture: NDArray[np.uint8] | None = None
 
 
 def reconstruct_photos(
@@ -36,6 +44,7 @@ def reconstruct_photos(
     weights: str = "",
     coarse: str = "auto",
     head: str = "openhead",
+    picture_size: int = PICTURE_SIZE,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -50,6 +59,7 @@ def reconstruct_photos(
         weights: Weights file on the backend's machine, or "" for the built-in ones, if any.
         coarse: As in `ReconstructPhoto`.
         head: Name of a head model, or the path of its file on the backend's machine.
+        picture_size: Pixels on the longer side of the upright photo that comes along; 0 for none.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
@@ -62,12 +72,18 @@ def reconstruct_photos(
                 yield described
                 model = described.result()
             request = ReconstructPhoto(
-                photo, head, texture_size=texture_size, max_faces=max_faces, weights=weights, coarse=coarse
+                photo,
+                head,
+                texture_size=texture_size,
+                max_faces=max_faces,
+                weights=weights,
+                coarse=coarse,
+                picture_size=picture_size,
             )
             job = session.submit(request)
             yield job
             reply = job.result()
-            yield Outcome(photo, model, reply.faces, notices=reply.notices)
+            yield Outcome(photo, model, reply.faces, notices=reply.notices, picture=reply.picture)
         except RequestCancelled:
             raise
         except ClientError as error:

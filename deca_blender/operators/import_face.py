@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProp
 
 from .. import backend, preferences
 from ..client import ClientError, Job, RequestCancelled
-from ..core.reconstruction import Outcome, reconstruct_photos, wait_for_outcomes
+from ..core.reconstruction import PICTURE_SIZE, Outcome, reconstruct_photos, wait_for_outcomes
 from ..scene import live
 from ..scene.import_face import ImportFaceError, ImportOptions, import_face
 from ..ui import texts
@@ -62,6 +62,7 @@ class DECA_OT_import_face(bpy.types.Operator):
             _ALL_FACES if self.use_all_faces else 1,
             self._weights,
             head=self._head,
+            picture_size=PICTURE_SIZE if self.use_camera else 0,
         )
         self._imported: list[str] = []
         self._errors: list[str] = []
@@ -149,7 +150,7 @@ class DECA_OT_import_face(bpy.types.Operator):
         try:
             for face in outcome.faces:
                 options = ImportOptions(self.use_camera, self._weights, preferences.head_file(self._head))
-                head = import_face(context, outcome.head, face, options)
+                head = import_face(context, outcome.head, face, options, outcome.picture)
                 self._imported.append(head.name)
                 if not self._is_interactive:  # else the live update follows
                     live.update_now(head)

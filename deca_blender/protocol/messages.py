@@ -19,7 +19,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 
 class MessageError(ValueError):
@@ -337,10 +337,12 @@ class ReconstructReply(Message):
     Attributes:
         faces: The faces.
         notices: What the user should know of how they were made, a sentence or two each.
+        picture: The upright photo as the bytes of a JPEG file, sRGB, without metadata; None when not asked for.
     """
 
     faces: tuple[FaceReply, ...]
     notices: tuple[str, ...] = ()
+    picture: Annotated[NDArray[np.uint8], Array("uint8", "B")] | None = None
 
 
 @dataclass(frozen=True)
@@ -357,6 +359,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
             and where those are missing, none.
         coarse: Shape, expression, pose and camera from the landmark `fit` or the `weights`; `auto` refines what the
             weights give by the fit, except for DECA's released ones.
+        picture_size: At most so many pixels on the longer side of the reply's picture; 0 leaves it out.
     """
 
     path: str
@@ -366,6 +369,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
     face: int | None = None
     weights: str = ""
     coarse: str = "auto"
+    picture_size: int = 0
 
 
 # ---- wrinkles ----------------------------------------------------------------------------------------------------

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, cast
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
-
-from ..core.exif import jpeg_orientation, turn_upright
 
 
 def texture_image(name: str, texture_NN3: NDArray[np.uint8]) -> bpy.types.Image:
@@ -20,27 +17,19 @@ def texture_image(name: str, texture_NN3: NDArray[np.uint8]) -> bpy.types.Image:
     return _packed(name, rgba)
 
 
-def photo_image(path: str, name: str) -> bpy.types.Image | None:
-    """The upright photo as a packed image, or None where Blender cannot read the file."""
-    if not os.path.isfile(path):  # Blender's loader would complain on the console
-        return None
-    try:
-        image = bpy.data.images.load(path)
-    except RuntimeError:
-        return None
-    image.name = name
-    width, height = cast(tuple[int, int], image.size)
-    if width == 0:
+def photo_image(name: str, picture: NDArray[np.uint8]) -> bpy.types.Image:
+    """The upright photo as an image that holds these bytes of a picture file; it knows no path.
+
+    Raises:
+        ValueError: Blender cannot read them.
+    """
+    image = bpy.data.images.new(name, 1, 1)
+    image.pack(data=picture.tobytes(), data_len=picture.size)  # pyright: ignore[reportArgumentType]
+    image.source = "FILE"  # now the pixels are those of the bytes
+    if not cast(tuple[int, int], image.size)[0]:
         bpy.data.images.remove(image)
-        return None
-    orientation = jpeg_orientation(path)
-    if orientation == 1:
-        image.pack()
-        return image
-    rgba = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(rgba)
-    bpy.data.images.remove(image)
-    return _packed(name, turn_upright(rgba.reshape(height, width, 4)[::-1], orientation)[::-1])
+        raise ValueError("the picture of the photo cannot be read.")
+    return image
 
 
 def _packed(name: str, rgba_HW4: NDArray[np.float32]) -> bpy.types.Image:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import bpy
+import numpy as np
+from numpy.typing import NDArray
 
 from ..core.identity import joint_positions, neutral_verts
 from ..core.photo_camera import photo_camera
@@ -37,7 +39,11 @@ class ImportOptions:
 
 
 def import_face(
-    context: bpy.types.Context, head: HeadReply, face: FaceReply, options: ImportOptions = ImportOptions()
+    context: bpy.types.Context,
+    head: HeadReply,
+    face: FaceReply,
+    options: ImportOptions = ImportOptions(),
+    picture: NDArray[np.uint8] | None = None,
 ) -> bpy.types.Object:
     """Builds the rigged, textured head of one face in a collection of its own, posed as on the photo.
 
@@ -48,6 +54,7 @@ def import_face(
         head: The head model that `face` belongs to.
         face: The reconstructed face.
         options: What else to build.
+        picture: The upright photo, to be seen behind the head, as `ReconstructReply` has it.
 
     Returns:
         The head's mesh object, active and selected.
@@ -64,12 +71,18 @@ def import_face(
         bpy.ops.object.mode_set(mode="OBJECT")
     with all_or_nothing(context):
         try:
-            return _build(context, head, face, options)
+            return _build(context, head, face, options, picture)
         except ValueError as error:
             raise ImportFaceError(f"The backend's answer does not make a head: {error}") from error
 
 
-def _build(context: bpy.types.Context, head: HeadReply, face: FaceReply, options: ImportOptions) -> bpy.types.Object:
+def _build(
+    context: bpy.types.Context,
+    head: HeadReply,
+    face: FaceReply,
+    options: ImportOptions,
+    picture: NDArray[np.uint8] | None,
+) -> bpy.types.Object:
     neutral_V3 = neutral_verts(head, face.shape)
     heads_before = sum(obj.deca.is_head for obj in context.scene.objects)
     collection = bpy.data.collections.new(face.name)
@@ -98,7 +111,7 @@ def _build(context: bpy.types.Context, head: HeadReply, face: FaceReply, options
         wrinkles.add_wrinkles(head_object)
         context.scene.render.use_lock_interface = True  # maps change while frames are rendered
     if options.use_camera:
-        _add_camera(context, collection, rig_object, face)
+        _add_camera(context, collection, rig_object, face, picture)
 
     for obj in context.selected_objects:
         obj.select_set(False)
@@ -108,10 +121,14 @@ def _build(context: bpy.types.Context, head: HeadReply, face: FaceReply, options
 
 
 def _add_camera(
-    context: bpy.types.Context, collection: bpy.types.Collection, rig_object: bpy.types.Object, face: FaceReply
+    context: bpy.types.Context,
+    collection: bpy.types.Collection,
+    rig_object: bpy.types.Object,
+    face: FaceReply,
+    picture: NDArray[np.uint8] | None,
 ) -> None:
     spec = photo_camera(face.camera, face.crop, face.image_size)
-    photo = images.photo_image(face.photo, f"{face.name} Photo")
+    photo = images.photo_image(f"{face.name} Photo", picture) if picture is not None else None
     camera_object = camera.build_camera(f"{face.name} Camera", spec, photo, rig_object)
     collection.objects.link(camera_object)
     camera.use_for_scene(context.scene, camera_object, spec)

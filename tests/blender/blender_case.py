@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import struct
 import sys
 import tempfile
 import traceback
@@ -123,6 +124,28 @@ def face_reply(head: HeadReply, seed: int = 0, **changes: object) -> FaceReply:
         "texture": random.integers(0, 256, (64, 64, 3), np.uint8),
     }
     return FaceReply(**(values | changes))  # type: ignore[arg-type]
+
+
+def picture_of(rows_HW3: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The bytes of a BMP file, as the backend could have sent a photo. Top row first."""
+    height, width = rows_HW3.shape[:2]
+    padded = np.zeros((height, (3 * width + 3) // 4 * 4), np.uint8)
+    padded[:, : 3 * width] = rows_HW3[::-1, :, ::-1].reshape(height, -1)
+    header = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 54 + padded.size, 0, 54, 40, width, height, 1, 24, 0, *[0] * 5)
+    return np.frombuffer(header + padded.tobytes(), np.uint8)
+
+
+def backdrop(camera: bpy.types.Object) -> NDArray[np.float64]:
+    """What lies behind the head of a photo camera, 0..255, (H, W, 3), top row first."""
+    (background,) = camera.data.background_images
+    assert camera.data.show_background_images and background.display_depth == "BACK"
+    return shown(background.image)
+
+
+def shown(image: bpy.types.Image) -> NDArray[np.float64]:
+    """The pixels of an image, 0..255, (H, W, 3), top row first."""
+    width, height = image.size
+    return 255 * np.array(image.pixels[:]).reshape(height, width, 4)[::-1, :, :3]
 
 
 # ---- the oracle: FLAME's forward model in float64, written without looking at the product's --------------------------

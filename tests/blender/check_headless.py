@@ -16,6 +16,7 @@ from deca_blender.client import RequestFailed
 from deca_blender.protocol.messages import ReconstructReply
 
 HEAD = case.head_reply()
+PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
 
 def face_of(path: str):
@@ -30,7 +31,7 @@ def answer(request):
     ASKED.append(request)
     if not Path(request.path).exists():
         return RequestFailed("PhotoError", f"{request.path} does not exist.", "Check the name.")
-    return ReconstructReply((face_of(request.path),))
+    return ReconstructReply((face_of(request.path),), picture=case.picture_of(PHOTO) if request.picture_size else None)
 
 
 backend.session = lambda: case.FakeSession(HEAD, answer)  # type: ignore[assignment, return-value]
@@ -63,6 +64,7 @@ def test_good_and_bad_photos(folder: Path) -> None:
     expected = case.posed_verts(HEAD, face.shape, face.expression, face.pose)
     assert np.abs(case.evaluated_verts(bpy.data.objects["Zoë 1"]) - expected).max() < 1e-5
     assert all(image.packed_file for image in bpy.data.images if image.type == "IMAGE")
+    assert np.array_equal(case.backdrop(bpy.context.scene.camera).round(), PHOTO)
 
 
 def test_all_good_is_status_zero(folder: Path) -> None:

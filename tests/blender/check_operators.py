@@ -13,6 +13,7 @@ from deca_blender.client import RequestFailed
 from deca_blender.protocol.messages import ReconstructReply
 
 HEAD = case.head_reply()
+PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
 
 def answer(request):
@@ -23,7 +24,7 @@ def answer(request):
     faces = [case.face_reply(HEAD, 1, name=name, photo=request.path)]
     if "group" in name and request.max_faces > 1:
         faces.append(case.face_reply(HEAD, 2, name=f"{name}_1", photo=request.path))
-    return ReconstructReply(tuple(faces))
+    return ReconstructReply(tuple(faces), picture=case.picture_of(PHOTO) if request.picture_size else None)
 
 
 backend.session = lambda: case.FakeSession(HEAD, answer)  # type: ignore[assignment, return-value]
@@ -36,6 +37,7 @@ def heads() -> list[str]:
 def test_one_photo() -> None:
     assert bpy.ops.deca.import_face(filepath="/photos/Zoë 1.jpg") == {"FINISHED"}
     assert heads() == ["Zoë 1"]
+    assert np.array_equal(case.backdrop(bpy.context.scene.camera).round(), PHOTO)
 
 
 def test_several_photos_and_a_bad_one() -> None:
@@ -70,6 +72,11 @@ def test_all_faces_of_a_group_on_request() -> None:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.ops.deca.import_face(filepath="/photos/group.jpg", use_all_faces=True, use_camera=False)
     assert heads() == ["group", "group_1"] and not bpy.data.cameras
+    assert not any("Photo" in image.name for image in bpy.data.images)
+    bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
+    bpy.ops.deca.import_face(filepath="/photos/group.jpg", use_all_faces=True)
+    cameras = [obj for obj in bpy.data.objects if obj.type == "CAMERA"]
+    assert len(cameras) == 2 and all(np.array_equal(case.backdrop(camera).round(), PHOTO) for camera in cameras)
 
 
 def test_reset_expression() -> None:

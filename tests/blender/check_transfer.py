@@ -250,10 +250,11 @@ def test_a_stripped_head_keeps_its_looks_and_nothing_else(folder: Path) -> None:
     image.filepath_raw, image.file_format = str(photo), "PNG"
     image.save()
     bpy.data.images.remove(image)
+    picture = np.fromfile(photo, np.uint8)
     face = case.face_reply(
         HEAD, 5, name="Zoë", photo=str(photo), detail=detail(5), weights_hash="w1", image_size=(64, 48)
     )
-    head = import_face(bpy.context, HEAD, face, ImportOptions(True, "/secret/weights", "/secret/flame"))
+    head = import_face(bpy.context, HEAD, face, ImportOptions(True, "/secret/weights", "/secret/flame"), picture)
     wrinkles.apply_map(head, np.random.default_rng(0).normal(scale=1e-3, size=(256, 256)).astype(np.float32))
     other = new_head("Anna", 0)
     select(other, head)
@@ -276,7 +277,7 @@ def test_a_stripped_head_keeps_its_looks_and_nothing_else(folder: Path) -> None:
     path = str(folder / "stripped.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path, compress=False)
     raw = Path(path).read_bytes()
-    assert b"secret" not in raw and str(photo).encode() not in raw
+    assert b"secret" not in raw and str(photo).encode() not in raw and picture.tobytes() not in raw
     bpy.ops.wm.open_mainfile(filepath=path)
     head = bpy.data.objects["Zoë"]
     assert sliders(head) == values

@@ -90,6 +90,34 @@ def test_face_is_the_librarys(session: Session, photo: Path) -> None:
     assert session.request(Ping(), timeout=5).device == "cpu"
 
 
+def test_picture_is_the_upright_photo_without_metadata(session: Session, tmp_path: Path) -> None:
+    """Of a photo that lies on its side and tells where it was taken, and only if asked for; as large as asked for."""
+    import io
+
+    data, image = pytest.importorskip("skimage.data"), pytest.importorskip("PIL.Image")
+    upright = data.astronaut()[:480]
+    exif = image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    exif.get_ifd(0x8825)[29] = "2020:02:02"
+    photo = tmp_path / "a\\b.webp"
+    image.fromarray(np.rot90(upright)).save(photo, exif=exif, lossless=True)
+    for size, expected in ((0, None), (4096, (512, 480)), (256, (256, 240))):
+        request = ReconstructPhoto(str(photo), texture_size=0, max_faces=1, picture_size=size)
+        reply = session.request(request, timeout=60)
+        assert reply.faces[0].image_size == (512, 480)
+        if expected is None:
+            assert reply.picture is None
+            continue
+        assert reply.picture is not None and b"Maker" not in reply.picture.tobytes()
+        with image.open(io.BytesIO(reply.picture.tobytes())) as picture:
+            assert (picture.format, picture.size) == ("JPEG", expected) and not picture.getexif()
+            shown, same = (
+                np.asarray(picture),
+                np.asarray(image.fromarray(upright).resize(expected, image.Resampling.BOX)),
+            )
+            assert np.corrcoef(shown.ravel(), same.ravel())[0, 1] > 0.99
+
+
 def test_errors_of_the_library_arrive_with_their_fix(session: Session, photo: Path, tmp_path: Path) -> None:
     text = tmp_path / "no photo.jpg"
     text.write_text("no photo")

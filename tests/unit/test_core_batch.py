@@ -1,4 +1,4 @@
-"""The plan of a batch, the steps of a reconstruction, photo orientation, requirements: pure logic of the add-on."""
+"""The plan of a batch, the steps of a reconstruction, requirements: pure logic of the add-on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from deca_blender.client import BackendDied, RequestCancelled, RequestFailed
 from deca_blender.core import batch
-from deca_blender.core.exif import jpeg_orientation, turn_upright
 from deca_blender.core.photo_camera import photo_camera, photo_matrix
 from deca_blender.core.reconstruction import reconstruct_photos, wait_for_outcomes
 from deca_blender.core.requirements import backend_requirements
@@ -64,7 +63,7 @@ class Job:
 
 class Reply:
     def __init__(self, *faces: str) -> None:
-        self.faces, self.notices = faces, ("told",)
+        self.faces, self.notices, self.picture = faces, ("told",), "picture"
 
 
 class Session:
@@ -86,6 +85,7 @@ def test_photos_follow_one_another_past_failures() -> None:
     assert [outcome.faces for outcome in outcomes] == [("a",), (), ("c", "d")]
     assert [outcome.error for outcome in outcomes] == [None, failure, None]
     assert [outcome.notices for outcome in outcomes] == [("told",), (), ("told",)]
+    assert [outcome.picture for outcome in outcomes] == ["picture", None, "picture"]
     assert [type(request).__name__ for request in session.asked] == ["DescribeHead"] + 3 * ["ReconstructPhoto"]
     assert (session.asked[1].texture_size, session.asked[1].max_faces) == (512, 4)
 
@@ -124,32 +124,6 @@ def test_camera_shows_points_where_the_photo_has_them() -> None:
 def test_crop_that_no_camera_shows_is_refused(crop: np.ndarray) -> None:
     with pytest.raises(ValueError, match="crop"):
         photo_camera(np.array([8.0, 0, 0]), crop, (100, 100))
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_agrees_with_pillow(orientation: int, tmp_path: Path) -> None:
-    image_module = pytest.importorskip("PIL.Image")
-    ops = pytest.importorskip("PIL.ImageOps")
-    stored = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
-    image = image_module.fromarray(stored)
-    exif = image_module.Exif()
-    exif[0x0112] = orientation
-    path = tmp_path / "é.jpg"
-    image.save(path, exif=exif)
-    assert jpeg_orientation(path) == orientation
-    exact = image_module.fromarray(stored)
-    exact.getexif()[0x0112] = orientation
-    assert np.array_equal(turn_upright(stored, orientation), np.asarray(ops.exif_transpose(exact)))
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"\xff\xd8", b"\xff\xd8\xff\xe1\x00\x0aExif\0\0", b"\xff\xd8\xff\xe1\xff", b"PNG"]
-)
-def test_orientation_of_damaged_files_is_upright(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    path.write_bytes(content)
-    assert jpeg_orientation(path) == 1
-    assert jpeg_orientation(tmp_path / "missing.jpg") == 1
 
 
 def test_requirements_are_those_of_the_project() -> None:

@@ -97,8 +97,9 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
 
     decoder, notices = _models(request.head, request.weights, device)
     progress(0.05, "Reading the photo")
+    photo = read_photo(request.path)
     faces = reconstruct(
-        read_photo(request.path),
+        photo,
         path=request.path,
         decoder=decoder,
         coarse=request.coarse,  # pyright: ignore[reportArgumentType]
@@ -114,7 +115,11 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
             )
         faces = [faces[request.face]]
     weights_hash = decoder.networks.hash if decoder.networks is not None else ""
-    return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces), notices)
+    try:
+        picture = photo.jpeg(request.picture_size) if request.picture_size > 0 else None
+    except Exception as error:  # the heads are there
+        picture, notices = None, (*notices, f"The photo cannot be shown behind the head: {error}")
+    return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces), notices, picture)
 
 
 def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> FaceReply:
