@@ -29,15 +29,19 @@ def to_8_bit(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         white = next((float(2**bits - 1) for bits in _DEPTHS if high < 2**bits), high)
     else:
         white = max(high, 1.0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        scaled = np.nan_to_num((numbers - black) * (255 / (white - black)), nan=0.0)
-    return (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
+    with np.errstate(over="ignore", invalid="ignore"):  # in place, because such pictures are large
+        numbers -= black
+        numbers *= 255 / (white - black)
+    np.nan_to_num(numbers, copy=False, nan=0.0)
+    np.clip(numbers, 0, 255, out=numbers)
+    numbers += 0.5
+    return numbers.astype(np.uint8)
 
 
 def range_of_most(numbers: npt.NDArray[np.float32]) -> tuple[float, float]:
     """Darkest and brightest of most pixels, (H, W) or (H, W, C); single hot and dead ones are left out by a median."""
-    finite = np.where(np.isfinite(numbers), numbers, np.float32(0))
-    pixels = cv2.medianBlur(finite, 3).reshape(len(numbers), numbers.shape[1], -1)
-    step = max(1, round((pixels.size / _SAMPLES) ** 0.5))
-    low, high = np.percentile(pixels[::step, ::step], _MOST)
+    step = max(1, round((numbers.size / _SAMPLES) ** 0.5))
+    samples = numbers[::step, ::step]
+    finite = np.where(np.isfinite(samples), samples, np.float32(0))
+    low, high = np.percentile(cv2.medianBlur(finite, 3), _MOST)
     return float(low), float(high)
