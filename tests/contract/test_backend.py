@@ -19,6 +19,7 @@ from deca_blender.protocol.messages import (
     DescribeWeights,
     Ping,
     ReconstructPhoto,
+    ReconstructReply,
 )
 
 pytestmark = [
@@ -116,6 +117,21 @@ def test_picture_is_the_upright_photo_without_metadata(session: Session, tmp_pat
                 np.asarray(image.fromarray(upright).resize(expected, image.Resampling.BOX)),
             )
             assert np.corrcoef(shown.ravel(), same.ravel())[0, 1] > 0.99
+
+
+def test_a_head_whose_picture_cannot_be_made_is_there_and_says_so(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deca.service.device import Device
+    from deca.service.handlers import make_handlers
+    from deca.vision.photo import Photo
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Photo, "jpeg", fail)
+    request = ReconstructPhoto(str(photo), texture_size=0, max_faces=1, picture_size=64)
+    reply = make_handlers(Device("cpu"))[ReconstructPhoto](request, lambda fraction, text: None)
+    assert isinstance(reply, ReconstructReply) and reply.faces and reply.picture is None
+    assert "no photo behind the head" in reply.notices[-1]
 
 
 def test_errors_of_the_library_arrive_with_their_fix(session: Session, photo: Path, tmp_path: Path) -> None:

@@ -126,6 +126,7 @@ def assert_same(a: Any, b: Any) -> None:
         head_reply(mirror=None, arkit_map=None, arkit_names=()),
         ReconstructReply((face_reply(), face_reply(texture=None, shape=np.zeros(9, np.float32)))),
         ReconstructReply(()),
+        ReconstructReply((face_reply(),), ("told",), np.arange(9, dtype=np.uint8)),
     ],
 )
 def test_round_trip(message: Message) -> None:

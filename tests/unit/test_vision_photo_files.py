@@ -230,7 +230,7 @@ BRIGHTNESS: dict[str, tuple[np.ndarray, np.ndarray]] = {  # what is in the file 
     "hot high range": (spoilt(FLOAT * 1000, 1e9), GREY),
     "float of 255": (spoilt(GREY.astype(np.float32), 1e5), GREY),
     "minus one to one": (2 * FLOAT - 1, GREY),
-    "noise below zero": (FLOAT - np.float32(0.01), GREY - 2.55),
+    "noise below zero": (FLOAT - np.float32(0.03), GREY - 7.65),
     "16 bits": (GREY.astype(np.uint16) * 257, GREY),
     "12 bits": (GREY.astype(np.uint16) * 16, GREY),
     "hot 12 bits": (spoilt(GREY.astype(np.uint16) * 16, 65535), GREY),
@@ -359,7 +359,7 @@ def test_what_may_not_be_read_is_not_damaged() -> None:
 
 def test_names_that_no_file_can_have(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(saved(UPRIGHT, "PNG"))
-    assert "too long" in refusal(Path("a" * 300 + ".jpg"))
+    assert "The name" in refusal(Path("a" * 300 + ".jpg"))
     assert "cannot be the name" in refusal(Path("a\0b.jpg"))
     with pytest.raises(PhotoError, match="no photo file"):
         read_photo(tmp_path / "file" / "below.jpg")
@@ -396,6 +396,18 @@ REASONS = {
         "too many pixels",
     ),
 }
+
+
+def huge_float_tiff() -> bytes:
+    data = cv2.imencode(".tiff", UPRIGHT / np.float32(255))[1].tobytes()
+    for tag, size in ((256, 144), (257, 96)):
+        told = struct.pack("<HHIHH", tag, 3, 1, size, 0)
+        assert told in data
+        data = data.replace(told, struct.pack("<HHII", tag, 4, 1, 60_000))
+    return data
+
+
+REASONS["huge float tiff"] = (huge_float_tiff(), "too many pixels")
 
 
 @pytest.mark.parametrize("kind", REASONS)

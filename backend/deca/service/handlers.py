@@ -118,7 +118,8 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
     try:
         picture = photo.jpeg(request.picture_size) if request.picture_size > 0 else None
     except Exception as error:  # the heads are there
-        picture, notices = None, (*notices, f"The photo cannot be shown behind the head: {error}")
+        reason = str(error) or type(error).__name__
+        picture, notices = None, (*notices, f"The camera has no photo behind the head ({reason}); add it by hand.")
     return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces), notices, picture)
 
 

@@ -277,9 +277,6 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         backdrop.alpha_composite(cut_out)
         backdrop.info["icc_profile"] = image.info.get("icc_profile")
         image = backdrop.convert("RGB")
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return ImageCms.buildTransform(lab, srgb, "LAB", "RGB").apply(image)
     return _apply_profile(image) or image.convert("RGB")
 
 
