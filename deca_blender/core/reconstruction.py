@@ -36,6 +36,7 @@ def reconstruct_photos(
     weights: str = "",
     coarse: str = "auto",
     head: str = "openhead",
+    described: HeadReply | None = None,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -50,17 +51,18 @@ def reconstruct_photos(
         weights: Weights file on the backend's machine, or "" for the built-in ones, if any.
         coarse: As in `ReconstructPhoto`.
         head: Name of a head model, or the path of its file on the backend's machine.
+        described: What the backend has said of that head model; None to ask it.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
     """
-    model: HeadReply | None = None
+    model = described
     for photo in photos:
         try:
             if model is None:
-                described = session.submit(DescribeHead(head))
-                yield described
-                model = described.result()
+                asked = session.submit(DescribeHead(head))
+                yield asked
+                model = asked.result()
             request = ReconstructPhoto(
                 photo, head, texture_size=texture_size, max_faces=max_faces, weights=weights, coarse=coarse
             )
