@@ -175,10 +175,10 @@ def _environment() -> dict[str, str]:
 
 
 def _end(child: subprocess.Popen) -> None:
-    """Ends the child and what it has started: at once where it heeds the signal, else after a while."""
-    for number, grace_s in ((signal.SIGTERM, _GRACE_S), (getattr(signal, "SIGKILL", signal.SIGTERM), None)):
-        if child.poll() is not None:
-            return
-        os.killpg(child.pid, number) if os.name == "posix" else child.terminate()
+    """Ends the child and what it has started: at once where they heed the signal, else after a while."""
+    for number, grace_s in ((signal.SIGTERM, _GRACE_S), (getattr(signal, "SIGKILL", signal.SIGTERM), 1.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number) if os.name == "posix" else child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(grace_s)
+            child.communicate(timeout=grace_s)  # Blender may be the child of a script: its pipe tells that it has ended
+            return

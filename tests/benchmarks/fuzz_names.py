@@ -120,7 +120,6 @@ if __name__ == "__main__":
     options = parser.parse_args()
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        number = fuzz_names(options.count, Path(folder), options.seed)
-    print(
-        f"{options.count} names, {number} photos: all results in their own places, {time.perf_counter() - started:.1f} s"
-    )
+        photos = fuzz_names(options.count, Path(folder), options.seed)
+    seconds = time.perf_counter() - started
+    print(f"{photos} photos, each with its results in a place of its own, in {seconds:.1f} s")
