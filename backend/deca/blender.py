@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from deca.errors import DecaError
+from deca_blender.protocol import batch
+from deca_blender.protocol.photos import find_photos, told
 
-_ROOT = Path(__file__).resolve().parents[2]
-_RUN_IN_BLENDER = (
-    "import sys; sys.path.insert(0, {root!r}); from deca_blender.headless import main; "
-    "sys.exit(main(sys.argv[sys.argv.index('--') + 1:]))"
-)
+_GRACE_S = 10.0
+
+# The add-on as the package that it is for us. Nothing else of our Python may reach Blender's, not even by its folder.
+_RUN_IN_BLENDER = """
+import sys
+from importlib import util
+spec = util.spec_from_file_location("deca_blender", {addon!r})
+sys.modules["deca_blender"] = util.module_from_spec(spec)
+spec.loader.exec_module(sys.modules["deca_blender"])
+from deca_blender.headless import main
+sys.exit(main(sys.argv[sys.argv.index("--") + 1:]))
+"""
 
 
 class BlenderError(DecaError):
@@ -36,10 +49,10 @@ def headless_command(blender: str | None = None) -> list[str]:
     if asked and not executable:
         raise BlenderError(f"{asked} is not a Blender executable.", "Give --blender or DECA_BLENDER its full path.")
     if executable:
-        code = _RUN_IN_BLENDER.format(root=str(_ROOT))
+        code = _RUN_IN_BLENDER.format(addon=str(_addon() / "__init__.py"))
         return [executable, "--background", "--factory-startup", "--python-exit-code", "1", "--python-expr", code, "--"]
     if importlib.util.find_spec("bpy"):
-        return [sys.executable, "-m", "deca_blender.headless"]
+        return [sys.executable, "-P", "-m", "deca_blender.headless"]
     raise BlenderError(
         "Neither a Blender executable nor the bpy module was found.",
         "Install Blender 4.2 or newer and give its path with --blender, or `pip install bpy`.",
@@ -51,35 +64,121 @@ def run_import(
     out: Path,
     *,
     texture_size: int,
+    overwrite: bool = False,
     head: Path | None = None,
     weights: Path | None = None,
     blender: str | None = None,
 ) -> int:
     """Imports photos into one .blend file each, under `out`.
 
-    The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr.
+    The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr. Where
+    the child ends without its summary, each photo that has no line yet is told to have failed.
     `head` and `weights` are the files of a head model and of networks; None for OpenHead, and for its built-in weights.
 
     Returns:
-        0 when every photo was imported, else 1.
+        0 when every photo was imported, or was there already without `overwrite`; else 1.
 
     Raises:
         BlenderError: No Blender was found, or it could not be started.
+        Stopped: By Ctrl-C or a signal; the child has ended.
+        BrokenPipeError: Nobody reads the report; the child has ended.
     """
-    arguments = [*map(str, photos), "--out", str(out), "--texture-size", str(texture_size)]
-    for option, path in (("--head", head), ("--weights", weights)):
-        arguments += [option, str(path)] if path else []
-    # The add-on's backend is this very installation, whatever Python Blender brings.
-    environment = os.environ | {"DECA_PYTHON": sys.executable, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}
-    path = [str(_ROOT), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(part for part in path if part)
-    command = headless_command(blender) + arguments
+    photos = [path.absolute() for path in photos]  # no name starts with a dash then
+    command = headless_command(blender)
+    command += [f"--out={out.absolute()}", f"--texture-size={texture_size}", *["--overwrite"] * overwrite]
+    command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
     try:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, encoding="utf-8", errors="replace")
+        child = subprocess.Popen(
+            [*command, *map(str, photos)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=os.name == "posix",  # Ctrl-C is for this process, which then ends the child
+        )
     except OSError as error:
         raise BlenderError(f"{command[0]} could not be started ({error.strerror}).", "Check --blender.") from error
-    with child:
-        assert child.stdout is not None
-        for line in child.stdout:
-            print(line, end="", file=sys.stdout if line.startswith("{") else sys.stderr, flush=True)
-    return 0 if child.returncode == 0 else 1
+    report = _Report()
+    with batch.stoppable() as check, child:
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                report.take(line)
+            child.wait()
+            check()
+        except BaseException:
+            _end(child)
+            raise
+    if report.failed is None:
+        return report.complete(photos, child.returncode)
+    return 1 if report.failed else 0
+
+
+class _Report:
+    """Passes the child's report on, line by line.
+
+    Attributes:
+        failed: How many photos failed; None until the summary has come.
+    """
+
+    def __init__(self) -> None:
+        self.failed: int | None = None
+        self._lines: list[dict] = []
+
+    def take(self, line: str) -> None:
+        """Writes a line of the report to stdout, and what else is printed to stderr."""
+        start = max(line.find('{"photo": '), line.find('{"summary": '))  # what others print may lack its newline
+        try:
+            values = json.loads(line[start:] if start >= 0 else "")
+        except ValueError:
+            print(line, end="", file=sys.stderr, flush=True)
+            return
+        if start:
+            print(line[:start], file=sys.stderr, flush=True)
+        if "summary" in values:
+            self.failed = values["summary"]["failed"]
+        else:
+            self._lines.append(values)
+        batch.write(line[start:])
+
+    def complete(self, photos: Sequence[Path], status: int) -> int:
+        """Writes what is missing of a report whose child has ended: the photos without a line have failed."""
+        lines = self._lines
+        done = Counter(line["photo"] for line in lines)
+        for found in find_photos(photos):
+            if done[told(found.path)]:
+                done[told(found.path)] -= 1
+                continue
+            why = (
+                found.problem or f"Blender ended before this photo was done (exit status {status}); stderr may say why."
+            )
+            lines.append({"photo": told(found.path), "ok": False, "error": why})
+            batch.write(batch.line(**lines[-1]))
+        skipped = sum("skipped" in line for line in lines)
+        batch.write(batch.summary(len(lines), sum(not line["ok"] for line in lines) - skipped, skipped))
+        return 1
+
+
+def _addon() -> Path:
+    return Path(batch.__file__).parents[1]
+
+
+def _environment() -> dict[str, str]:
+    """The child's: the add-on is importable, and its backend is this very installation, whatever Python Blender brings.
+
+    Of PYTHONPATH only full paths are kept: others, also empty ones, would mean the current folder.
+    """
+    paths = [str(_addon().parent), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    own = {"DECA_PYTHON": sys.executable, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+    return os.environ | own | {"PYTHONPATH": os.pathsep.join(filter(os.path.isabs, paths))}
+
+
+def _end(child: subprocess.Popen) -> None:
+    """Ends the child and what it has started: at once where they heed the signal, else after a while."""
+    for number, grace_s in ((signal.SIGTERM, _GRACE_S), (getattr(signal, "SIGKILL", signal.SIGTERM), 1.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, number) if os.name == "posix" else child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.communicate(timeout=grace_s)  # Blender may be the child of a script: its pipe tells that it has ended
+            return

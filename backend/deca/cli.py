@@ -9,18 +9,22 @@ import argparse
 import json
 import os
 import sys
-import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from deca.errors import DecaError, OutputError, PhotoError
+from deca.errors import DecaError, OutputError
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+if TYPE_CHECKING:
+    from deca_blender.protocol.photos import FoundPhoto
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0 all done, 1 something failed, 2 wrong usage."""
+    """Runs one command; returns the exit status: 0 all done, 1 something failed, 2 wrong usage.
+
+    130, 143 and 141 as in a shell: stopped by Ctrl-C, terminated, nobody reads the output any more.
+    """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -36,9 +40,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DecaError as error:
         print(f"deca: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("deca: stopped.", file=sys.stderr)
-        return 130
+        return getattr(stop, "status", 130)
+    except BrokenPipeError:
+        give_up_stdout()
+        return 141
+    except OSError as error:
+        print(f"deca: {error}", file=sys.stderr)
+        return 1
+
+
+def give_up_stdout() -> None:
+    """Lets the interpreter end without trying to write what nobody reads."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+
+
+def path(text: str) -> Path:
+    """A path on the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is empty, which would mean the current folder: a variable that was not set.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("a path is empty")
+    return Path(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,8 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     photos = argparse.ArgumentParser(add_help=False)
-    photos.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="photo files, or folders of them")
-    photos.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
+    photos.add_argument("photos", nargs="+", type=path, metavar="PHOTO", help="photo files, or folders of them")
+    photos.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
+    photos.add_argument("--overwrite", action="store_true", help="replace results that are there (default: skip those)")
     photos.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
 
     reconstruct = commands.add_parser(
@@ -60,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="DECA's deca_model.tar or a weights file (default: the built-in weights of OpenHead)",
     )
-    reconstruct.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
+    reconstruct.add_argument("--albedo", type=path, metavar="FILE", help="albedo model of a converted head model")
     reconstruct.add_argument(
         "--coarse",
         choices=("auto", "fit", "weights"),
@@ -68,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         help="shape, expression, pose and camera from the landmark fit or the weights"
         " (default: the weights, refined by the fit; DECA's own are not)",
     )
-    reconstruct.add_argument("--device", default="cpu", help="torch device of the networks")
+    reconstruct.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1, ..., or auto")
     reconstruct.set_defaults(run=_reconstruct)
 
     blend = commands.add_parser("import", parents=[photos], help="photos to .blend files with a rigged head")
-    blend.add_argument("--head", type=Path, metavar="FILE", help="head model file in place of the bundled OpenHead")
+    blend.add_argument("--head", type=path, metavar="FILE", help="head model file in place of the bundled OpenHead")
     blend.add_argument(
         "--weights",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="weights file that gives the heads wrinkles (default: the built-in ones)",
     )
@@ -83,90 +112,72 @@ def _parser() -> argparse.ArgumentParser:
     blend.set_defaults(run=_import)
 
     flame = commands.add_parser("convert-flame", help="licensed FLAME files to a head model file")
-    flame.add_argument("model", type=Path, metavar="PKL", help="FLAME's generic_model.pkl or flame2023.pkl")
-    flame.add_argument("--landmarks", type=Path, required=True, metavar="NPY", help="landmark_embedding.npy")
-    flame.add_argument("--template", type=Path, required=True, metavar="OBJ", help="head_template.obj")
-    flame.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the head model file")
-    flame.add_argument("--maps", type=Path, metavar="DIR", help="folder of DECA's masks and fixed displacement")
-    flame.add_argument("--mediapipe", type=Path, metavar="NPZ", help="mediapipe_landmark_embedding.npz")
+    flame.add_argument("model", type=path, metavar="PKL", help="FLAME's generic_model.pkl or flame2023.pkl")
+    flame.add_argument("--landmarks", type=path, required=True, metavar="NPY", help="landmark_embedding.npy")
+    flame.add_argument("--template", type=path, required=True, metavar="OBJ", help="head_template.obj")
+    flame.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the head model file")
+    flame.add_argument("--maps", type=path, metavar="DIR", help="folder of DECA's masks and fixed displacement")
+    flame.add_argument("--mediapipe", type=path, metavar="NPZ", help="mediapipe_landmark_embedding.npz")
     flame.add_argument("--name", help="name of the head model (default: FLAME and its year, by the file's name)")
     flame.set_defaults(run=_convert_flame)
 
     weights = commands.add_parser("convert-weights", help="DECA's licensed deca_model.tar to a weights file")
-    weights.add_argument("weights", type=Path, metavar="TAR", help="DECA's deca_model.tar")
-    weights.add_argument("--out", type=Path, required=True, metavar="FILE", help="the safetensors file to write")
+    weights.add_argument("weights", type=path, metavar="TAR", help="DECA's deca_model.tar")
+    weights.add_argument("--out", type=path, required=True, metavar="FILE", help="the safetensors file to write")
     weights.set_defaults(run=_convert_weights)
 
     commands.add_parser("serve", help="run as the backend process of the add-on, on stdin and stdout", add_help=False)
     return parser
 
 
-def find_photos(paths: Iterable[Path]) -> Iterator[Path]:
-    """The photos that files and folders stand for; a folder's in the order of their names, not its sub-folders'.
-
-    Raises:
-        PhotoError: A folder holds no photo.
-    """
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in PHOTO_SUFFIXES and file.is_file())
-        if not inside:
-            raise PhotoError(f"The folder {path} holds no photo.", f"Photos end in {', '.join(PHOTO_SUFFIXES)}.")
-        yield from inside
-
-
 def _reconstruct(options: argparse.Namespace) -> int:
+    from deca.reconstruct.results import has_results, refuse_results
+    from deca_blender.protocol import batch
+    from deca_blender.protocol.photos import find_photos
+
+    _make_folder(options.out)
+    photos = find_photos(options.photos)
+    wanted = (found for found in photos if found.name)
+    is_work = any(options.overwrite or not has_results(options.out / found.name) for found in wanted)
+    reconstruct_into = _reconstructor(options) if is_work else None  # seconds, before the first photo
+
+    def work(found: FoundPhoto) -> dict[str, object]:
+        folder, photo = options.out / found.name, found.path.absolute()
+        if reconstruct_into is None or not options.overwrite:
+            refuse_results(folder, photo)
+        assert reconstruct_into is not None
+        return reconstruct_into(folder, photo)
+
+    return batch.run(photos, work, (DecaError,))
+
+
+def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path], dict[str, object]]:
+    """Loads the models; gives what reconstructs a photo into a folder and tells what the photo's line says of it."""
     from deca.reconstruct.export import write_faces
     from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
 
     decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
-    photos, failed = _listed(options.photos)
-    folders = unique_names(photos)
-    for path, name in zip(photos, folders, strict=True):
-        started = time.perf_counter()
-        line: dict[str, object] = {"photo": str(path)}
-        try:
-            photo = read_photo(path)
-            faces = reconstruct(
-                photo, path=path, decoder=decoder, coarse=options.coarse, texture_size=options.texture_size
-            )
-            write_faces(options.out / name, photo.pixels, faces, decoder)
-            line |= {"ok": True, "out": str(options.out / name), "faces": len(faces)}
-            line["landmark_error"] = [round(face.landmark_error, 5) for face in faces]
-        except DecaError as error:
-            failed += 1
-            line |= {"ok": False, "error": str(error)}
-        line["seconds"] = round(time.perf_counter() - started, 2)
-        print(json.dumps(line, ensure_ascii=False), flush=True)
-    print(json.dumps({"summary": {"photos": len(photos), "failed": failed}}), flush=True)
-    return 1 if failed else 0
+
+    def reconstruct_into(folder: Path, path: Path) -> dict[str, object]:
+        photo = read_photo(path)
+        faces = reconstruct(photo, path=path, decoder=decoder, coarse=options.coarse, texture_size=options.texture_size)
+        write_faces(folder, photo.pixels, faces, decoder)
+        errors = [round(face.landmark_error, 5) for face in faces]
+        return {"out": str(folder), "faces": len(faces), "landmark_error": errors}
+
+    return reconstruct_into
 
 
-def _listed(paths: Iterable[Path]) -> tuple[list[Path], int]:
-    """All photos, and how many of the given paths could not be listed (each reported on a line of its own)."""
-    photos: list[Path] = []
-    failed = 0
-    for path in paths:
-        try:
-            photos += find_photos([path])
-        except PhotoError as error:
-            failed += 1
-            print(json.dumps({"photo": str(path), "ok": False, "error": str(error)}, ensure_ascii=False), flush=True)
-    return photos, failed
-
-
-def unique_names(photos: Sequence[Path]) -> list[str]:
-    """A folder name for each photo: its stem, with `_2`, `_3`, ... where photos share one."""
-    names: list[str] = []
-    for photo in photos:
-        name, number = photo.stem, 2
-        while name.casefold() in (taken.casefold() for taken in names):
-            name, number = f"{photo.stem}_{number}", number + 1
-        names.append(name)
-    return names
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {out} cannot be made ({error.strerror}).", "Choose another folder with --out."
+        ) from error
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise OutputError(f"The output folder {out} is read-only.", "Choose another folder with --out.")
 
 
 def _convert_flame(options: argparse.Namespace) -> int:
@@ -196,18 +207,12 @@ def _convert_weights(options: argparse.Namespace) -> int:
 def _import(options: argparse.Namespace) -> int:
     from deca.blender import run_import
 
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The output folder {options.out} cannot be made ({error.strerror}).", "Choose another folder with --out."
-        ) from error
-    if not os.access(options.out, os.W_OK):
-        raise OutputError(f"The output folder {options.out} is read-only.", "Choose another folder with --out.")
+    _make_folder(options.out)
     return run_import(
         options.photos,
         options.out,
         texture_size=options.texture_size,
+        overwrite=options.overwrite,
         head=options.head,
         weights=options.weights,
         blender=options.blender,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +24,64 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         OutputError: The folder or the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")  # a name as long as allowed leaves no room
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, path)
+        except BaseException:  # also Ctrl-C
+            temporary.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
-        raise OutputError(
-            f"{path} could not be written ({error.strerror or error}).",
-            "Choose another output folder, or make room and permissions there.",
-        ) from error
+        raise _cannot_write(path, error) from error
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], last: str, is_ours: Callable[[str], bool]) -> None:
+    """Writes a folder of files in one piece, making the folders above.
+
+    Where the folder is there already, each file is replaced in one piece, once all are on the disk, and what an
+    earlier run has left is removed; the user's own files stay. Until `last` is in place the folder is not whole.
+
+    Args:
+        folder: The folder.
+        files: Contents by name.
+        last: Which of them says that the folder is whole.
+        is_ours: Whether a file of this name may be removed.
+
+    Raises:
+        OutputError: Something cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".deca-", dir=folder.parent) as temporary:
+            made = Path(temporary) / "made"
+            made.mkdir()
+            for name, data in files.items():
+                (made / name).write_bytes(data)
+            try:
+                os.rename(made, folder)
+                return
+            except OSError:
+                if not folder.is_dir():
+                    raise
+            (folder / last).unlink(missing_ok=True)
+            for name in files.keys() - {last}:
+                os.replace(made / name, folder / name)
+            for name in os.listdir(folder):
+                if name not in files and is_ours(name):
+                    (folder / name).unlink()
+            os.replace(made / last, folder / last)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    """The error that tells that a file or a folder could not be written."""
+    return OutputError(
+        f"{path} could not be written ({error.strerror or error}).",
+        "Choose another output folder, or make room and permissions there.",
+    )
 
 
 def file_hash(path: Path) -> str:

@@ -16,8 +16,12 @@ from .subprocesses import clean_environment, popen_options
 REQUIRED_MODULES = ("numpy", "torch", "safetensors", "scipy", "cv2", "PIL")
 MIN_PYTHON = (3, 11)
 
+# The same packages are seen as by the backend (`LaunchSettings`), the user's own (`pip install --user`), too. A Python
+# too old for PYTHONSAFEPATH must not import what lies in the current folder either.
 _PROBE = """
-import importlib.util, json, sys
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+import importlib.util, json
 missing = [name for name in sys.argv[1:] if importlib.util.find_spec(name) is None]
 print(json.dumps({"version": list(sys.version_info[:3]), "missing": missing}))
 """
@@ -127,7 +131,7 @@ def probe(
     hint = "Choose another Python in the add-on's preferences, or install the backend there."
     try:
         done = subprocess.run(
-            [str(path), "-I", "-c", _PROBE, *required],
+            [str(path), "-c", _PROBE, *required],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,

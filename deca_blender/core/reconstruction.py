@@ -45,6 +45,7 @@ def reconstruct_photos(
     coarse: str = "auto",
     head: str = "openhead",
     picture_size: int = PICTURE_SIZE,
+    described: HeadReply | None = None,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -60,17 +61,18 @@ def reconstruct_photos(
         coarse: As in `ReconstructPhoto`.
         head: Name of a head model, or the path of its file on the backend's machine.
         picture_size: Pixels on the longer side of the upright photo that comes along; 0 for none.
+        described: What the backend has said of that head model; None to ask it.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
     """
-    model: HeadReply | None = None
+    model = described
     for photo in photos:
         try:
             if model is None:
-                described = session.submit(DescribeHead(head))
-                yield described
-                model = described.result()
+                asked = session.submit(DescribeHead(head))
+                yield asked
+                model = asked.result()
             request = ReconstructPhoto(
                 photo,
                 head,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ..core import rig
 from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, SHAPE
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
+from ..protocol.photos import told
 from . import armature, shape_keys
 
 
@@ -54,7 +55,7 @@ def remember(head_object: bpy.types.Object, face: FaceReply, model_file: str = "
     deca.is_head = True
     deca.model, deca.model_hash, deca.model_file = face.head, face.head_hash, model_file
     deca.backend_version, deca.protocol_version = face.backend_version, PROTOCOL_VERSION
-    deca.photo = face.photo
+    deca.photo = told(face.photo)
     deca.pose = face.pose.ravel()
     deca.camera = face.camera
     deca.crop = face.crop.ravel()

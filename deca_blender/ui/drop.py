@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..core.batch import PHOTO_SUFFIXES
+from ..protocol.photos import PHOTO_SUFFIXES
 from . import texts
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import signal
 from pathlib import Path
 
 import blender_case as case
@@ -14,13 +16,14 @@ import numpy as np
 from deca_blender import backend, headless
 from deca_blender.client import RequestFailed
 from deca_blender.protocol.messages import ReconstructReply
+from deca_blender.protocol.photos import result_name, told
 
 HEAD = case.head_reply()
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 
 
 def face_of(path: str):
-    name = Path(path).stem
+    name = result_name(path)
     return case.face_reply(HEAD, len(name), name=name, photo=path)
 
 
@@ -53,7 +56,7 @@ def test_good_and_bad_photos(folder: Path) -> None:
         (photos / name).touch()
     missing, out = folder / "missing.jpg", folder / "oüt"
     status, lines, summary = run(photos, missing, photos / "empty", "--out", out)
-    assert status == 1 and summary == {"photos": 4, "failed": 2}
+    assert status == 1 and summary == {"photos": 4, "failed": 2, "skipped": 0}
     assert lines[str(photos / "Zoë 1.jpg")]["ok"] and lines[str(photos / "b.png")]["ok"]
     assert "does not exist" in lines[str(missing)]["error"]
     assert "holds no photo" in lines[str(photos / "empty")]["error"]
@@ -70,7 +73,7 @@ def test_good_and_bad_photos(folder: Path) -> None:
 def test_all_good_is_status_zero(folder: Path) -> None:
     (folder / "a.jpg").touch()
     status, lines, summary = run(folder / "a.jpg", "--out", folder / "out", "--texture-size", "512")
-    assert status == 0 and summary == {"photos": 1, "failed": 0}
+    assert status == 0 and summary == {"photos": 1, "failed": 0, "skipped": 0}
     (line,) = lines.values()
     assert line["ok"] and line["landmark_error"] == 0.0125 and Path(line["out"]).is_file()
 
@@ -96,14 +99,94 @@ def test_a_failed_save_keeps_the_old_file(folder: Path) -> None:
     (folder / "a.jpg").touch()
     out = folder / "out"
     (out / "a.blend" / "x").mkdir(parents=True)  # a folder of that name: the rename fails
-    status, lines, _ = run(folder / "a.jpg", "--out", out)
+    status, lines, _ = run(folder / "a.jpg", "--out", out, "--overwrite")
     assert status == 1 and "could not be written" in next(iter(lines.values()))["error"]
     assert [path.name for path in out.iterdir()] == ["a.blend"]
+
+
+def test_files_that_are_there_are_skipped_before_any_work(folder: Path) -> None:
+    photos, out = folder / "in", folder / "out"
+    for path in (photos, out):
+        path.mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (photos / name).touch()
+    (out / "a.blend").write_text("three days of animation")
+    ASKED.clear()
+    status, lines, summary = run(photos, "--out", out)
+    assert status == 0 and summary == {"photos": 2, "failed": 0, "skipped": 1}
+    line = lines[str(photos / "a.jpg")]
+    assert line["skipped"] and not line["ok"] and "--overwrite" in line["error"]
+    assert (out / "a.blend").read_text() == "three days of animation" and len(ASKED) == 1
+    status, lines, summary = run(photos / "a.jpg", "--out", out, "--overwrite")
+    assert status == 0 and summary == {"photos": 1, "failed": 0, "skipped": 0}
+    bpy.ops.wm.open_mainfile(filepath=str(out / "a.blend"))
+    assert bpy.data.objects["a"].deca.is_head and sorted(os.listdir(out)) == ["a.blend", "b.blend"]
+
+
+def test_names_that_are_not_utf8_or_long(folder: Path) -> None:
+    """Blender's own names and paths hold UTF-8 of 63 bytes; which photo it was is told all the same."""
+    names = [f"{'é' * 120}.jpg"] + (["caf\udce9.jpg"] if os.name == "posix" else [])
+    for name in names:
+        (folder / name).touch()
+    status, lines, _ = run(*(folder / name for name in names), folder / "..jpg", "--out", folder / "out")
+    assert status == 1 and [line["ok"] for line in lines.values()] == [True] * len(names) + [False]
+    for name in names:
+        line = lines[told(folder / name)]
+        bpy.ops.wm.open_mainfile(filepath=line["out"])
+        (head,) = (obj for obj in bpy.data.objects if obj.deca.is_head)
+        assert head.deca.photo == told(folder / name) and result_name(name).startswith(head.name)
+    assert sorted(os.listdir(folder / "out")) == sorted(f"{result_name(name)}.blend" for name in names)
+
+
+def test_whatever_fails_stays_with_its_photo(folder: Path) -> None:
+    for name in "abc":
+        (folder / f"{name}.jpg").touch()
+    build = headless.import_face
+
+    def failing(context, head, face, options):
+        if face.name == "b":
+            raise RuntimeError("nobody foresaw this")
+        return build(context, head, face, options)
+
+    headless.import_face = failing
+    try:
+        with contextlib.redirect_stderr(io.StringIO()) as stderr:
+            status, lines, summary = run(*(folder / f"{name}.jpg" for name in "abc"), "--out", folder / "out")
+    finally:
+        headless.import_face = build
+    assert status == 1 and [line["ok"] for line in lines.values()] == [True, False, True]
+    assert summary == {"photos": 3, "failed": 1, "skipped": 0}
+    assert "RuntimeError: nobody foresaw this" in lines[str(folder / "b.jpg")]["error"]
+    assert "Traceback" in stderr.getvalue() and sorted(os.listdir(folder / "out")) == ["a.blend", "c.blend"]
+
+
+def test_an_interrupt_and_a_closed_pipe_end_quietly(folder: Path) -> None:
+    (folder / "a.jpg").touch()
+    build = headless.import_face
+
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGTERM)
+
+    headless.import_face = interrupted
+    try:
+        assert headless.main([str(folder / "a.jpg"), "--out", str(folder / "out")]) == 143
+    finally:
+        headless.import_face = build
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    pipe = open(write_end, "w")
+    with contextlib.redirect_stdout(pipe):
+        status = headless.main([str(folder / "a.jpg"), "--out", str(folder / "out")])
+    with contextlib.suppress(BrokenPipeError):
+        pipe.close()
+    assert status == 141 and os.listdir(folder / "out") == ["a.blend"]
 
 
 def test_wrong_usage_is_status_two() -> None:
     with contextlib.redirect_stderr(io.StringIO()):
         assert headless.main(["photo.jpg"]) == 2
+        assert headless.main(["", "--out", "out"]) == 2
+        assert headless.main(["photo.jpg", "--out", ""]) == 2
 
 
 case.main(globals())

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from deca.cli import give_up_stdout
 from deca.errors import DecaError, OptionError
 from deca_training.config import Recipe, Stage
 from deca_training.recipes import VARIANTS
@@ -44,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("deca-train: stopped. Go on with --resume.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        give_up_stdout()
+        return 141
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,6 +20,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
+from deca.devices import DeviceError, devices
 from deca.errors import AssetError, OptionError
 from deca.files import write_file
 from deca.networks import load_checkpoint
@@ -141,7 +142,8 @@ def train(
         progress: Show a progress bar.
 
     Raises:
-        OptionError: The folder is in use, or there is nothing to resume, or the batch does not divide.
+        OptionError: The folder is in use, or there is nothing to resume, or the batch does not divide, or the hardware
+            is not there.
         AssetError: A file is missing, damaged, or of another recipe.
         DivergedError: The loss or its gradients were not finite.
     """
@@ -156,6 +158,7 @@ def train(
             f"{recipe.subjects_per_batch} subjects per batch cannot be shared by {hardware.processes} processes.",
             f"Set subjects_per_batch to a multiple of {hardware.processes}.",
         )
+    _on_gpu(hardware)
     photos = Photos(recipe, [data] if isinstance(data, Path) else data, hardware.workers)
     stage = stage_module(recipe)
     if start is not None:
@@ -178,8 +181,24 @@ def train(
     return stage
 
 
+def _on_gpu(hardware: Hardware) -> bool:
+    """Whether the networks run on graphics cards, of which there are enough.
+
+    Raises:
+        DeviceError: There are fewer than asked for.
+    """
+    cards = [device for device in devices() if ":" in device]
+    on_gpu = hardware.accelerator in ("gpu", "cuda") or (hardware.accelerator == "auto" and bool(cards))
+    if on_gpu and hardware.devices > len(cards):
+        raise DeviceError(
+            f"{hardware.devices} graphics cards were asked for; torch can use {', '.join(cards) or 'none'} here.",
+            f"Use --devices {len(cards)}." if cards else "Use --accelerator cpu.",
+        )
+    return on_gpu
+
+
 def _trainer(recipe: Recipe, out: Path, stage: StageModule, hardware: Hardware, progress: bool) -> lightning.Trainer:
-    on_gpu = hardware.accelerator in ("gpu", "cuda") or (hardware.accelerator == "auto" and torch.cuda.is_available())
+    on_gpu = _on_gpu(hardware)
     several = hardware.processes > 1
     if several and not on_gpu:
         share_statistics(stage.model)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,12 +212,21 @@ def load_head(name: str = "openhead") -> HeadModel:
         AssetError: There is no such head model, or its file is damaged, or still FLAME's own.
     """
     path = asset("openhead/openhead.safetensors") if name == "openhead" else Path(name)
-    if path.is_dir() or path.suffix == ".pkl":
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return _load(path, 0)  # which says so
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise AssetError(
+            f"The head model {path} cannot be read ({reason}).", "Check its path and permissions."
+        ) from error
+    if S_ISDIR(status.st_mode) or path.suffix == ".pkl":
         raise AssetError(
             f"{path} is no head model file; FLAME's own files are converted once, and read as one file after that.",
             "Press Convert in the add-on's preferences, or use `deca convert-flame`.",
         )
-    return _load(path, path.stat().st_mtime_ns if path.is_file() else 0)
+    return _load(path, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=4)

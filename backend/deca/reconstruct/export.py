@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.files import write_file
 from deca.reconstruct.decode import Decoded, Decoder
 from deca.reconstruct.dense_mesh import displaced_mesh
 from deca.reconstruct.face import Face
 from deca.reconstruct.maps import displacement_exr, displacement_png, normal_png, tangent_normals
 from deca.reconstruct.mesh import obj_text, ply_bytes
 from deca.reconstruct.pictures import comparison, on_photo, overlay, png_bytes
+from deca.reconstruct.results import write_results
 from deca.render.uv import uv_raster, world2uv
 
 
 def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decoder: Decoder) -> list[Path]:
-    """Writes what is known of a photo's faces into `folder`, each file in one piece.
+    """Writes what is known of a photo's faces into `folder`, in one piece, in place of an earlier result.
 
     `overlay.png` and `comparison.png` show all faces. For the first face, and for a further one with `head_<k>`:
     `face_<k>.json` (codes, camera, crop); `head.obj` with its texture `head.png`; `head_coarse.png` (the rendering on
@@ -32,28 +32,23 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decod
     Raises:
         OutputError: Something could not be written.
     """
-    written: list[Path] = []
-
-    def put(name: str, data: bytes) -> None:
-        write_file(folder / name, data)
-        written.append(folder / name)
-
+    files: dict[str, bytes] = {}
     decoded = [decoder.decode_face(face) for face in faces]
     for face, codes in zip(faces, decoded, strict=True):
         stem = "head" if face.index == 0 else f"head_{face.index}"
-        put(f"face_{face.index}.json", json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode())
+        files[f"face_{face.index}.json"] = json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode()
         obj, material = obj_text(face.mesh(), face.head.name, f"{stem}.png")
-        put(f"{stem}.obj", obj.encode())
+        files[f"{stem}.obj"] = obj.encode()
         if face.texture_NN3 is not None:
-            put(f"{stem}.mtl", material.encode())
-            put(f"{stem}.png", png_bytes(face.texture_NN3))
-        for name, data in _decoded_files(face, codes, stem):
-            put(name, data)
+            files[f"{stem}.mtl"] = material.encode()
+            files[f"{stem}.png"] = png_bytes(face.texture_NN3)
+        files.update(_decoded_files(face, codes, stem))
         for name, picture in on_photo(photo, face, codes, decoder).items():
-            put(f"{stem}_{name}.png", png_bytes(picture))
-    put("overlay.png", png_bytes(overlay(photo, faces)))
-    put("comparison.png", png_bytes(comparison(photo, faces, decoded, decoder)))
-    return written
+            files[f"{stem}_{name}.png"] = png_bytes(picture)
+    files["overlay.png"] = png_bytes(overlay(photo, faces))
+    files["comparison.png"] = png_bytes(comparison(photo, faces, decoded, decoder))
+    write_results(folder, files)
+    return [folder / name for name in files]
 
 
 def _decoded_files(face: Face, decoded: Decoded, stem: str) -> list[tuple[str, bytes]]:

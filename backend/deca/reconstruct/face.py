@@ -17,6 +17,7 @@ from deca.head import HeadModel
 from deca.head.layer import HeadLayer
 from deca.reconstruct.mesh import Mesh
 from deca.render.camera import photo_transform
+from deca_blender.protocol.photos import told
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Face:
     def to_json(self) -> dict[str, Any]:
         """Codes, camera, crop and quality as plain values, without landmarks and texture."""
         return {
-            "photo": str(self.photo),
+            "photo": told(self.photo),
             "face": self.index,
             "head": self.head.name,
             "head_hash": self.head.hash,

@@ -11,6 +11,7 @@ from typing import Literal
 from deca.appearance.albedo import load_albedo
 from deca.appearance.texture import unwrap_photo
 from deca.assets import asset, assets_dir
+from deca.devices import choose_device
 from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
 from deca.head import HeadModel, load_head
 from deca.networks import Networks, check_head
@@ -87,10 +88,12 @@ def load_decoder(
 
     Raises:
         AssetError: A file is missing or damaged, or they do not belong together.
+        DeviceError: There is no such device here.
 
     Warns:
         DecaWarning: The built-in weights are there, but cannot be used.
     """
+    device = choose_device(device)
     if albedo is None and str(head) == "openhead":
         albedo = "openhead"
     model = load_head(str(head))

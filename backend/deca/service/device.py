@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from deca.errors import DecaError
+from deca.devices import AUTO, CPU, CUDA, choose_device
 
-DEVICES = ("auto", "cpu", "cuda")
-
-
-class DeviceError(DecaError):
-    """The device asked for is not there."""
+DEVICES = (AUTO, CPU, CUDA)
 
 
 class Device:
@@ -27,17 +23,9 @@ class Device:
         """`cpu` or `cuda`; imports torch.
 
         Raises:
-            DeviceError: CUDA was asked for and torch cannot use it.
+            DeviceError: It is not there.
         """
-        import torch
-
-        if self.name == "auto":
-            self.name = "cuda" if torch.cuda.is_available() else "cpu"
-        if self.name == "cuda" and not torch.cuda.is_available():
-            raise DeviceError(
-                f"The device cuda was asked for, but torch {torch.__version__} finds no CUDA device.",
-                "Choose the device cpu or auto, or install a GPU driver and a CUDA build of torch.",
-            )
+        self.name = choose_device(self.name)
         return self.name
 
     @staticmethod

@@ -32,6 +32,7 @@ from deca_blender.protocol.messages import (
     WeightsReply,
     WrinklesReply,
 )
+from deca_blender.protocol.photos import result_name
 
 if TYPE_CHECKING:
     from deca.networks import Networks
@@ -124,8 +125,9 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
 
 
 def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> FaceReply:
+    name = result_name(face.photo)
     return FaceReply(
-        name=face.photo.stem if face.index == 0 else f"{face.photo.stem}_{face.index}",
+        name=name if face.index == 0 else f"{name}_{face.index}",
         photo=request.path,
         head=face.head.name,
         head_hash=face.head.hash,

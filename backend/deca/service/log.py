@@ -28,7 +28,9 @@ def start_log(folder: Path | None) -> Path | None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _remove_old(folder)
-            handler = RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")
+            handler = RotatingFileHandler(
+                path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8", errors="backslashreplace"
+            )
         except OSError as error:
             print(f"No log file: {error}", file=sys.stderr)
         else:

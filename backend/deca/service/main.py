@@ -55,7 +55,10 @@ def serve(argv: Sequence[str] | None = None, handlers: Mapping[type[Request], Ha
         pid=os.getpid(),
     )
     log.info("deca %s, Python %s on %s", __version__, platform.python_version(), platform.platform())
-    status = Server(reader, writer, handlers, hello, device).run()
+    try:
+        status = Server(reader, writer, handlers, hello, device).run()
+    except KeyboardInterrupt:  # of somebody who runs it by hand
+        status = 130
     # Tearing torch down takes a second, for which Blender would wait at its own exit; nothing is left to be saved.
     logging.shutdown()
     sys.stdout.flush()

@@ -115,6 +115,10 @@ class Server:
             self._send_error(0, "ProtocolError", f"{error} The backend closes.", "Restart the backend.")
         except OSError as error:
             log.info("the stream broke: %s", error)
+        except Exception as error:  # without its reader the process would wait for ever
+            self._status = 1
+            log.exception("the reader failed")
+            self._send(0, _unexpected(error, self._hello.log_path))
         for task in list(self._tasks.values()):
             task.cancelled.set()
         self._queue.put(None)
@@ -206,11 +210,10 @@ class Server:
     def _reply(self, id: int, name: str, reply: Message) -> None:
         try:
             self._send(id, reply)
-        except ProtocolError as error:
+        except Exception as error:  # what cannot be packed, or only with more memory
             log.exception("the reply to %s cannot be sent", name)
-            self._send(
-                id, Error("ProtocolError", f"The reply to {name} cannot be sent: {error}", "Report this as a bug.")
-            )
+            what = f"The reply to {name} cannot be sent: {error}"
+            self._send(id, Error("ProtocolError", what, "Report this as a bug."))
 
     # ---- both ----------------------------------------------------------------------------------------------------
 

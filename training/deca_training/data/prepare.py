@@ -7,15 +7,14 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from deca.cli import PHOTO_SUFFIXES
 from deca.errors import OptionError
 from deca.files import write_file
+from deca_blender.protocol.photos import pictures_below, told
 from deca_training.data.cleaning import MAX_DISAGREEMENT
 from deca_training.data.index import Entry, write_index
 from deca_training.data.journal import Finding, Journal
@@ -33,7 +32,7 @@ class Report:
     """What became of the photos.
 
     Attributes:
-        photos: Photos found.
+        photos: Photos found, and folders that cannot be listed.
         used: Photos in the index.
         subjects: Their identities.
         left_out: Number of photos left out, by reason.
@@ -108,9 +107,9 @@ def prepare(
     folder, out = Path(folder), Path(out)
     masks = Path(masks) if masks is not None else None
     _check(folder, masks, out, landmarks, shards)
-    photos = sorted(_photos(folder), key=lambda photo: photo.split("/"))
-    left_out = {photo: "in no identity's folder" for photo in photos if "/" not in photo}
-    photos = [photo for photo in photos if "/" in photo]
+    found = sorted(pictures_below(folder), key=lambda item: item[0].split("/"))
+    left_out = {photo: problem or "in no identity's folder" for photo, problem in found if problem or "/" not in photo}
+    photos = [photo for photo, _ in found if photo not in left_out]
     if not photos:
         raise OptionError(
             f"{folder} holds no folders of photos.", "Put each person's photos into a folder of their own in it."
@@ -154,7 +153,7 @@ def prepare(
     finally:
         journal.close()
     report = Report(
-        photos=len(photos) + sum("/" not in photo for photo in left_out),
+        photos=len(found),
         used=len(used),
         subjects=len({entry.subject for entry in entries}),
         left_out=_counts(left_out),
@@ -163,7 +162,7 @@ def prepare(
         surveyed=len(new),
         seconds=round(time.perf_counter() - started, 2),
         shards=len(names),
-        photos_left_out=left_out,
+        photos_left_out={told(photo): reason for photo, reason in left_out.items()},
     )
     write_file(out.with_name(f"{out.stem}.report.json"), (json.dumps(asdict(report), indent=1) + "\n").encode())
     return report
@@ -221,17 +220,6 @@ def _check(folder: Path, masks: Path | None, out: Path, landmarks: Landmarks, sh
         from deca_training.data.fan import check_fan
 
         check_fan()
-
-
-def _photos(folder: Path, below: str = "") -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _photos(Path(entry.path), f"{below}{entry.name}/")
-            elif entry.name.lower().endswith(PHOTO_SUFFIXES):
-                yield f"{below}{entry.name}"
 
 
 def _mask_of(photo: str, masks: Path | None) -> str:

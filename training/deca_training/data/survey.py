@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -47,12 +48,18 @@ def survey_photo(folder: Path, photo: str, landmarks: Landmarks = "mediapipe") -
         photo: Path below it.
         landmarks: Who finds the 68 landmarks.
     """
-    path = folder / photo
-    stamp = stamp_of(path)
+    stamp = stamp_of(folder / photo)
     try:
-        picture = read_photo(path)
+        return _look(folder, photo, stamp, landmarks)
     except PhotoError as error:
         return Finding(photo, stamp, "unreadable", str(error))
+    except Exception as error:  # whatever it is, it stays with this photo, which is looked at again the next time
+        traceback.print_exc()
+        return Finding(photo, (-1, -1), f"failed ({type(error).__name__})", str(error))
+
+
+def _look(folder: Path, photo: str, stamp: tuple[int, int], landmarks: Landmarks) -> Finding:
+    picture = read_photo(folder / photo)
     size = (picture.width, picture.height)
     faces = find_faces(picture)
     if not faces:

@@ -35,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     models.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
     models.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
     models.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
-    models.add_argument("--device", default="cpu", help="torch device")
+    models.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ..., or auto")
 
     one = argparse.ArgumentParser(add_help=False, parents=[models])
     one.add_argument("--weights", type=Path, metavar="FILE", help="weights file; without it the landmark fit")
@@ -103,12 +103,9 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluates, prints the table, and says where the files are."""
-    import torch
+    from deca.devices import choose_device
 
-    try:
-        torch.device(options.device)
-    except RuntimeError as error:
-        raise OptionError(f"There is no device {options.device!r}.", "Choose cpu, cuda or cuda:0.") from error
+    options.device = choose_device(options.device)
     options.evaluate(options)
     print(f"\nWritten to {options.out}")
     return 0

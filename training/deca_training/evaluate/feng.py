@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from deca.cli import PHOTO_SUFFIXES
 from deca.errors import OptionError
+from deca_blender.protocol.photos import pictures_below
 from deca_training.evaluate.scan_benchmark import Case, Protocol, check_folder
 from deca_training.evaluate.scans import LANDMARK_SUFFIXES, MESH_SUFFIXES
 
@@ -42,7 +42,10 @@ def feng_cases(folder: Path) -> list[Case]:
     cases: list[Case] = []
     for group in PROTOCOL.groups:
         images_at = _folder(folder, group)
-        images = [path for path in sorted(images_at.rglob("*")) if path.suffix.lower() in PHOTO_SUFFIXES]
+        found = list(pictures_below(images_at))
+        for name in (name for name, problem in found if problem):
+            raise OptionError(f"{PROTOCOL.title}: {images_at / name} cannot be listed.", "Check its permissions.")
+        images = sorted(images_at / name for name, _ in found)
         if not images:
             raise OptionError(f"{PROTOCOL.title}: {images_at} holds no images.", f"Expected: {_LAYOUT}")
         for image in images:

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deca.cli import PHOTO_SUFFIXES
 from deca.errors import DecaError, OptionError
 from deca.reconstruct.coarse import fitted_faces, regressed_faces
 from deca.reconstruct.decode import Decoder
@@ -25,6 +24,7 @@ from deca.vision.crop import warp_crop
 from deca.vision.faces import DetectedFace, find_faces
 from deca.vision.geometry import apply
 from deca.vision.photo import Photo, read_photo
+from deca_blender.protocol.photos import pictures_below
 from deca_training.data.index import PhotoIndex
 from deca_training.data.landmarks import ibug_from_mediapipe
 from deca_training.data.masks import mask_from_landmarks
@@ -111,8 +111,7 @@ class Subjects:
             if self.validation is not None:
                 raise OptionError("Only an index can be split.", "Prepare the folder with `deca-train prepare`.")
             folders = sorted(folder for folder in self.data.iterdir() if folder.is_dir())
-            paths = ((f.name, [p for p in sorted(f.rglob("*")) if p.suffix.lower() in PHOTO_SUFFIXES]) for f in folders)
-            self._work = [(name, photos[: self.photos]) for name, photos in paths if photos]
+            self._work = [(f.name, photos[: self.photos]) for f in folders if (photos := self._below(f))]
         else:
             index = PhotoIndex.load(self.data)
             self._index = index if self.validation is None else index.split(self.validation, self.seed)[1]
@@ -140,6 +139,11 @@ class Subjects:
                 except DecaError as error:
                     self.skipped[self._name(photo)] = error.message
             yield usable
+
+    def _below(self, folder: Path) -> list[Path]:
+        found = [(folder / name, problem) for name, problem in pictures_below(folder)]
+        self.skipped.update((self._name(path), problem) for path, problem in found if problem)
+        return sorted(path for path, problem in found if not problem)
 
     def _name(self, photo: Path | int) -> str:
         if isinstance(photo, Path):

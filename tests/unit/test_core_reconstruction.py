@@ -1,51 +1,14 @@
-"""The plan of a batch, the steps of a reconstruction, requirements: pure logic of the add-on."""
+"""The steps of a reconstruction, requirements: pure logic of the add-on."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deca_blender.client import BackendDied, RequestCancelled, RequestFailed
-from deca_blender.core import batch
 from deca_blender.core.photo_camera import photo_camera, photo_matrix
 from deca_blender.core.reconstruction import reconstruct_photos, wait_for_outcomes
 from deca_blender.core.requirements import backend_requirements
-
-
-def test_folders_are_expanded_by_name_and_reported_when_empty(tmp_path: Path) -> None:
-    (tmp_path / "photos" / "sub.jpg").mkdir(parents=True)
-    (tmp_path / "empty").mkdir()
-    for name in ("b.JPG", "ä 1.png", "notes.txt", "a.webp"):
-        (tmp_path / "photos" / name).touch()
-    (tmp_path / "photos" / "sub.jpg" / "c.jpg").touch()
-    out = tmp_path / "out"
-    planned, problems = batch.plan([tmp_path / "photos", tmp_path / "empty", tmp_path / "missing.jpg"], out)
-    assert [item.photo.name for item in planned] == ["a.webp", "b.JPG", "ä 1.png", "missing.jpg"]
-    assert planned[2].blend == out / "ä 1.blend"
-    assert [problem.path for problem in problems] == [tmp_path / "empty"] and "holds no photo" in problems[0].message
-
-
-def test_output_names_never_collide(tmp_path: Path) -> None:
-    photos = [Path("a/x.jpg"), Path("b/X.png"), Path("x_2.jpg"), Path("x.bmp"), Path("x_2.png")]
-    planned, _ = batch.plan(photos, tmp_path)
-    names = [item.blend.name for item in planned]
-    assert names[0] == "x.blend" and len({name.casefold() for name in names}) == len(photos)
-
-
-def test_report_lines_are_json_of_one_line() -> None:
-    item = batch.PlannedPhoto(Path("/p/é\n.jpg"), Path("/o/é.blend"))
-    lines = [
-        batch.success_line(item, 0.0123456, 1.239),
-        batch.failure_line(item.photo, "a\nb"),
-        batch.summary_line(2, 1),
-    ]
-    assert not any("\n" in line for line in lines)
-    good, bad, summary = map(json.loads, lines)
-    assert good == {"photo": "/p/é\n.jpg", "ok": True, "out": "/o/é.blend", "landmark_error": 0.01235, "seconds": 1.24}
-    assert (bad["ok"], bad["error"]) == (False, "a\nb") and summary == {"summary": {"photos": 2, "failed": 1}}
 
 
 class Job:
@@ -94,6 +57,12 @@ def test_head_is_asked_for_again_after_the_backend_died() -> None:
     session = Session(BackendDied("gone"), "head", Reply("b"))
     first, second = wait_for_outcomes(reconstruct_photos(session, ["1", "2"]))  # type: ignore[arg-type]
     assert "gone" in str(first.error) and second.error is None and second.faces == ("b",)
+
+
+def test_a_head_that_is_known_is_not_asked_for() -> None:
+    session = Session(Reply("a"))
+    (outcome,) = wait_for_outcomes(reconstruct_photos(session, ["1"], described="head"))  # type: ignore[arg-type]
+    assert outcome.head == "head" and outcome.faces == ("a",) and len(session.asked) == 1
 
 
 def test_cancelling_ends_the_batch() -> None:
