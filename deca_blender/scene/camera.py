@@ -6,6 +6,7 @@ import bpy
 from mathutils import Matrix
 
 from ..core.photo_camera import PhotoCamera
+from .armature import hang_on
 
 _LONGEST_RENDER = 2048
 
@@ -31,8 +32,8 @@ def build_camera(
         background.frame_method = "FIT"
         data.show_background_images = True
     obj = bpy.data.objects.new(name, data)
-    obj.parent = rig_object
-    obj.matrix_local = Matrix(photo_camera.matrix.tolist())
+    hang_on(obj, rig_object)
+    obj.matrix_basis = Matrix(photo_camera.matrix.tolist())
     return obj
 
 
