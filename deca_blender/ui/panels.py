@@ -155,6 +155,11 @@ class DECA_PT_pose(_HeadPanel, bpy.types.Panel):
             if bone is None:
                 continue
             column = self.layout.column(align=True)
+            if bone.rotation_mode != "AXIS_ANGLE":
+                is_quaternion = bone.rotation_mode == "QUATERNION"
+                path = "rotation_quaternion" if is_quaternion else "rotation_euler"
+                column.row(align=True).prop(bone, path, text=texts.JOINT_LABELS[joint])
+                continue
             column.prop(bone, "rotation_axis_angle", index=0, text=f"{texts.JOINT_LABELS[joint]} Angle")
             row = column.row(align=True)
             for index, axis in enumerate("XYZ", start=1):
