@@ -55,9 +55,13 @@ def test_at_the_cursor_where_that_is_free() -> None:
     assert np.allclose(rig_of(new_head()).location, (0, -1.5, 0))
 
 
-def test_what_is_turned_moved_modified_or_an_instance_is_stepped_aside_from() -> None:
+def test_what_modifiers_make_is_stepped_aside_from() -> None:
     cube = add(bpy.ops.mesh.primitive_cube_add, size=0.5, location=(1, 0, 0))
     cube.modifiers.new("Row", "ARRAY").relative_offset_displace = (-3, 0, 0)  # its copy stands where the head would
+    assert are_apart(shown(new_head()), shown(cube))
+
+
+def test_instances_are_stepped_aside_from() -> None:
     parts = bpy.data.collections.new("Parts")
     ball = bpy.data.objects.new("Ball", add(bpy.ops.mesh.primitive_uv_sphere_add, radius=0.3).data)
     bpy.data.objects.remove(bpy.context.object)
@@ -66,11 +70,9 @@ def test_what_is_turned_moved_modified_or_an_instance_is_stepped_aside_from() ->
     parts.instance_offset = (5, 0, 0)
     instance = bpy.data.objects.new("Instance", None)
     instance.instance_type, instance.instance_collection = "COLLECTION", parts
-    instance.location, instance.rotation_euler.z = (0.9, 0, 0), 0.7
+    instance.location, instance.rotation_euler.z = (0.3, 0, 0), 0.7
     bpy.context.scene.collection.objects.link(instance)
-    verts = shown(new_head())
-    assert are_apart(verts, shown(cube))
-    assert np.linalg.norm(verts - (0.9, 0, 0), axis=1).min() > 0.3
+    assert np.linalg.norm(shown(new_head()) - (0.3, 0, 0), axis=1).min() > 0.3
 
 
 def test_what_is_hidden_or_all_around_is_no_obstacle() -> None:
