@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     head = str(options.head.absolute()) if options.head else preferences.head()
     photos = [str(item.photo) for item in planned]
     steps = reconstruct_photos(backend.session(), photos, options.texture_size, weights=weights, head=head)
-    built = ImportOptions(use_resolution=True, weights=weights, head=preferences.head_file(head))
+    built = ImportOptions(weights=weights, head=preferences.head_file(head), use_resolution=True)
     started = time.perf_counter()
     for item, outcome in zip(planned, wait_for_outcomes(steps), strict=True):
         error = _write(item, outcome, built)

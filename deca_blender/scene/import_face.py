@@ -26,15 +26,15 @@ class ImportOptions:
 
     Attributes:
         use_camera: Add the photo's camera, and make it the scene's where there is none.
-        use_resolution: Make the photo's camera the scene's in any case, and render at the photo's resolution.
         weights: Path of the weights file that made the face's detail code.
         head: Path of the head model's file, "" for the bundled one.
+        use_resolution: Make the photo's camera the scene's in any case, and render at the photo's resolution.
     """
 
     use_camera: bool = True
-    use_resolution: bool = False
     weights: str = ""
     head: str = ""
+    use_resolution: bool = False
 
 
 def import_face(

@@ -71,7 +71,8 @@ def steps() -> Iterator[float]:
     screenshot("neutral")
     before = shown_vertices()
     yield from drag_jaw_open(heads()[0])
-    yield 5
+    yield from until(lambda: heads()[0].data.shape_keys.key_blocks["jawOpen"].value > 0.9)
+    yield 3
     screenshot("dragged")
     RESULT["jawOpen after the drag"] = heads()[0].data.shape_keys.key_blocks["jawOpen"].value
     moved = [(b - a).length for a, b in zip(before, shown_vertices(), strict=True)]
