@@ -63,8 +63,9 @@ def _add_bone(
     collection: bpy.types.BoneCollection,
 ) -> bpy.types.EditBone:
     bone = armature.edit_bones.new(name)
-    bone.head = UPRIGHT @ Vector(position_3)
-    bone.tail = UPRIGHT @ Vector(position_3 + np.array([0.0, _BONE_LENGTH, 0.0]))
+    head = Vector(position_3.tolist())
+    bone.head = UPRIGHT @ head
+    bone.tail = UPRIGHT @ (head + Vector((0.0, _BONE_LENGTH, 0.0)))
     bone.align_roll(UPRIGHT @ Vector((0.0, 0.0, 1.0)))
     bone.parent = parent
     collection.assign(bone)

@@ -35,11 +35,12 @@ def world_box(obj: bpy.types.Object) -> NDArray[np.float64]:
 
 def _boxes(obj: bpy.types.Object, placed: Matrix) -> Iterator[NDArray[np.float64]]:
     """The boxes of an object and of the collection that it is an instance of."""
-    if obj.type not in _WITHOUT_SURFACE and any(obj.dimensions):
+    if obj.type not in _WITHOUT_SURFACE and obj.dimensions.length > 0:
         yield _turned_box(obj, placed @ obj.matrix_world)
     collection = obj.instance_collection if obj.instance_type == "COLLECTION" else None
     if collection is not None:
-        placed = placed @ obj.matrix_world @ Matrix.Translation(-Vector(collection.instance_offset))
+        x, y, z = collection.instance_offset
+        placed = placed @ obj.matrix_world @ Matrix.Translation((-x, -y, -z))
         for member in collection.all_objects:
             yield from _boxes(member, placed)
 

@@ -34,6 +34,7 @@ def show_heads(context: bpy.types.Context, heads: Sequence[bpy.types.Object]) ->
                 space.shading.color_type = "TEXTURE"
             region = next(region for region in area.regions if region.type == "WINDOW")
             view = space.region_3d
+            assert view is not None
             if view.view_perspective != "CAMERA" and not _are_seen(heads, region, view):
                 with context.temp_override(window=window, area=area, region=region):
                     bpy.ops.view3d.view_selected(use_all_regions=True)
@@ -59,7 +60,7 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
 def _are_seen(heads: Sequence[bpy.types.Object], region: bpy.types.Region, view: bpy.types.RegionView3D) -> bool:
     for head in heads:
         low, high = world_box(head)
-        corners = [Vector(np.where([i & 1, i & 2, i & 4], high, low)) for i in range(8)]
+        corners = [Vector(np.where([i & 1, i & 2, i & 4], high, low).tolist()) for i in range(8)]
         seen = [location_3d_to_region_2d(region, view, corner) for corner in corners]
         points = np.array([point for point in seen if point is not None])
         if len(points) < len(corners) or (points < 0).any() or (points > (region.width, region.height)).any():

@@ -44,7 +44,7 @@ def _draw_sliders(layout: bpy.types.UILayout, keys: bpy.types.Key, names: list[s
         column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
 
 
-def _wrinkle_state(head: bpy.types.Object) -> tuple[str, str]:
+def _wrinkle_state(head: bpy.types.Object) -> tuple[str, Any]:
     """Whether the head shows the wrinkles of the moment: a text and an icon."""
     if live.error(head):
         return live.error(head).splitlines()[0], "ERROR"

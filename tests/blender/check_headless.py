@@ -99,6 +99,15 @@ def test_a_failed_save_keeps_the_old_file(folder: Path) -> None:
     assert [path.name for path in out.iterdir()] == ["a.blend"]
 
 
+def test_the_photo_is_what_the_file_renders(folder: Path) -> None:
+    (folder / "a.jpg").touch()
+    _, lines, _ = run(folder / "a.jpg", "--out", folder / "out")
+    bpy.ops.wm.open_mainfile(filepath=next(iter(lines.values()))["out"])
+    render = bpy.context.scene.render
+    assert (render.resolution_x, render.resolution_y) == face_of("a.jpg").image_size
+    assert bpy.context.scene.camera.parent == bpy.data.objects["a"].parent
+
+
 def test_wrong_usage_is_status_two() -> None:
     with contextlib.redirect_stderr(io.StringIO()):
         assert headless.main(["photo.jpg"]) == 2

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import blender_case as case
 import bpy
 import numpy as np
 from mathutils import Vector
 
+from deca_blender.scene import live
 from deca_blender.scene.camera import camera_of
 from deca_blender.scene.duplicates import sharing
 from deca_blender.scene.head import rig_of
 from deca_blender.scene.import_face import import_face
+from deca_blender.ui import menus, panels, texts
 
 HEAD = case.head_reply()
 
@@ -109,6 +113,51 @@ def test_all_heads_of_one_import_are_selected() -> None:
         backend.session = session
     assert {obj.name for obj in bpy.context.selected_objects} == {"face 0", "face 1"}
     assert bpy.context.object.name == "face 1"
+
+
+# ---- what the user reads of it ---------------------------------------------------------------------------------------
+
+
+class Rows:
+    """A layout that counts what is drawn into it."""
+
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+
+    def __getattr__(self, name: str):
+        def draw(*args: object, **options: object) -> Rows:
+            self.drawn.append(name)
+            return self
+
+        return draw
+
+
+def test_the_panel_stays_where_it_is_while_wrinkles_catch_up() -> None:
+    detail = {"detail": np.zeros(128, np.float32), "weights_hash": "0123456789abcdef"}
+    head = import_face(bpy.context, HEAD, case.face_reply(HEAD, **detail))
+    originals = live.is_behind, live.error
+    rows = []
+    try:
+        for is_behind, error, is_live in ((True, "", True), (False, "", True), (False, "Gone.\nWhy", True), (0, "", 0)):
+            live.is_behind, live.error = lambda _, value=is_behind: value, lambda _, value=error: value
+            head.deca.wrinkles_live = is_live
+            layout = Rows()
+            panels.DECA_PT_wrinkles.draw(SimpleNamespace(layout=layout, head=lambda _: head), bpy.context)
+            rows.append(layout.drawn)
+    finally:
+        live.is_behind, live.error = originals
+    assert rows[0].count("label") >= 2 and all(drawn == rows[0] for drawn in rows)
+
+
+def test_the_import_has_one_name() -> None:
+    name = bpy.types.DECA_OT_import_face.bl_label
+    assert name == bpy.types.DECA_FH_photo.bl_label == texts.IMPORT
+    assert f"*{name}*" in (case.ROOT / "README.md").read_text(encoding="utf-8")
+    for draw in (menus._draw_import, menus._draw_add):
+        named: list[object] = []
+        layout = SimpleNamespace(operator=lambda *_, text, **__: named.append(text))  # noqa: B023
+        draw(SimpleNamespace(layout=layout), bpy.context)
+        assert named == [name]
 
 
 # ---- when it is deleted ----------------------------------------------------------------------------------------------
