@@ -74,9 +74,9 @@ def test_instances_are_stepped_aside_from() -> None:
     parts.instance_offset = (5, 0, 0)
     instance = bpy.data.objects.new("Instance", None)
     instance.instance_type, instance.instance_collection = "COLLECTION", parts
-    instance.location, instance.rotation_euler.z = (0.3, 0, 0), 0.7
+    instance.location, instance.rotation_euler.z = (0.35, 0, 0), 0.7
     bpy.context.scene.collection.objects.link(instance)
-    assert np.linalg.norm(shown(new_head()) - (0.3, 0, 0), axis=1).min() > 0.3
+    assert np.linalg.norm(shown(new_head()) - (0.35, 0, 0), axis=1).min() > 0.3
 
 
 def test_what_is_hidden_or_all_around_is_no_obstacle() -> None:
