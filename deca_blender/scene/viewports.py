@@ -45,15 +45,17 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
     space = context.space_data
     assert isinstance(space, bpy.types.SpaceView3D)
     view = space.region_3d
-    if view.view_perspective == "CAMERA" and space.camera == camera:
-        space.use_local_camera = False
-        view.view_perspective = "PERSP"
-        return
-    space.use_local_camera = camera != context.scene.camera
-    space.camera = camera
-    view.view_perspective = "CAMERA"
+    assert view is not None
     region = next(region for region in context.area.regions if region.type == "WINDOW")
     with context.temp_override(region=region):
+        if view.view_perspective == "CAMERA" and space.camera == camera:
+            bpy.ops.view3d.view_camera()  # back to the view before
+            space.use_local_camera = False
+            return
+        space.use_local_camera = camera != context.scene.camera
+        space.camera = camera
+        if view.view_perspective != "CAMERA":
+            bpy.ops.view3d.view_camera()
         bpy.ops.view3d.view_center_camera()
 
 

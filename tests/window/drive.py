@@ -55,10 +55,13 @@ def steps() -> Iterator[float]:
     yield 3
     screenshot("imported")
     RESULT["in the default scene"] = first_sight(heads()[0])
-    call(bpy.ops.deca.view_photo_camera)
-    yield 3
-    screenshot("photo_camera")
-    call(bpy.ops.deca.view_photo_camera)
+    looks = [look()]
+    for name in ("photo_camera", "beside_the_photo"):
+        call(bpy.ops.deca.view_photo_camera)
+        yield 3
+        screenshot(name)
+        looks.append(look())
+    RESULT["through the photo's camera and back"] = looks
     call(bpy.ops.deca.render_as_photo)
     for name in ("Cube", "Light", "Camera"):  # the cube would hide the head from the front
         bpy.data.objects.remove(bpy.data.objects[name])
@@ -123,6 +126,13 @@ def reopening() -> Iterator[float]:
     call(bpy.ops.object.delete, confirm=False)
     yield 1
     RESULT["collections after all was deleted"] = [collection.name for collection in bpy.data.collections]
+
+
+def look() -> list[object]:
+    """What the viewport looks through, and where from."""
+    space = view().spaces[0]
+    rotation = [round(value, 3) for value in space.region_3d.view_rotation]
+    return [space.region_3d.view_perspective, space.camera.name, rotation, bpy.context.scene.camera.name]
 
 
 def first_sight(head: bpy.types.Object) -> dict[str, object]:

@@ -74,6 +74,15 @@ def test_the_first_import_is_seen_and_leaves_the_scene_as_it_is(result: dict[str
     assert is_skin.mean() > 0.03
 
 
+def test_the_view_goes_through_the_photos_camera_and_back(result: dict[str, object]) -> None:
+    """The scene's own camera stays what it is."""
+    looks = result["through the photo's camera and back"]
+    assert isinstance(looks, list)
+    before, through, after = looks
+    assert through[0] == "CAMERA" and through[1] == "astronaut é Camera" and through[3] == "Camera"
+    assert after == before
+
+
 def test_nothing_complains_on_the_console(result: dict[str, object]) -> None:
     """Also not while a file is opened whose asset shelf is visible."""
     console = str(result["console"])
