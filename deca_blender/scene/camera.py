@@ -40,10 +40,12 @@ def build_camera(
 
 
 def camera_of(head_object: bpy.types.Object) -> bpy.types.Object | None:
-    """The photo's camera of a head, or None."""
+    """The photo's camera of a head, or None; the user may have hung others on the armature."""
     rig_object = rig_of(head_object)
-    children = rig_object.children if rig_object is not None else ()
-    return next((child for child in children if child.type == "CAMERA"), None)
+    for child in rig_object.children if rig_object is not None else ():
+        if isinstance(child.data, bpy.types.Camera) and child.data.type == "ORTHO":
+            return child
+    return None
 
 
 def render_as_photo(scene: bpy.types.Scene, camera: bpy.types.Object, resolution: tuple[int, int]) -> None:

@@ -42,7 +42,8 @@ def delete_head(head_object: bpy.types.Object) -> None:
 def remove_empty_collections() -> None:
     """Removes the collections of heads that hold nothing any more."""
     for collection in list(bpy.data.collections):
-        if collection.get(_MARK) and not (collection.library or collection.objects or collection.children):
+        is_own = collection.get(_MARK) and not (collection.library or collection.override_library)
+        if is_own and not (collection.objects or collection.children):
             bpy.data.collections.remove(collection)
 
 

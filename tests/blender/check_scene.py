@@ -210,7 +210,9 @@ def test_delete_head_takes_what_belongs_to_it_and_nothing_else() -> None:
     before = names()
     head, other = new_head(0), new_head(1)
     glasses = add(bpy.ops.mesh.primitive_torus_add)
-    glasses.parent = rig_of(head)
+    own_camera = add(bpy.ops.object.camera_add)
+    own_camera.name = "A first one"
+    glasses.parent = own_camera.parent = rig_of(head)
     bpy.context.view_layer.update()
     at = glasses.matrix_world.copy()
     bpy.context.view_layer.objects.active = rig_of(head)
@@ -218,7 +220,7 @@ def test_delete_head_takes_what_belongs_to_it_and_nothing_else() -> None:
     bpy.ops.ed.undo_push(message="before")
     everything = names()
     assert bpy.ops.deca.delete_head() == {"FINISHED"}
-    kept = sorted([*before[0], other.name, rig_of(other).name, camera_of(other).name, glasses.name])
+    kept = sorted([*before[0], other.name, rig_of(other).name, camera_of(other).name, glasses.name, own_camera.name])
     assert names() == (kept, sorted([*before[1], other.users_collection[0].name]))
     bpy.context.view_layer.update()
     assert np.abs(np.array(glasses.matrix_world) - np.array(at)).max() < 1e-6
