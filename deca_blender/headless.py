@@ -67,7 +67,7 @@ def _path(text: str) -> Path:
 def _run(options: argparse.Namespace) -> int:
     weights = str(options.weights or preferences.weights())
     head = str(options.head or preferences.head())
-    built = ImportOptions(weights=weights, head=preferences.head_file(head))
+    built = ImportOptions(use_resolution=True, weights=weights, head=preferences.head_file(head))
     described: HeadReply | None = None
 
     def work(found: FoundPhoto) -> dict[str, object]:

@@ -11,20 +11,23 @@ from . import backend, models, preferences
 from .operators import bake as bake_operators
 from .operators import (
     bake_normal_map,
+    delete_head,
     diagnostics,
     expressions,
     import_face,
     install_backend,
     make_independent,
+    photo_camera,
     pose_assets,
     reset_expression,
+    straighten,
     strip_identity,
     update_wrinkles,
 )
 from .operators import models as model_operators
 from .operators import transfer as transfer_operators
 from .properties import bake, head, interface, sliders, transfer
-from .scene import live
+from .scene import deletion, live
 from .ui import drop, menus, panels, pie, pose_shelf
 
 CLASSES = (
@@ -35,6 +38,9 @@ CLASSES = (
     *sliders.CLASSES,
     *import_face.CLASSES,
     *reset_expression.CLASSES,
+    *straighten.CLASSES,
+    *photo_camera.CLASSES,
+    *delete_head.CLASSES,
     *expressions.CLASSES,
     *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
@@ -68,6 +74,7 @@ def register() -> None:
     sliders.register_pointers()
     menus.register()
     pose_shelf.register()
+    deletion.register()
     live.register(lambda: backend.session(), lambda: preferences.weights(), lambda: preferences.head())
     live.set_cache_bytes(preferences.cache_bytes())
     models.register(lambda: backend.session(), lambda path: preferences.use_head(path))
@@ -83,6 +90,7 @@ def unregister() -> None:
     if _cli_handle is not None:
         bpy.utils.unregister_cli_command(_cli_handle)
         _cli_handle = None
+    deletion.unregister()
     pose_shelf.unregister()
     menus.unregister()
     sliders.unregister_pointers()

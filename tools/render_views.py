@@ -108,16 +108,17 @@ def set_up_renderer(scene: bpy.types.Scene, samples: int) -> None:
 
 
 def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Object, yaw: float) -> None:
-    """Puts a portrait camera (160 mm, 1.4 m away) at a yaw about the head, in the rig's own frame (y up, z forward)."""
+    """Puts a portrait camera (160 mm, 1.4 m away) at a yaw about the head, in the head's own space (y up, z forward)."""
     camera = bpy.data.objects.get("Portrait")
     if camera is None:
         camera = bpy.data.objects.new("Portrait", bpy.data.cameras.new("Portrait"))
         scene.collection.objects.link(camera)
         camera.data.lens, camera.data.clip_start = 160, 0.01
-    left, right = (rig.data.bones[name].head_local for name in ("eye_l", "eye_r"))
+    to_head = head.matrix_world.inverted() @ rig.matrix_world
+    left, right = (to_head @ rig.data.bones[name].head_local for name in ("eye_l", "eye_r"))
     centre = ((left.x + right.x) / 2, (left.y + right.y) / 2 - 0.01, left.z - 0.05)
     around = Matrix.Rotation(yaw, 4, "Y")
-    camera.matrix_world = rig.matrix_world @ Matrix.Translation(centre) @ around @ Matrix.Translation((0, 0, 1.4))
+    camera.matrix_world = head.matrix_world @ Matrix.Translation(centre) @ around @ Matrix.Translation((0, 0, 1.4))
     scene.camera = camera
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .rig import DriverSpec, Term
+
 CROP_SIZE = 224
 DISTANCE = 1.0
 """Metres from the head space origin to the camera along the view axis; no effect on an orthographic picture."""
@@ -18,12 +20,12 @@ class PhotoCamera:
 
     Attributes:
         matrix: (4, 4) camera to head space, metres.
-        ortho_scale: Metres across the longer side of the photo (Blender's `sensor_fit = 'AUTO'`).
+        metres_per_pixel: Size of a photo pixel at the head.
         resolution: Photo width and height, pixels.
     """
 
     matrix: NDArray[np.float64]
-    ortho_scale: float
+    metres_per_pixel: float
     resolution: tuple[int, int]
 
 
@@ -72,4 +74,22 @@ def photo_camera(camera: NDArray, crop: NDArray, resolution: tuple[int, int]) ->
     matrix = np.eye(4)
     matrix[:2, 0], matrix[:2, 1] = right, up
     matrix[:3, 3] = (*centre, DISTANCE)
-    return PhotoCamera(matrix, max(width, height) / pixels_per_metre, (width, height))
+    return PhotoCamera(matrix, 1 / pixels_per_metre, (width, height))
+
+
+def ortho_scale_driver(camera: PhotoCamera) -> DriverSpec:
+    """The `ortho_scale` (with `sensor_fit = 'AUTO'`) that fits the whole photo into any render, as backgrounds are.
+
+    Terms are paths from the scene. A render is as wide as the photo, or, where it has wider proportions, as wide as
+    makes it as high as the photo; Blender wants the longer of its sides, in metres.
+    """
+    width, height = camera.resolution
+    return DriverSpec(
+        f"{camera.metres_per_pixel:.9g}*max({width},{height}*x*p/(y*q))*max(1,y*q/(x*p))",
+        (
+            Term("x", "render.resolution_x"),
+            Term("y", "render.resolution_y"),
+            Term("p", "render.pixel_aspect_x"),
+            Term("q", "render.pixel_aspect_y"),
+        ),
+    )

@@ -7,8 +7,11 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty
 
 from ..core import expressions
 from ..scene.expression import arkit_weights, key_pose, set_arkit_weights
+from ..scene.head import show_neutral
 from ..ui import texts
 from .on_head import OnHead, OnSliders
+
+_NEUTRAL = texts.RESET_NEUTRAL[1]
 
 
 class DECA_OT_apply_preset(OnSliders, bpy.types.Operator):
@@ -16,10 +19,13 @@ class DECA_OT_apply_preset(OnSliders, bpy.types.Operator):
     bl_label = texts.PRESET
     bl_description = texts.PRESET_DESCRIPTION
 
-    preset: EnumProperty(name="Preset", items=[(name, name, "") for name in expressions.PRESETS])
+    preset: EnumProperty(name="Preset", items=[(name, name, "") for name in (_NEUTRAL, *expressions.PRESETS)])
     amount: FloatProperty(name="Amount", description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.preset == _NEUTRAL:
+            show_neutral(self.head(context))
+            return {"FINISHED"}
         weights = expressions.PRESETS[self.preset]
         set_arkit_weights(self.head(context), {name: self.amount * weight for name, weight in weights.items()})
         return {"FINISHED"}

@@ -13,6 +13,7 @@ from ..client import ClientError, Job, RequestCancelled
 from ..core.reconstruction import PICTURE_SIZE, Outcome, reconstruct_photos, wait_for_outcomes
 from ..scene import live
 from ..scene.import_face import ImportFaceError, ImportOptions, import_face
+from ..scene.viewports import show_heads
 from ..ui import texts
 
 _POLL_S = 0.05
@@ -38,6 +39,7 @@ class DECA_OT_import_face(bpy.types.Operator):
         default="1024",
     )
     use_camera: BoolProperty(name="Photo Camera", description=texts.USE_CAMERA, default=True)
+    use_view: BoolProperty(name="Show in Viewports", description=texts.USE_VIEW, default=True)
     use_all_faces: BoolProperty(name="All Faces", description=texts.USE_ALL_FACES, default=False)
 
     _is_interactive = False
@@ -72,7 +74,7 @@ class DECA_OT_import_face(bpy.types.Operator):
             return {"RUNNING_MODAL"}
         for outcome in wait_for_outcomes(steps):
             self._build(context, outcome)
-        return self._finish()
+        return self._finish(context)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type == "ESC" and event.value == "PRESS" and self._job is not None:
@@ -80,6 +82,7 @@ class DECA_OT_import_face(bpy.types.Operator):
             self._job = None
             self._steps.close()
             self._stop(context)
+            self._show(context)
             self.report({"WARNING"}, texts.CANCELLED)
             return {"FINISHED"} if self._imported else {"CANCELLED"}
         if event.type != "TIMER":
@@ -93,7 +96,7 @@ class DECA_OT_import_face(bpy.types.Operator):
             self._stop(context)
             raise
         self._stop(context)
-        return self._finish()
+        return self._finish(context)
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends the operator, for instance because the window closes."""
@@ -149,7 +152,9 @@ class DECA_OT_import_face(bpy.types.Operator):
         self._notices += [notice for notice in outcome.notices if notice not in self._notices]
         try:
             for face in outcome.faces:
-                options = ImportOptions(self.use_camera, self._weights, preferences.head_file(self._head))
+                options = ImportOptions(
+                    use_camera=self.use_camera, weights=self._weights, head=preferences.head_file(self._head)
+                )
                 head = import_face(context, outcome.head, face, options, outcome.picture)
                 self._imported.append(head.name)
                 if not self._is_interactive:  # else the live update follows
@@ -157,8 +162,18 @@ class DECA_OT_import_face(bpy.types.Operator):
         except (ImportFaceError, ClientError) as error:
             self._errors.append(f"{Path(outcome.photo).name}: {error}")
 
-    def _finish(self) -> set[str]:
+    def _show(self, context: bpy.types.Context) -> None:
+        """Selects all new heads, the last one active, and lets the user see them."""
+        found = [context.view_layer.objects.get(name) for name in self._imported]
+        heads = [head for head in found if head is not None]  # the user may have deleted some meanwhile
+        for head in heads:
+            head.select_set(True)
+        if self._is_interactive and self.use_view:
+            show_heads(context, heads)
+
+    def _finish(self, context: bpy.types.Context) -> set[str]:
         if self._imported:
+            self._show(context)
             self.report({"INFO"}, texts.imported(self._imported))
         if self._notices:
             self.report({"WARNING"}, "\n".join(self._notices))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import bpy
 import numpy as np
+from mathutils import Matrix, Quaternion, Vector
 from numpy.typing import NDArray
 
 from ..core import rig
@@ -16,12 +16,16 @@ from .shape_keys import add_driver
 _BONE_LENGTH = 0.04
 _DRIVER_BONES = "ARKit drivers"
 
+UPRIGHT = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
+"""From head space, y up, to the armature's, z up as Blender's. What hangs on the armature in head space has this as
+its inverse parent matrix, so that nobody's rotation carries the turn and Clear Rotation tips nothing over."""
+
 
 def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3: NDArray, head: HeadReply) -> None:
     """Fills an armature object that is in the view layer.
 
-    Bones stand at the joints along +y with roll 0, so that their rest rotation is the identity and a bone's axis-angle
-    is the joint's axis-angle in head space. The turn from y up to Blender's z up is on the object.
+    Bones stand at the joints along head space's +y with roll 0, so that each bone's own axes are head space's, and a
+    bone's axis-angle is the joint's axis-angle in head space.
 
     Args:
         context: Blender's context.
@@ -45,7 +49,6 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
     hidden.is_visible = False
     armature.display_type = "STICK"
     obj.show_in_front = True
-    obj.rotation_euler = (math.pi / 2, 0.0, 0.0)
     for bone in obj.pose.bones:
         bone.rotation_mode = "AXIS_ANGLE"
         bone.lock_location = bone.lock_scale = (True, True, True)
@@ -60,24 +63,34 @@ def _add_bone(
     collection: bpy.types.BoneCollection,
 ) -> bpy.types.EditBone:
     bone = armature.edit_bones.new(name)
-    bone.head = position_3
-    bone.tail = position_3 + np.array([0.0, _BONE_LENGTH, 0.0])
-    bone.roll = 0.0
+    head = Vector(position_3.tolist())
+    bone.head = UPRIGHT @ head
+    bone.tail = UPRIGHT @ (head + Vector((0.0, _BONE_LENGTH, 0.0)))
+    bone.align_roll(UPRIGHT @ Vector((0.0, 0.0, 1.0)))
     bone.parent = parent
     collection.assign(bone)
     return bone
 
 
 def set_pose(obj: bpy.types.Object, pose: Mapping[str, NDArray]) -> None:
-    """Rotates the joints' own bones.
+    """Rotates the joints' own bones, whichever way of writing a rotation each of them is set to.
 
     Args:
         obj: Armature object of a head.
-        pose: Axis-angle in radians by joint name; joints that are not named stay.
+        pose: Axis-angle in radians by joint name; joints that are not named, or whose bone was deleted, stay.
     """
     for joint, axis_angle in pose.items():
+        bone = obj.pose.bones.get(joint)
+        if bone is None:
+            continue
         angle, axis = rig.axis_angle_parts(axis_angle)
-        obj.pose.bones[joint].rotation_axis_angle = (angle, *axis)
+        rotation = Quaternion(axis, angle)
+        if bone.rotation_mode == "AXIS_ANGLE":
+            bone.rotation_axis_angle = (angle, *axis)
+        elif bone.rotation_mode == "QUATERNION":
+            bone.rotation_quaternion = rotation
+        else:
+            bone.rotation_euler = rotation.to_euler(bone.rotation_mode)
 
 
 def drive_arkit_bones(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadReply) -> None:
@@ -92,8 +105,14 @@ def drive_arkit_bones(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadRepl
 
 def skin_to(mesh_object: bpy.types.Object, rig_object: bpy.types.Object) -> None:
     """Parents the mesh to the armature and deforms it by plain linear blend skinning."""
-    mesh_object.parent = rig_object
+    hang_on(mesh_object, rig_object)
     modifier = mesh_object.modifiers.new("Armature", "ARMATURE")
     modifier.object = rig_object
     modifier.use_deform_preserve_volume = False
     modifier.use_bone_envelopes = False
+
+
+def hang_on(obj: bpy.types.Object, rig_object: bpy.types.Object) -> None:
+    """Parents an object whose own space is head space to the armature."""
+    obj.parent = rig_object
+    obj.matrix_parent_inverse = UPRIGHT

@@ -5,7 +5,10 @@ from __future__ import annotations
 import bpy
 from mathutils import Matrix
 
-from ..core.photo_camera import PhotoCamera
+from ..core.photo_camera import PhotoCamera, ortho_scale_driver
+from .armature import hang_on
+from .head import rig_of
+from .shape_keys import add_driver
 
 _LONGEST_RENDER = 2048
 
@@ -15,12 +18,12 @@ def build_camera(
 ) -> bpy.types.Object:
     """An orthographic camera that moves with the head's armature object.
 
-    Its picture covers the photo exactly when the render resolution has the photo's proportions (`use_for_scene`).
+    Its picture is the whole photo, with a margin on two sides where the render has other proportions.
     """
     data = bpy.data.cameras.new(name)
     data.type = "ORTHO"
     data.sensor_fit = "AUTO"
-    data.ortho_scale = photo_camera.ortho_scale
+    add_driver(data, "ortho_scale", -1, ortho_scale_driver(photo_camera), None)
     data.clip_start, data.clip_end = 0.01, 10.0
     data.passepartout_alpha = 0.8
     if photo is not None:
@@ -31,14 +34,23 @@ def build_camera(
         background.frame_method = "FIT"
         data.show_background_images = True
     obj = bpy.data.objects.new(name, data)
-    obj.parent = rig_object
-    obj.matrix_local = Matrix(photo_camera.matrix.tolist())
+    hang_on(obj, rig_object)
+    obj.matrix_basis = Matrix(photo_camera.matrix.tolist())
     return obj
 
 
-def use_for_scene(scene: bpy.types.Scene, camera: bpy.types.Object, photo_camera: PhotoCamera) -> None:
-    """Makes the camera the scene's, and renders come out in the photo's proportions."""
-    width, height = photo_camera.resolution
+def camera_of(head_object: bpy.types.Object) -> bpy.types.Object | None:
+    """The photo's camera of a head, or None; the user may have hung others on the armature."""
+    rig_object = rig_of(head_object)
+    for child in rig_object.children if rig_object is not None else ():
+        if isinstance(child.data, bpy.types.Camera) and child.data.type == "ORTHO":
+            return child
+    return None
+
+
+def render_as_photo(scene: bpy.types.Scene, camera: bpy.types.Object, resolution: tuple[int, int]) -> None:
+    """Makes the camera the scene's, and renders come out in the photo's size, at most 2048 pixels of it."""
+    width, height = resolution
     scene.camera = camera
     scene.render.resolution_x, scene.render.resolution_y = width, height
     scene.render.pixel_aspect_x = scene.render.pixel_aspect_y = 1.0

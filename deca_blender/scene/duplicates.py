@@ -45,7 +45,9 @@ def _own_rig(head_object: bpy.types.Object, shared: bpy.types.Object) -> bpy.typ
     rig_object: Any = shared.copy()
     for collection in head_object.users_collection:
         collection.objects.link(rig_object)
-    head_object.parent = rig_object
+    inverse = head_object.matrix_parent_inverse.copy()
+    head_object.parent = rig_object  # which resets it
+    head_object.matrix_parent_inverse = inverse
     for modifier in head_object.modifiers:
         if modifier.type == "ARMATURE" and modifier.object == shared:
             modifier.object = rig_object

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,9 @@ from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, SHAPE
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
 from ..protocol.photos import told
 from . import armature, shape_keys
+
+_HELD_JOINTS, _FACE_JOINTS = rig.JOINTS[:2], rig.JOINTS[2:]
+"""What holds the head (root, neck), and what belongs to its expression (jaw, eyes)."""
 
 
 def find_head(obj: bpy.types.Object | None) -> bpy.types.Object | None:
@@ -89,15 +94,21 @@ def stored_expression(head_object: bpy.types.Object) -> NDArray[np.float64]:
 
 
 def show_neutral(head_object: bpy.types.Object) -> None:
-    """Puts all sliders to zero, and neck, jaw and eyes to rest; the head keeps facing where it faces."""
+    """Puts all sliders to zero, and jaw and eyes to rest; the head is held as before."""
     _set_sliders(head_object, np.zeros(rig.NUM_EXPRESSION_KEYS))
-    _set_pose(head_object, np.zeros((len(rig.JOINTS), 3)), with_root=False)
+    _set_pose(head_object, dict.fromkeys(_FACE_JOINTS, np.zeros(3)))
+
+
+def straighten(head_object: bpy.types.Object) -> None:
+    """Puts head and neck to rest, upright and facing the front; the face's expression stays."""
+    _set_pose(head_object, dict.fromkeys(_HELD_JOINTS, np.zeros(3)))
 
 
 def show_photo(head_object: bpy.types.Object) -> None:
     """Puts sliders and bones to what the photo shows."""
     _set_sliders(head_object, stored_expression(head_object))
-    _set_pose(head_object, np.array(head_object.deca.pose).reshape(-1, 3), with_root=True)
+    pose_J3 = np.array(head_object.deca.pose).reshape(-1, 3)
+    _set_pose(head_object, dict(zip(rig.JOINTS, pose_J3, strict=True)))
 
 
 def _set_sliders(head_object: bpy.types.Object, expression_E: NDArray) -> None:
@@ -107,8 +118,7 @@ def _set_sliders(head_object: bpy.types.Object, expression_E: NDArray) -> None:
         shape_keys.clear_arkit(keys, arkit_names(head_object))
 
 
-def _set_pose(head_object: bpy.types.Object, pose_J3: NDArray, with_root: bool) -> None:
+def _set_pose(head_object: bpy.types.Object, pose: Mapping[str, NDArray]) -> None:
     rig_object = rig_of(head_object)
     if rig_object is not None:
-        joints = rig.JOINTS if with_root else rig.JOINTS[1:]
-        armature.set_pose(rig_object, dict(zip(joints, pose_J3[-len(joints) :], strict=True)))
+        armature.set_pose(rig_object, pose)

@@ -12,11 +12,10 @@ from ..core.identity import joint_positions, neutral_verts
 from ..core.photo_camera import photo_camera
 from ..protocol.messages import FaceReply, HeadReply
 from . import armature, camera, head_mesh, images, material, shape_keys, wrinkles
+from .deletion import new_collection
 from .head import remember, remember_detail, show_photo
+from .placement import place
 from .transaction import all_or_nothing
-
-SPACING = 0.4
-"""Metres between heads imported one after another."""
 
 
 class ImportFaceError(Exception):
@@ -28,14 +27,16 @@ class ImportOptions:
     """What to build beside the rigged head.
 
     Attributes:
-        use_camera: Add the photo's camera, make it the scene's, and set the render resolution to the photo's.
+        use_camera: Add the photo's camera, and make it the scene's where there is none.
         weights: Path of the weights file that made the face's detail code.
         head: Path of the head model's file, "" for the bundled one.
+        use_resolution: Make the photo's camera the scene's in any case, and render at the photo's resolution.
     """
 
     use_camera: bool = True
     weights: str = ""
     head: str = ""
+    use_resolution: bool = False
 
 
 def import_face(
@@ -84,13 +85,9 @@ def _build(
     picture: NDArray[np.uint8] | None,
 ) -> bpy.types.Object:
     neutral_V3 = neutral_verts(head, face.shape)
-    heads_before = sum(obj.deca.is_head for obj in context.scene.objects)
-    collection = bpy.data.collections.new(face.name)
-    context.scene.collection.children.link(collection)
-
+    collection = new_collection(face.name, context.scene)
     rig_object = bpy.data.objects.new(f"{face.name} Rig", bpy.data.armatures.new(f"{face.name} Rig"))
     collection.objects.link(rig_object)
-    rig_object.location.x = SPACING * heads_before
     armature.build_armature(context, rig_object, joint_positions(head, neutral_V3), head)
 
     mesh = head_mesh.build_head_mesh(face.name, head, neutral_V3)
@@ -111,7 +108,8 @@ def _build(
         wrinkles.add_wrinkles(head_object)
         context.scene.render.use_lock_interface = True  # maps change while frames are rendered
     if options.use_camera:
-        _add_camera(context, collection, rig_object, face, picture)
+        _add_camera(context, collection, rig_object, face, options, picture)
+    place(context, rig_object, head_object)
 
     for obj in context.selected_objects:
         obj.select_set(False)
@@ -125,10 +123,14 @@ def _add_camera(
     collection: bpy.types.Collection,
     rig_object: bpy.types.Object,
     face: FaceReply,
+    options: ImportOptions,
     picture: NDArray[np.uint8] | None,
 ) -> None:
     spec = photo_camera(face.camera, face.crop, face.image_size)
     photo = images.photo_image(f"{face.name} Photo", picture) if picture is not None else None
     camera_object = camera.build_camera(f"{face.name} Camera", spec, photo, rig_object)
     collection.objects.link(camera_object)
-    camera.use_for_scene(context.scene, camera_object, spec)
+    if options.use_resolution:
+        camera.render_as_photo(context.scene, camera_object, spec.resolution)
+    elif context.scene.camera is None:
+        context.scene.camera = camera_object

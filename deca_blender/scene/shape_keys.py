@@ -70,16 +70,22 @@ def drive_correctives(keys: bpy.types.Key, rig_object: bpy.types.Object, has_ark
             add_driver(block, "value", -1, spec, rig_object)
 
 
-def add_driver(owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID) -> None:
-    """Adds a driver to one property; `spec`'s variables are read from `target`."""
+def add_driver(
+    owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID | None
+) -> None:
+    """Adds a driver to one property; `spec`'s variables are read from `target`, or from the scene where it is None."""
     driver = owner.driver_add(path, index).driver
     driver.type = "SCRIPTED"
     for term in spec.terms:
         variable = driver.variables.new()
         variable.name = term.name
-        variable.type = "SINGLE_PROP"
-        if isinstance(target, bpy.types.Key):
-            variable.targets[0].id_type = "KEY"
-        variable.targets[0].id = target
+        if target is None:  # whichever scene shows it: naming one would drag it along into other files
+            variable.type = "CONTEXT_PROP"
+            variable.targets[0].context_property = "ACTIVE_SCENE"
+        else:
+            variable.type = "SINGLE_PROP"
+            if isinstance(target, bpy.types.Key):
+                variable.targets[0].id_type = "KEY"
+            variable.targets[0].id = target
         variable.targets[0].data_path = term.path
     driver.expression = spec.expression

@@ -177,7 +177,7 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
 def _seen_jaw(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> NDArray[np.float32]:
     """Axis-angle of the jaw relative to the neck: the ARKit bone's rotation times the one by hand.
 
-    Bones rest without rotation, so that poses can be compared as they are.
+    All bones rest turned alike, so that poses can be compared as they are.
     """
     rig_object = rig_of(obj)
     if rig_object is None:

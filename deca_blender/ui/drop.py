@@ -12,7 +12,7 @@ class DECA_FH_photo(bpy.types.FileHandler):
     """Hands dropped photos to the importer."""
 
     bl_idname = "DECA_FH_photo"
-    bl_label = texts.IMPORT_MENU
+    bl_label = texts.IMPORT
     bl_import_operator = "deca.import_face"
     bl_file_extensions = ";".join(PHOTO_SUFFIXES)
 

@@ -10,7 +10,7 @@ from . import texts
 
 
 def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
-    menu.layout.operator("deca.import_face", text=texts.IMPORT_MENU)
+    menu.layout.operator("deca.import_face", text=texts.IMPORT)
 
 
 def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
@@ -19,6 +19,7 @@ def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
 
 def _draw_object(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator_menu_enum("deca.reset_expression", "target", text=texts.RESET)
+    menu.layout.operator("deca.straighten")
 
 
 def _draw_asset(menu: bpy.types.Menu, context: bpy.types.Context) -> None:

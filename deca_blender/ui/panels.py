@@ -44,6 +44,15 @@ def _draw_sliders(layout: bpy.types.UILayout, keys: bpy.types.Key, names: list[s
         column.prop(keys.key_blocks[name], "value", text=arkit.label(name), slider=True)
 
 
+def _wrinkle_state(head: bpy.types.Object) -> tuple[str, Any]:
+    """Whether the head shows the wrinkles of the moment: a text and an icon."""
+    if live.error(head):
+        return live.error(head).splitlines()[0], "ERROR"
+    if is_baked(head) or not head.deca.wrinkles_live:
+        return texts.NOT_LIVE, "PAUSE"
+    return (texts.CATCHING_UP, "SORTTIME") if live.is_behind(head) else (texts.UP_TO_DATE, "CHECKMARK")
+
+
 class DECA_PT_import(bpy.types.Panel):
     """The import button and the backend's state."""
 
@@ -76,10 +85,16 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         head = self.head(context)
-        self.layout.label(text=head.name, icon="USER")
+        row = self.layout.row(align=True)
+        row.label(text=head.name, icon="USER")
+        row.operator("deca.delete_head", text="", icon="TRASH")
         row = self.layout.row(align=True)
         row.operator("deca.reset_expression", text=texts.RESET_NEUTRAL[1]).target = texts.RESET_NEUTRAL[0]
         row.operator("deca.reset_expression", text=texts.RESET_PHOTO[1]).target = texts.RESET_PHOTO[0]
+        row.operator("deca.straighten")
+        row = self.layout.row(align=True)
+        row.operator("deca.view_photo_camera", icon="OUTLINER_OB_CAMERA")
+        row.operator("deca.render_as_photo", text="", icon="RENDER_STILL")
         others = sharing(head)
         if others:
             self.layout.label(text=texts.shares([other.name for other in others]), icon="LINKED")
@@ -140,6 +155,11 @@ class DECA_PT_pose(_HeadPanel, bpy.types.Panel):
             if bone is None:
                 continue
             column = self.layout.column(align=True)
+            if bone.rotation_mode != "AXIS_ANGLE":
+                is_quaternion = bone.rotation_mode == "QUATERNION"
+                path = "rotation_quaternion" if is_quaternion else "rotation_euler"
+                column.row(align=True).prop(bone, path, text=texts.JOINT_LABELS[joint])
+                continue
             column.prop(bone, "rotation_axis_angle", index=0, text=f"{texts.JOINT_LABELS[joint]} Angle")
             row = column.row(align=True)
             for index, axis in enumerate("XYZ", start=1):
@@ -189,10 +209,8 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
         row.enabled = not is_baked(head)
         row.prop(head.deca, "wrinkles_live", toggle=True)
         row.operator("deca.update_wrinkles", text="", icon="FILE_REFRESH")
-        if live.error(head):
-            layout.label(text=live.error(head).splitlines()[0], icon="ERROR")
-        elif live.is_behind(head):
-            layout.label(text=texts.CATCHING_UP, icon="SORTTIME")
+        text, icon = _wrinkle_state(head)
+        layout.label(text=text, icon=icon)  # always one row, so that nothing below it moves while a slider is dragged
 
 
 class DECA_PT_bake(_HeadPanel, bpy.types.Panel):

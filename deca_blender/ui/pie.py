@@ -21,6 +21,7 @@ class DECA_MT_expression_pie(bpy.types.Menu):
         pie.operator("deca.key_expression", icon="KEY_HLT")
         pie.operator("deca.random_expression")
         pie.operator_menu_enum("deca.mirror_expression", "mode", text=texts.MIRROR)
+        pie.operator("deca.straighten")
 
 
 CLASSES = (DECA_MT_expression_pie,)

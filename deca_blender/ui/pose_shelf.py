@@ -19,7 +19,8 @@ class DECA_AST_expressions(bpy.types.AssetShelf):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        head = find_head(context.object) if context.mode == "OBJECT" else None
+        # While a file is opened Blender asks before it has a screen, and with that an active object.
+        head = find_head(getattr(context, "object", None)) if context.mode == "OBJECT" else None
         return head is not None and bool(arkit_weights(head))
 
     @classmethod

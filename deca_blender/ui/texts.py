@@ -9,7 +9,7 @@ from typing import Any
 from ..client import InstallState, State
 
 TAB = "DECA"
-PANEL_IMPORT = "Face From Photo"
+PANEL_IMPORT = "Import"
 PANEL_HEAD = "Head"
 PANEL_EXPRESSION = "Expression"
 PANEL_POSE = "Pose"
@@ -20,15 +20,17 @@ LEVELS_RENDER = "Render"
 MAP_SIZE = "Map {0} x {1} (the networks' own)"
 GAZE = "Gaze"
 CATCHING_UP = "Catching up"
+UP_TO_DATE = "Up to date"
+NOT_LIVE = "Not live"
 STRENGTH = "Strength"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
 
-IMPORT = "Face From Photo"
-IMPORT_MENU = "Face From Photo (DECA)"
+IMPORT = "Import Face From Photo"
 IMPORT_DESCRIPTION = "Build a rigged, textured head from the face on a photo; several photos become several heads"
 TEXTURE_SIZE = "Rows and columns of the head's texture"
-USE_CAMERA = "Add a camera that sees the head where it lies on the photo, and make it the scene's camera"
+USE_CAMERA = "Add a camera that sees the head where it lies on the photo; the scene's own camera and resolution stay"
+USE_VIEW = "Turn 3D viewports to the new heads, and show textures where Solid shading shows Blender's default colors"
 USE_ALL_FACES = "Build a head for every face on the photo, not only for the most prominent one"
 NOTHING_CHOSEN = "No photo was chosen. Select one or more pictures in the file browser."
 ESC_CANCELS = "Esc: cancel"
@@ -36,8 +38,24 @@ CANCELLED = "Import cancelled"
 
 RESET = "Reset Expression"
 RESET_DESCRIPTION = "Put the sliders and bones of the active head to rest, or back to what the photo shows"
-RESET_NEUTRAL = ("NEUTRAL", "Neutral", "All sliders to zero; neck, jaw and eyes to rest")
+RESET_NEUTRAL = ("NEUTRAL", "Neutral", "All sliders to zero, jaw and eyes to rest; the head is held as before")
 RESET_PHOTO = ("PHOTO", "As on Photo", "The expression and pose of the photo")
+STRAIGHTEN = "Straighten"
+STRAIGHTEN_DESCRIPTION = (
+    "Hold the active head upright and facing the front; its expression stays. As on Photo brings the photo's pose back"
+)
+
+VIEW_CAMERA = "View Through Photo Camera"
+VIEW_CAMERA_DESCRIPTION = (
+    "See the active head over its photo in this viewport, or leave that view; the scene's camera stays"
+)
+RENDER_AS_PHOTO = "Render as Photo"
+RENDER_AS_PHOTO_DESCRIPTION = "Make the photo's camera the scene's camera, and the photo's resolution the render's"
+NO_CAMERA = "The head has no photo camera"
+NO_PHOTO_SIZE = "The photo's size is not known any more: identity data was stripped"
+
+DELETE = "Delete Head"
+DELETE_DESCRIPTION = "Delete the active head with its armature, its photo camera and its collection"
 
 PRESET = "Preset"
 PRESET_DESCRIPTION = "Put the ARKit sliders of the active head to a named expression"

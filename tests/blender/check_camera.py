@@ -14,6 +14,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from mathutils import Vector
 
 from deca_blender.scene import images
+from deca_blender.scene.camera import camera_of
 from deca_blender.scene.import_face import ImportFaceError, ImportOptions, import_face
 
 HEAD = case.head_reply()
@@ -39,23 +40,76 @@ def deca_pixels(face, verts: np.ndarray) -> np.ndarray:
 
 
 def blender_pixels(obj: bpy.types.Object, verts: np.ndarray) -> np.ndarray:
-    scene = bpy.context.scene
-    width, height = scene.render.resolution_x, scene.render.resolution_y
-    seen = [world_to_camera_view(scene, scene.camera, obj.matrix_world @ Vector(point)) for point in verts]
-    return np.array([(point.x * width, (1 - point.y) * height) for point in seen])
+    """Photo pixels where the head's camera shows points; Blender fits a background whole and centred into it."""
+    scene, photo = bpy.context.scene, np.array(obj.deca.image_size)
+    render = scene.render
+    frame = np.array(
+        [render.resolution_x * render.pixel_aspect_x, render.resolution_y * render.pixel_aspect_y], np.float64
+    )
+    seen = [world_to_camera_view(scene, camera_of(obj), obj.matrix_world @ Vector(point)) for point in verts]
+    on_frame = np.array([(point.x, 1 - point.y) for point in seen]) * frame
+    zoom = (frame / photo).min()
+    return (on_frame - (frame - zoom * photo) / 2) / zoom
 
 
-def test_head_lies_over_the_face() -> None:
-    for seed, size in enumerate([(640, 480), (480, 640), (500, 500), (4000, 3000)]):
+SIZES = [(640, 480), (480, 640), (500, 500), (4000, 3000)]
+
+
+def test_head_lies_over_the_face_whatever_the_render_is_like() -> None:
+    """The scene's resolution is the user's; the camera follows it, also when it changes later."""
+    render = bpy.context.scene.render
+    for seed, size in enumerate(SIZES):
         face = case.face_reply(HEAD, seed, image_size=size)
         obj = import_face(bpy.context, HEAD, face)
-        bpy.context.view_layer.update()
         verts = case.evaluated_verts(obj)[::50]
-        render = bpy.context.scene.render
-        assert (render.resolution_x, render.resolution_y) == size
-        error = np.abs(blender_pixels(obj, verts) - deca_pixels(face, verts)).max()
-        print(f"{size}, head {seed} at x = {obj.matrix_world.translation.x:.1f} m: {error:.4f} pixels")
-        assert error < 0.1
+        for frame in ((1920, 1080, 1, 1), (1080, 1920, 1, 1), (640, 480, 1, 1), (720, 576, 1.5, 1), (100, 1000, 1, 2)):
+            render.resolution_x, render.resolution_y, render.pixel_aspect_x, render.pixel_aspect_y = frame
+            bpy.context.view_layer.update()
+            error = np.abs(blender_pixels(obj, verts) - deca_pixels(face, verts)).max()
+            print(f"photo {size}, render {frame}: {error:.4f} pixels")
+            assert error < 0.1
+
+
+def test_scene_keeps_its_camera_and_resolution() -> None:
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    scene = bpy.context.scene
+    before = scene.camera, scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage
+    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD))
+    now = scene.camera, scene.render.resolution_x, scene.render.resolution_y, scene.render.resolution_percentage
+    assert now == before and before[0] is not None
+    assert bpy.ops.deca.render_as_photo() == {"FINISHED"}
+    assert scene.camera == camera_of(obj) and (scene.render.resolution_x, scene.render.resolution_y) == (640, 480)
+    bpy.ops.deca.strip_identity("EXEC_DEFAULT")
+    assert not bpy.ops.deca.render_as_photo.poll()
+
+
+def test_in_a_file_of_its_own_the_photo_is_what_is_rendered() -> None:
+    for seed, size in enumerate(SIZES):
+        face = case.face_reply(HEAD, seed, image_size=size)
+        obj = import_face(bpy.context, HEAD, face, ImportOptions(use_resolution=True))
+        scene = bpy.context.scene
+        assert scene.camera == camera_of(obj)
+        assert (scene.render.resolution_x, scene.render.resolution_y) == size
+        verts = case.evaluated_verts(obj)[::50]
+        assert np.abs(blender_pixels(obj, verts) - deca_pixels(face, verts)).max() < 0.1
+
+
+def test_camera_in_another_file_brings_no_scene_along(folder: Path) -> None:
+    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD))
+    name, path = camera_of(obj).name, str(folder / "a.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.read_homefile(use_factory_startup=True)
+    with bpy.data.libraries.load(path) as (_source, target):
+        target.objects = [name]
+    assert len(bpy.data.scenes) == 1
+    bpy.context.scene.collection.objects.link(bpy.data.objects[name])
+    bpy.context.scene.render.resolution_x = bpy.context.scene.render.resolution_y = 100
+    bpy.context.view_layer.update()
+    camera = bpy.data.objects[name].data
+    square = camera.ortho_scale
+    bpy.context.scene.render.resolution_x = 200
+    bpy.context.view_layer.update()
+    assert abs(camera.ortho_scale - 1.5 * square) < 1e-6 * square  # 640 x 480 in 2:1: twice as wide as high
 
 
 def test_head_stays_over_the_face_when_the_rig_is_moved() -> None:
@@ -85,9 +139,10 @@ def test_picture_lies_behind_the_head_and_in_the_file(folder: Path) -> None:
     drawn = np.random.default_rng(0).integers(0, 256, (48, 70, 3), np.uint8)
     picture = case.picture_of(drawn)
     for photo in ("//me.jpg", "/gone/a\\b.jpg", "/gone/写真.avif"):
-        import_face(bpy.context, HEAD, case.face_reply(HEAD, photo=photo, image_size=(70, 48)), picture=picture)
-        image = bpy.context.scene.camera.data.background_images[0].image
-        assert np.array_equal(case.backdrop(bpy.context.scene.camera).round(), drawn)
+        face = case.face_reply(HEAD, photo=photo, image_size=(70, 48))
+        camera = camera_of(import_face(bpy.context, HEAD, face, picture=picture))
+        image = camera.data.background_images[0].image
+        assert np.array_equal(case.backdrop(camera).round(), drawn)
         assert (
             image.packed_file.size == len(picture) and not image.filepath and image.colorspace_settings.name == "sRGB"
         )
@@ -116,8 +171,8 @@ def test_the_backends_pictures_are_upright_in_blender(folder: Path) -> None:
 
 def test_without_a_picture_the_camera_has_no_background() -> None:
     before = len(bpy.data.images)
-    import_face(bpy.context, HEAD, case.face_reply(HEAD, texture=None))
-    assert not bpy.context.scene.camera.data.background_images
+    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD, texture=None))
+    assert not camera_of(obj).data.background_images
     assert len(bpy.data.images) == before
 
 

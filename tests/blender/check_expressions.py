@@ -39,6 +39,21 @@ def test_presets_move_the_mesh_as_the_map_says() -> None:
     assert np.isclose(arkit_weights(head)["mouthSmileLeft"], 0.3)
 
 
+def test_neutral_is_one_click_and_one_step_of_undo() -> None:
+    """Also what the photo showed: its expression keys, jaw and eyes; and by hand: sliders."""
+    head = import_face(bpy.context, HEAD, case.face_reply(HEAD, 4))
+    bpy.ops.deca.apply_preset(preset="Smile")
+    name, before = head.name, case.evaluated_verts(head)
+    bpy.ops.ed.undo_push(message="before")
+    assert bpy.ops.deca.apply_preset("EXEC_DEFAULT", True, preset="Neutral") == {"FINISHED"}
+    face = case.face_reply(HEAD, 4)
+    held = face.pose * [[1], [1], [0], [0], [0]]
+    expected = case.posed_verts(HEAD, face.shape, np.zeros(50), held)
+    assert np.abs(case.evaluated_verts(head) - expected).max() < 1e-5
+    bpy.ops.ed.undo()
+    assert np.abs(case.evaluated_verts(bpy.data.objects[name]) - before).max() < 1e-6
+
+
 def test_random_and_mirrored() -> None:
     head = new_head()
     bpy.ops.deca.random_expression(seed=7)

@@ -143,10 +143,10 @@ def test_whatever_fails_stays_with_its_photo(folder: Path) -> None:
         (folder / f"{name}.jpg").touch()
     build = headless.import_face
 
-    def failing(context, head, face, options):
+    def failing(context, head, face, options, picture):
         if face.name == "b":
             raise RuntimeError("nobody foresaw this")
-        return build(context, head, face, options)
+        return build(context, head, face, options, picture)
 
     headless.import_face = failing
     try:
@@ -180,6 +180,15 @@ def test_an_interrupt_and_a_closed_pipe_end_quietly(folder: Path) -> None:
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
     assert status == 141 and os.listdir(folder / "out") == ["a.blend"]
+
+
+def test_the_photo_is_what_the_file_renders(folder: Path) -> None:
+    (folder / "a.jpg").touch()
+    _, lines, _ = run(folder / "a.jpg", "--out", folder / "out")
+    bpy.ops.wm.open_mainfile(filepath=next(iter(lines.values()))["out"])
+    render = bpy.context.scene.render
+    assert (render.resolution_x, render.resolution_y) == face_of("a.jpg").image_size
+    assert bpy.context.scene.camera.parent == bpy.data.objects["a"].parent
 
 
 def test_wrong_usage_is_status_two() -> None:

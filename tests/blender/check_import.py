@@ -133,7 +133,8 @@ def test_failure_leaves_nothing_behind() -> None:
         (module.shape_keys, "drive_correctives"),
         (module.material, "add_materials"),
         (module, "show_photo"),
-        (module.camera, "use_for_scene"),
+        (module.camera, "build_camera"),
+        (module, "place"),
         (module.armature, "_add_bone"),  # in edit mode
     ]
 

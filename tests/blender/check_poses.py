@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import blender_case as case
 import bpy
@@ -106,6 +107,13 @@ def test_references_of_the_asset_shelf_are_found() -> None:
         assert pose_assets.located("unknown", "x.blend/Action/Mine") == ("", "Mine")
     finally:
         bpy.ops.deca.remove_pose_library()
+
+
+def test_the_shelf_is_asked_before_there_is_an_active_object() -> None:
+    """So it is while Blender opens a file whose asset shelf was visible: the context has a mode and no object."""
+    poll = bpy.types.DECA_AST_expressions.poll
+    assert not poll(SimpleNamespace(mode="OBJECT"))
+    assert poll(SimpleNamespace(mode="OBJECT", object=new_head()))
 
 
 def test_nothing_happens_without_a_head() -> None:

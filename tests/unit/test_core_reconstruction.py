@@ -84,7 +84,7 @@ def test_camera_shows_points_where_the_photo_has_them() -> None:
         assert np.allclose(camera.matrix[:3, :3] @ camera.matrix[:3, :3].T, np.eye(3))
         assert np.linalg.det(camera.matrix[:3, :3]) == pytest.approx(1)
         seen = points @ np.linalg.inv(camera.matrix).T
-        pixels = seen[:, :2] * [1, -1] * max(width, height) / camera.ortho_scale + [width / 2, height / 2]
+        pixels = seen[:, :2] * [1, -1] / camera.metres_per_pixel + [width / 2, height / 2]
         assert np.abs(pixels - points @ photo_matrix(deca, crop).T).max() < 1e-9
         assert seen[:, 2].max() < 0, "points lie in front of the camera"
 

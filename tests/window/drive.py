@@ -18,6 +18,7 @@ from pathlib import Path
 
 import bpy
 import numpy as np
+from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
 FOLDER, PHOTO, WEIGHTS = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :])
@@ -27,8 +28,6 @@ RESULT: dict[str, object] = {"blender": bpy.app.version_string}
 
 def steps() -> Iterator[float]:
     """The session; each item is how many seconds to let Blender work before the next."""
-    for obj in list(bpy.data.objects):  # the default cube would hide the head
-        bpy.data.objects.remove(obj)
     view().spaces[0].show_region_ui = True
     yield 1
     region("UI").active_panel_category = "DECA"
@@ -53,10 +52,19 @@ def steps() -> Iterator[float]:
     call(bpy.ops.deca.import_face, filepath=str(PHOTO))
     yield from until(lambda: bool(heads()))
     RESULT["import seconds"] = round(time.monotonic() - started, 1)
-    call(bpy.ops.view3d.view_camera)
-    view().spaces[0].shading.color_type = "TEXTURE"
     yield 3
     screenshot("imported")
+    RESULT["in the default scene"] = first_sight(heads()[0])
+    looks = [look()]
+    for name in ("photo_camera", "beside_the_photo"):
+        call(bpy.ops.deca.view_photo_camera)
+        yield 3
+        screenshot(name)
+        looks.append(look())
+    RESULT["through the photo's camera and back"] = looks
+    call(bpy.ops.deca.render_as_photo)
+    for name in ("Cube", "Light", "Camera"):  # the cube would hide the head from the front
+        bpy.data.objects.remove(bpy.data.objects[name])
 
     bpy.context.window_manager.deca.search = "jaw open"
     call(bpy.ops.deca.reset_expression, target="NEUTRAL")
@@ -66,7 +74,8 @@ def steps() -> Iterator[float]:
     screenshot("neutral")
     before = shown_vertices()
     yield from drag_jaw_open(heads()[0])
-    yield 5
+    yield from until(lambda: heads()[0].data.shape_keys.key_blocks["jawOpen"].value > 0.9)
+    yield 3
     screenshot("dragged")
     RESULT["jawOpen after the drag"] = heads()[0].data.shape_keys.key_blocks["jawOpen"].value
     moved = [(b - a).length for a, b in zip(before, shown_vertices(), strict=True)]
@@ -99,6 +108,49 @@ def steps() -> Iterator[float]:
     bpy.ops.preferences.addon_show(module=addon)
     yield 2
     screenshot("preferences")
+    yield from reopening()
+
+
+def reopening() -> Iterator[float]:
+    """A file whose asset shelf was visible is opened with its screens, and deleted heads leave nothing."""
+    bpy.ops.deca.add_pose_library()
+    view().spaces[0].show_region_asset_shelf = True
+    yield 3
+    screenshot("shelf")
+    path = str(FOLDER / "shelf.blend")
+    bpy.ops.wm.save_as_mainfile(filepath=path)
+    bpy.ops.wm.open_mainfile(filepath=path, load_ui=True)
+    yield 3
+    bpy.ops.deca.remove_pose_library()
+    call(bpy.ops.object.select_all, action="SELECT")
+    call(bpy.ops.object.delete, confirm=False)
+    yield 1
+    RESULT["collections after all was deleted"] = [collection.name for collection in bpy.data.collections]
+
+
+def look() -> list[object]:
+    """What the viewport looks through, and where from."""
+    space = view().spaces[0]
+    rotation = [round(value, 3) for value in space.region_3d.view_rotation]
+    return [space.region_3d.view_perspective, space.camera.name, rotation, bpy.context.scene.camera.name]
+
+
+def first_sight(head: bpy.types.Object) -> dict[str, object]:
+    """What an import into the default scene shows, and what it leaves as it was."""
+    scene, space, window_region = bpy.context.scene, view().spaces[0], region("WINDOW")
+    verts = [head.matrix_world @ vertex for vertex in shown_vertices()]
+    seen = [
+        location_3d_to_region_2d(window_region, space.region_3d, vertex, default=Vector((-1, -1))) for vertex in verts
+    ]
+    return {
+        "selected": list(bpy.context.view_layer.objects.selected) == [head],
+        "active": bpy.context.view_layer.objects.active == head,
+        "in the viewport": all(0 < p.x < window_region.width and 0 < p.y < window_region.height for p in seen),
+        "share of its height": (max(p.y for p in seen) - min(p.y for p in seen)) / window_region.height,
+        "nearest to the cube's centre": min(max(map(abs, vertex)) for vertex in verts),
+        "shading": [space.shading.type, space.shading.color_type],
+        "scene": [scene.camera.name, scene.render.resolution_x, scene.render.resolution_y],
+    }
 
 
 def playback(head: bpy.types.Object) -> Iterator[float]:

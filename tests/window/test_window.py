@@ -52,12 +52,45 @@ def result() -> dict[str, object]:
     seen = json.loads(written.read_text())
     print(json.dumps(seen, indent=1), file=sys.stderr)
     assert "error" not in seen, seen["error"]
-    return seen
+    return seen | {"console": session.stdout + session.stderr}
 
 
 def test_file_browser_opens_and_esc_cancels_an_import(result: dict[str, object]) -> None:
     assert result["windows with the file browser"] == 2
     assert result["heads after Esc"] == 0
+
+
+def test_the_first_import_is_seen_and_leaves_the_scene_as_it_is(result: dict[str, object]) -> None:
+    """Into the default scene, whose cube stands at the origin and whose view is set for it."""
+    sight = result["in the default scene"]
+    assert isinstance(sight, dict)
+    assert sight["selected"] and sight["active"] and sight["in the viewport"]
+    assert sight["share of its height"] > 0.3
+    assert sight["nearest to the cube's centre"] > 1
+    assert sight["shading"] == ["SOLID", "TEXTURE"]
+    assert sight["scene"] == ["Camera", 1920, 1080]
+    picture = np.asarray(Image.open(SCREENSHOTS / "imported.png").convert("RGB")).astype(int)[80:680, 60:740]
+    is_skin = (picture[..., 0] > 90) & (picture[..., 0] > picture[..., 1] + 15) & (picture[..., 1] > picture[..., 2])
+    assert is_skin.mean() > 0.03
+
+
+def test_the_view_goes_through_the_photos_camera_and_back(result: dict[str, object]) -> None:
+    """The scene's own camera stays what it is."""
+    looks = result["through the photo's camera and back"]
+    assert isinstance(looks, list)
+    before, through, after = looks
+    assert through[0] == "CAMERA" and through[1] == "astronaut é Camera" and through[3] == "Camera"
+    assert after == before
+
+
+def test_nothing_complains_on_the_console(result: dict[str, object]) -> None:
+    """Also not while a file is opened whose asset shelf is visible."""
+    console = str(result["console"])
+    assert "Traceback" not in console and "Python script error" not in console, console
+
+
+def test_deleted_heads_leave_no_collections(result: dict[str, object]) -> None:
+    assert result["collections after all was deleted"] == ["Collection"]
 
 
 def test_dragging_a_slider_opens_the_mouth(result: dict[str, object]) -> None:
