@@ -14,7 +14,7 @@ from ..core.files import whole
 from ..protocol.messages import BakeNormalMap
 from ..scene import live
 from ..scene.normal_map import coarse_verts, show_normal_map
-from ..scene.wrinkles import has_wrinkles
+from ..scene.wrinkles import depth_of, has_wrinkles
 from ..ui import texts
 from .on_head import OnHead
 
@@ -65,7 +65,7 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
             displacement_NN = backend.session().request(wrinkles, timeout=_TIMEOUT_S).displacement
             request = BakeNormalMap(
                 verts=coarse_verts(head),
-                displacement=displacement_NN * np.float32(head.deca.wrinkle_strength),
+                displacement=displacement_NN * np.float32(abs(depth_of(head))),
                 size=int(self.size),
                 bits=int(self.bits),
                 green_up=self.green == "OPENGL",

@@ -18,6 +18,10 @@ ARKIT_NAMES = "deca_arkit_names"
 """The map's columns: names separated by spaces."""
 STRENGTH = "wrinkle_strength"
 """A plain custom property, because drivers and keyframes of it have to work where the add-on is not enabled."""
+DEPTH = "wrinkle_depth"
+"""Driven: by what the displacement is multiplied, the strength times the size of the mesh (`core/size.py`)."""
+SIDE = "wrinkle_side"
+"""1, or -1 where the surface's normals point inwards."""
 STRENGTH_RANGE = (0.0, 3.0)
 
 

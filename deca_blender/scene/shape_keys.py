@@ -44,10 +44,12 @@ def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float
 def set_expression(keys: bpy.types.Key, expression_E: NDArray) -> None:
     """Sets the expression keys; sliders that are too short for a value are lengthened (Blender's limit is 10).
 
-    Coefficients without a key (tongue, and beyond) are ignored: no photo sets them.
+    Coefficients without a key are ignored: no photo sets those beyond (tongue, ...).
     """
     for index, value in enumerate(np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()):
-        key = keys.key_blocks[rig.expression_key(index)]
+        key = keys.key_blocks.get(rig.expression_key(index))
+        if key is None:  # the user has deleted or renamed it
+            continue
         reach = min(math.ceil(abs(value)), rig.EXPRESSION_RANGE)
         if reach > key.slider_max:
             key.slider_min, key.slider_max = -reach, reach
@@ -70,7 +72,9 @@ def drive_correctives(keys: bpy.types.Key, rig_object: bpy.types.Object, has_ark
             add_driver(block, "value", -1, spec, rig_object)
 
 
-def add_driver(owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID) -> None:
+def add_driver(
+    owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID
+) -> bpy.types.Driver:
     """Adds a driver to one property; `spec`'s variables are read from `target`."""
     driver = owner.driver_add(path, index).driver
     driver.type = "SCRIPTED"
@@ -78,8 +82,10 @@ def add_driver(owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.Dri
         variable = driver.variables.new()
         variable.name = term.name
         variable.type = "SINGLE_PROP"
-        if isinstance(target, bpy.types.Key):
-            variable.targets[0].id_type = "KEY"
+        if not isinstance(target, bpy.types.Object):
+            variable.targets[0].id_type = target.id_type
         variable.targets[0].id = target
         variable.targets[0].data_path = term.path
+        variable.targets[0].use_fallback_value, variable.targets[0].fallback_value = True, term.rest
     driver.expression = spec.expression
+    return driver
