@@ -31,7 +31,9 @@ def anchors(verts_V3: NDArray) -> tuple[int, int]:
 
 
 def size_driver(verts_V3: NDArray) -> DriverSpec:
-    """Driver that computes a head's size from its shape keys: 1 now, 10 when the mesh has been scaled by 10.
+    """Driver that computes a head's size from its `bpy.types.Key`: 1 now, 10 when the mesh has been scaled by 10.
+
+    Where the user has deleted all keys, it is 1.
 
     Args:
         verts_V3: Vertices of the basis key.
@@ -43,7 +45,8 @@ def size_driver(verts_V3: NDArray) -> DriverSpec:
         for axis, name in enumerate(names)
     )
     distance = float(np.linalg.norm(verts_V3[first] - verts_V3[second]))
-    return DriverSpec(f"sqrt(pow(a-d,2)+pow(b-e,2)+pow(c-f,2))/{distance:.9g}", terms)
+    square = "pow(a-d,2)+pow(b-e,2)+pow(c-f,2)"
+    return DriverSpec(f"(sqrt({square})/{distance:.9g} if {square}>0 else 1)", terms)
 
 
 def faces_outwards(verts_V3: NDArray, faces_F3: NDArray) -> bool:

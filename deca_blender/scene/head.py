@@ -54,10 +54,17 @@ def slider_names(head_object: bpy.types.Object) -> tuple[str, ...]:
     return _present(head_object, (*rig.EXPRESSION_KEYS, *stored_arkit_names(head_object)))
 
 
-def missing_keys(head_object: bpy.types.Object) -> list[str]:
-    """Names of the shape keys that the head was made with and that were renamed or deleted since."""
-    names = (*rig.EXPRESSION_KEYS, *stored_arkit_names(head_object), *rig.CORRECTIVE_KEYS)
-    return sorted(set(names) - set(_present(head_object, names)))
+def missing_parts(head_object: bpy.types.Object) -> list[str]:
+    """Names of the shape keys and bones that the head was made with and that were renamed or deleted since.
+
+    They are not followed: what has our name is ours, all else is the user's.
+    """
+    names = (*stored_arkit_names(head_object), *rig.EXPRESSION_KEYS, *rig.CORRECTIVE_KEYS)
+    present = set(_present(head_object, names))
+    missing = [name for name in names if name not in present]
+    if rig_of(head_object) is not None:
+        missing += [joint for joint in rig.JOINTS if bone_of(head_object, joint) is None]
+    return missing
 
 
 def _present(head_object: bpy.types.Object, names: Iterable[str]) -> tuple[str, ...]:
@@ -139,4 +146,6 @@ def _set_pose(head_object: bpy.types.Object, pose_J3: NDArray, with_root: bool) 
     rig_object = rig_of(head_object)
     if rig_object is not None:
         joints = rig.JOINTS if with_root else rig.JOINTS[1:]
-        armature.set_pose(rig_object, dict(zip(joints, pose_J3[-len(joints) :], strict=True)))
+        pose = dict(zip(joints, pose_J3[-len(joints) :], strict=True))
+        there = {joint: rotation for joint, rotation in pose.items() if bone_of(head_object, joint) is not None}
+        armature.set_pose(rig_object, there)

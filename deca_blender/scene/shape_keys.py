@@ -72,9 +72,7 @@ def drive_correctives(keys: bpy.types.Key, rig_object: bpy.types.Object, has_ark
             add_driver(block, "value", -1, spec, rig_object)
 
 
-def add_driver(
-    owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID
-) -> bpy.types.Driver:
+def add_driver(owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID) -> None:
     """Adds a driver to one property; `spec`'s variables are read from `target`."""
     driver = owner.driver_add(path, index).driver
     driver.type = "SCRIPTED"
@@ -82,10 +80,9 @@ def add_driver(
         variable = driver.variables.new()
         variable.name = term.name
         variable.type = "SINGLE_PROP"
-        if not isinstance(target, bpy.types.Object):
-            variable.targets[0].id_type = target.id_type
+        if isinstance(target, bpy.types.Key):
+            variable.targets[0].id_type = "KEY"
         variable.targets[0].id = target
         variable.targets[0].data_path = term.path
         variable.targets[0].use_fallback_value, variable.targets[0].fallback_value = True, term.rest
     driver.expression = spec.expression
-    return driver

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..core import rig
 from ..core.size import faces_outwards, size_driver
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
-from ..properties.head import ARKIT_MAP, DEPTH, DETAIL, SIDE, STRENGTH, STRENGTH_RANGE
+from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_RANGE
 from .head import model_reference, rig_of, stored_arkit_names
 from .head_mesh import UV_MAP
 from .shape_keys import add_driver
@@ -25,6 +25,9 @@ SUBDIVISION = "Wrinkle Subdivision"
 DISPLACEMENT = "Wrinkles"
 VIEWPORT_LEVELS, RENDER_LEVELS = 1, 2
 MAP_SIZE = 256
+
+_FACTORS = (STRENGTH, SIZE, SIDE)
+"""What a map in metres is multiplied by; heads of earlier versions have only their strength."""
 
 
 def add_wrinkles(obj: bpy.types.Object) -> None:
@@ -42,46 +45,34 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     obj.id_properties_ui(STRENGTH).update(
         min=low, max=high, default=1.0, description="How deep the wrinkles are; 1 is as decoded"
     )
-    _drive_depth(obj, obj.data.shape_keys)
+    _drive_size(obj, obj.data.shape_keys)
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
 
 
-def _drive_depth(obj: bpy.types.Object, keys: bpy.types.Key) -> None:
-    """Keeps `DEPTH` at strength times size, with the sign of `SIDE`, whatever scale is applied."""
-    obj[DEPTH] = obj[SIDE] = 1.0
+def _drive_size(obj: bpy.types.Object, keys: bpy.types.Key) -> None:
+    """Keeps `SIZE` at what it is, whatever scale is applied."""
+    obj[SIZE] = obj[SIDE] = 1.0
     points_V3 = np.empty((len(obj.data.vertices), 3), np.float32)
     keys.reference_key.points.foreach_get("co", points_V3.ravel())
-    size = size_driver(points_V3)
-    driver = add_driver(obj, f'["{DEPTH}"]', -1, size, keys)
-    for name, path in (("s", STRENGTH), ("t", SIDE)):
-        _read_own(driver, name, obj, path)
-    driver.expression = f"s*t*{size.expression}"
+    add_driver(obj, f'["{SIZE}"]', -1, size_driver(points_V3), keys)
 
 
 def drive_by_strength(obj: bpy.types.Object, path: str) -> None:
     """Lets the head's wrinkle strength, times its size, set one of the object's properties; needs no add-on."""
-    driver = obj.driver_add(path).driver
-    driver.type = "SUM"
-    _read_own(driver, "depth", obj, DEPTH if DEPTH in obj else STRENGTH)  # heads of earlier versions have no depth
-
-
-def _read_own(driver: bpy.types.Driver, name: str, obj: bpy.types.Object, path: str) -> None:
-    variable = driver.variables.new()
-    variable.name, variable.type = name, "SINGLE_PROP"
-    variable.targets[0].id = obj
-    variable.targets[0].data_path = f'["{path}"]'
+    terms = tuple(rig.Term(name, f'["{name}"]', 1.0) for name in _FACTORS if name in obj)
+    add_driver(obj, path, -1, rig.DriverSpec("*".join(term.name for term in terms), terms), obj)
 
 
 def depth_of(obj: bpy.types.Object) -> float:
-    """By what the displacement is multiplied now, in the mesh's own units."""
+    """By what the displacement is multiplied now, in the mesh's own units; negative where its normals point inwards."""
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
-    return evaluated.get(DEPTH, evaluated.get(STRENGTH, 1.0))
+    return float(np.prod([evaluated.get(name, 1.0) for name in _FACTORS]))
 
 
 def keep_outwards(obj: bpy.types.Object) -> None:
     """Notes on which side of its surface a head has its wrinkles: Blender 4 turns the normals of a mesh inwards when a
     mirroring scale is applied, and whoever turns them out again does not think of wrinkles."""
-    if obj.library is not None or DEPTH not in obj or obj.mode == "EDIT":
+    if obj.library is not None or SIDE not in obj or obj.mode == "EDIT":
         return
     side = 1.0 if faces_outwards(*_triangles(obj.data)) else -1.0
     if obj.get(SIDE) != side:
@@ -177,7 +168,7 @@ def _size(image: bpy.types.Image) -> tuple[int, int]:
 def pack_map(obj: bpy.types.Object) -> None:
     """Puts the map as it is into the file."""
     image = map_image(obj)
-    if image is not None and (image.packed_file is None or image.is_dirty):
+    if image is not None and image.library is None and (image.packed_file is None or image.is_dirty):
         image.pack()
 
 
