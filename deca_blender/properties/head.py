@@ -80,6 +80,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         name="Live",
         description="Decode the wrinkles again whenever the expression or the jaw moves",
         default=True,
+        override={"LIBRARY_OVERRIDABLE"},
         update=_live_changed,
     )
 

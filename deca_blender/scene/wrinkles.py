@@ -45,6 +45,7 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     obj.id_properties_ui(STRENGTH).update(
         min=low, max=high, default=1.0, description="How deep the wrinkles are; 1 is as decoded"
     )
+    obj.property_overridable_library_set(f'["{STRENGTH}"]', True)
     _drive_size(obj, obj.data.shape_keys)
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import blender_case as case
 import bpy
 import numpy as np
-from bake_case import elsewhere
 from numpy.typing import NDArray
 
 from deca_blender.core import wrinkle_rig
@@ -98,9 +95,8 @@ def test_ten_times_the_head_has_ten_times_the_depth() -> None:
                 bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
                 obj = wrinkled_head()
                 modifier = show(obj)
-                flat, before = displaced(obj, modifier)
+                _, before = displaced(obj, modifier)
                 scale(obj, factors, apply)
-                print(show.__name__, factors, apply, obj.modifiers[modifier].type)
                 assert_scaled(obj, modifier, before, abs(factors[0]))
 
 
