@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from .rig import DriverSpec, Term
 
-_FIRST_VERTICES = 500
-"""Vertices that are looked at: the first keep their numbers when the user deletes neck, eyes or teeth."""
+_FIRST_VERTICES = 300
+"""Vertices that are looked at: OpenHead's face, without chin and neck. The first ones keep their numbers when the user
+deletes neck, eyes or teeth."""
 
 
 def anchors(verts_V3: NDArray) -> tuple[int, int]:

@@ -79,7 +79,7 @@ def saved(folder: Path) -> str:
 def linked(path: str) -> bpy.types.Object:
     """The head, linked into an empty file."""
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    with bpy.data.libraries.load(path, link=True) as (source, target):
+    with bpy.data.libraries.load(path, link=True) as (_, target):
         target.collections = ["Zoë"]
     bpy.context.scene.collection.children.link(target.collections[0])
     bpy.context.view_layer.update()
@@ -156,7 +156,7 @@ def test_overrides_are_posed_and_nothing_else(folder: Path) -> None:
 def test_a_local_head_with_a_linked_mesh_says_which(folder: Path) -> None:
     path = saved(folder)
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
-    with bpy.data.libraries.load(path, link=True) as (source, target):
+    with bpy.data.libraries.load(path, link=True) as (_, target):
         target.objects = ["Zoë", "Zoë Rig", "Twin"]
     for obj in target.objects:
         bpy.context.scene.collection.objects.link(obj)
