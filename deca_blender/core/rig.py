@@ -39,10 +39,14 @@ LONGEST_EXPRESSION = 255
 
 @dataclass(frozen=True)
 class Term:
-    """A variable of a driver: `name` in the expression, read from `path` of the driver's target."""
+    """A variable of a driver: `name` in the expression, read from `path` of the driver's target.
+
+    Where the user has deleted what is read, it is `rest`, so that the other terms go on.
+    """
 
     name: str
     path: str
+    rest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,17 @@ def expression_key(index: int) -> str:
     return f"exp_{index:03d}"
 
 
+EXPRESSION_KEYS = tuple(expression_key(index) for index in range(NUM_EXPRESSION_KEYS))
+"""Names of all expression keys."""
+
+
 def corrective_key(joint: str, row: int, column: int) -> str:
     """Name of the shape key of one entry of (R - I) of a joint: `corr_jaw_12` (row 1, column 2)."""
     return f"corr_{joint}_{row}{column}"
+
+
+CORRECTIVE_KEYS = tuple(corrective_key(joint, *divmod(entry, 3)) for joint in CORRECTED_JOINTS for entry in range(9))
+"""Names of all pose correctives."""
 
 
 def arkit_bone(joint: str) -> str:
@@ -134,7 +146,7 @@ def corrective_driver(joint: str, row: int, column: int, has_arkit_bone: bool) -
     """
 
     def entry(name: str, bone: str, row: int, column: int) -> Term:
-        return Term(name, f'pose.bones["{bone}"].matrix_basis[{column}][{row}]')
+        return Term(name, f'pose.bones["{bone}"].matrix_basis[{column}][{row}]', float(row == column))
 
     minus_identity = "-1" if row == column else ""
     if not has_arkit_bone:

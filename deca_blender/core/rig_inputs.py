@@ -57,7 +57,11 @@ def _jaw_drivers() -> list[NamedDriver]:
         NamedDriver("jaw_cosine", DriverSpec("1+0.5*(a+b+c)", diagonal)),
         NamedDriver("jaw_sine", DriverSpec(sine, sine_terms)),
         NamedDriver(
-            "jaw_ratio", DriverSpec("atan2(s,c)/s", (Term("s", _own("jaw_sine")), Term("c", _own("jaw_cosine"))))
+            # Blender may look at it before it has the sine; then that is zero.
+            "jaw_ratio",
+            DriverSpec(
+                f"atan2(s,c)/max(s,{_SMALLEST_SINE})", (Term("s", _own("jaw_sine")), Term("c", _own("jaw_cosine")))
+            ),
         ),
         *(
             NamedDriver(f"jaw_{axis}", DriverSpec("r*s", (Term("r", _own("jaw_ratio")), Term("s", _own(driver.name)))))

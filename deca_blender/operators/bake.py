@@ -14,31 +14,23 @@ from ..client import ClientError
 from ..core.wrinkle_rig import NUM_MAPS
 from ..scene import bake, live
 from ..scene.bake import BakeError, Step
-from ..scene.transfer import selected_heads
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
+from .on_head import OnHeads
 
 _POLL_S = 0.02
 _WORK_S = 0.05
 _TIMEOUT_S = 60.0
 
 
-def _bakeable(context: bpy.types.Context) -> list[bpy.types.Object]:
-    return [head for head in selected_heads(context) if has_wrinkles(head)]
-
-
-class BakeSteps:
+class BakeSteps(OnHeads):
     """An operator of steps: modal in a window, waiting in scripts."""
 
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+    nothing_selected = texts.NOTHING_TO_BAKE
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not _bakeable(context):
-            has_head = bool(selected_heads(context))
-            cls.poll_message_set(texts.NO_WRINKLES if has_head else texts.NOTHING_TO_BAKE)  # pyright: ignore
-            return False
-        return True
+    def why_not(cls, head: bpy.types.Object) -> str:
+        return "" if has_wrinkles(head) else texts.NO_WRINKLES
 
     def steps(self, context: bpy.types.Context) -> Generator[Step]:
         """The work; reports its result at the end."""
@@ -149,7 +141,7 @@ class DECA_OT_bake_wrinkles(BakeSteps, bpy.types.Operator):
         return self.start(context) if getattr(self, "_is_interactive", False) else super().execute(context)
 
     def steps(self, context: bpy.types.Context) -> Generator[Step]:
-        scene, heads = context.scene, _bakeable(context)
+        scene, heads = context.scene, self.heads(context)
         first, last = (scene.frame_start, scene.frame_end) if self.use_scene_range else (self.first, self.last)
         if last < first:
             raise BakeError(texts.BAKE_NO_FRAMES)
@@ -161,6 +153,7 @@ class DECA_OT_bake_wrinkles(BakeSteps, bpy.types.Operator):
         frames = range(first, last + 1)
         yield from bake.bake_frames(scene, heads, frames, folder, backend.session())
         self.report({"INFO"}, texts.BAKED_FRAMES.format(first=first, last=last, count=len(heads)))
+        self.tell_left_alone(context)
 
 
 class DECA_OT_bake_wrinkle_rig(BakeSteps, bpy.types.Operator):
@@ -174,28 +167,28 @@ class DECA_OT_bake_wrinkle_rig(BakeSteps, bpy.types.Operator):
         return self.start(context)
 
     def steps(self, context: bpy.types.Context) -> Generator[Step]:
-        heads = _bakeable(context)
+        heads = self.heads(context)
         for index, head in enumerate(heads):
             for step in bake.bake_rig(head, self.num_maps, backend.session()):
                 yield Step((index + step.fraction) / len(heads), step.job)
             self.report({"INFO"}, f"{head.name}: {texts.rig_error(head.deca_bake)}")
+        self.tell_left_alone(context)
 
 
-class DECA_OT_clear_baked_wrinkles(bpy.types.Operator):
+class DECA_OT_clear_baked_wrinkles(OnHeads, bpy.types.Operator):
     bl_idname = "deca.clear_baked_wrinkles"
     bl_label = texts.CLEAR_BAKED
     bl_description = texts.CLEAR_BAKED_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    nothing_selected = texts.NOTHING_BAKED
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not any(bake.is_baked(head) for head in selected_heads(context)):
-            cls.poll_message_set(texts.NOTHING_BAKED)
-            return False
-        return True
+    def why_not(cls, head: bpy.types.Object) -> str:
+        return "" if bake.is_baked(head) else texts.NOTHING_BAKED
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        for head in selected_heads(context):
+        self.tell_left_alone(context)
+        for head in self.heads(context):
             bake.clear(head)
             live.refresh(head)
         return {"FINISHED"}

@@ -13,8 +13,9 @@ from ..client import ClientError
 from ..core.files import whole
 from ..protocol.messages import BakeNormalMap
 from ..scene import live
+from ..scene.editable import lock
 from ..scene.normal_map import coarse_verts, show_normal_map
-from ..scene.wrinkles import has_wrinkles
+from ..scene.wrinkles import depth_of, has_wrinkles
 from ..ui import texts
 from .on_head import OnHead
 
@@ -65,7 +66,7 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
             displacement_NN = backend.session().request(wrinkles, timeout=_TIMEOUT_S).displacement
             request = BakeNormalMap(
                 verts=coarse_verts(head),
-                displacement=displacement_NN * np.float32(head.deca.wrinkle_strength),
+                displacement=displacement_NN * np.float32(abs(depth_of(head))),
                 size=int(self.size),
                 bits=int(self.bits),
                 green_up=self.green == "OPENGL",
@@ -77,11 +78,13 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
         except (ClientError, OSError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        if self.use_material:
-            if self.green == "OPENGL":
-                show_normal_map(head, path)
-            else:
-                self.report({"WARNING"}, texts.NORMALS_NOT_SHOWN)
+        locked = texts.locked(lock(head))
+        if self.use_material and self.green != "OPENGL":
+            self.report({"WARNING"}, texts.NORMALS_NOT_SHOWN)
+        elif self.use_material and locked:
+            self.report({"WARNING"}, texts.LEFT_ALONE.format(reason=locked))
+        elif self.use_material:
+            show_normal_map(head, path)
         self.report({"INFO"}, texts.NORMALS_WRITTEN.format(path=path))
         return {"FINISHED"}
 

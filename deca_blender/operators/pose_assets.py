@@ -73,12 +73,16 @@ class DECA_OT_apply_pose_asset(_OnRig, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class DECA_OT_save_pose_asset(_OnRig, bpy.types.Operator):
+class DECA_OT_save_pose_asset(OnSliders, bpy.types.Operator):
     bl_idname = "deca.save_pose_asset"
     bl_label = texts.SAVE_POSE
     bl_description = texts.SAVE_POSE_DESCRIPTION
 
     name: StringProperty(name="Name", description=texts.POSE_NAME, default="Expression")
+
+    @classmethod
+    def why_not(cls, head: bpy.types.Object | None) -> str:  # it only reads
+        return texts.NO_HEAD if head is None else "" if arkit_weights(head) else texts.NO_ARKIT
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_props_dialog(self)

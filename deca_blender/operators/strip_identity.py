@@ -5,22 +5,16 @@ from __future__ import annotations
 import bpy
 
 from ..scene.identity import strip_identity
-from ..scene.transfer import selected_heads
 from ..ui import texts
+from .on_head import OnHeads
 
 
-class DECA_OT_strip_identity(bpy.types.Operator):
+class DECA_OT_strip_identity(OnHeads, bpy.types.Operator):
     bl_idname = "deca.strip_identity"
     bl_label = texts.STRIP
     bl_description = texts.STRIP_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not selected_heads(context):
-            cls.poll_message_set(texts.NOTHING_TO_STRIP)
-            return False
-        return True
+    nothing_selected = texts.NOTHING_TO_STRIP
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return context.window_manager.invoke_confirm(
@@ -28,10 +22,13 @@ class DECA_OT_strip_identity(bpy.types.Operator):
         )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        heads = selected_heads(context)
-        for head in heads:
-            strip_identity(head)
-        self.report({"INFO"}, texts.STRIPPED.format(count=len(heads)))
+        heads = self.heads(context)
+        left = strip_identity(heads)
+        self.report({"INFO"}, texts.STRIPPED.format(names=", ".join(head.name for head in heads)))
+        still_there = texts.still_there(left.heads, left.photos)
+        if still_there:
+            self.report({"WARNING"}, still_there)
+        self.tell_left_alone(context)
         return {"FINISHED"}
 
 

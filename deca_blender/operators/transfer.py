@@ -8,23 +8,28 @@ import bpy
 from bpy.props import FloatProperty
 
 from ..core.transfer import TransferError
-from ..scene import transfer
+from ..scene import editable, transfer
 from ..scene.head import find_head
 from ..ui import texts
+from .on_head import OnHeads
 
 
 class _FromActive:
     """An operator by which the other selected heads take something from the active one; one undo step."""
 
+    lock = staticmethod(editable.lock)
+
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        reason = ""
+        reason, targets = "", transfer.selected_heads(context)[1:]
         if find_head(context.object) is None:
             reason = texts.NO_SOURCE
-        elif len(transfer.selected_heads(context)) < 2:
+        elif not targets:
             reason = texts.NO_TARGET
+        elif all(map(cls.lock, targets)):
+            reason = texts.locked(cls.lock(targets[0]))
         if reason:
             cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
@@ -36,6 +41,10 @@ class _FromActive:
         source, *targets = transfer.selected_heads(context)
         refused: list[str] = []
         for target in targets:
+            locked = self.lock(target)
+            if locked is not None:
+                refused.append(texts.locked(locked))
+                continue
             try:
                 step(source, target)
             except TransferError as error:
@@ -73,27 +82,27 @@ class DECA_OT_copy_expression(_FromActive, bpy.types.Operator):
     bl_label = texts.COPY_EXPRESSION
     bl_description = texts.COPY_EXPRESSION_DESCRIPTION
 
+    lock = staticmethod(editable.pose_lock)
+
     def execute(self, context: bpy.types.Context) -> set[str]:
         return self.give(context, transfer.copy_expression, texts.EXPRESSION_COPIED)
 
 
-class DECA_OT_restore_wrinkles(bpy.types.Operator):
+class DECA_OT_restore_wrinkles(OnHeads, bpy.types.Operator):
     bl_idname = "deca.restore_wrinkles"
     bl_label = texts.RESTORE
     bl_description = texts.RESTORE_DESCRIPTION
-    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    nothing_selected = texts.NOTHING_TO_RESTORE
 
     @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        if not any(transfer.has_transfer(head) for head in transfer.selected_heads(context)):
-            cls.poll_message_set(texts.NOTHING_TO_RESTORE)
-            return False
-        return True
+    def why_not(cls, head: bpy.types.Object) -> str:
+        return "" if transfer.has_transfer(head) else texts.NOTHING_TO_RESTORE
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        for head in transfer.selected_heads(context):
-            if transfer.has_transfer(head):
-                transfer.restore_wrinkles(head)
+        self.tell_left_alone(context)
+        for head in self.heads(context):
+            transfer.restore_wrinkles(head)
         return {"FINISHED"}
 
 

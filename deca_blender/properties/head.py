@@ -18,6 +18,10 @@ ARKIT_NAMES = "deca_arkit_names"
 """The map's columns: names separated by spaces."""
 STRENGTH = "wrinkle_strength"
 """A plain custom property, because drivers and keyframes of it have to work where the add-on is not enabled."""
+SIZE = "wrinkle_size"
+"""Driven: the size of the mesh beside that of the import (`core/size.py`)."""
+SIDE = "wrinkle_side"
+"""1, or -1 where the surface's normals point inwards."""
 STRENGTH_RANGE = (0.0, 3.0)
 
 
@@ -76,6 +80,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         name="Live",
         description="Decode the wrinkles again whenever the expression or the jaw moves",
         default=True,
+        override={"LIBRARY_OVERRIDABLE"},
         update=_live_changed,
     )
 

@@ -29,7 +29,8 @@ def _slider(name: str) -> Any:
     def set(sliders: Any, value: float) -> None:
         if not sliders.id_data.is_evaluated:  # never write from the evaluation of an animation, which has threads
             for key in _keys(sliders, name):
-                key.value = value
+                if key.id_data.library is None:  # Blender would lose it
+                    key.value = value
 
     return FloatProperty(
         name=arkit.label(name), description="Sets the shape key of this name", min=0.0, max=1.0, get=get, set=set

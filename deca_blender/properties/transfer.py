@@ -25,6 +25,7 @@ class DECA_PG_transfer(bpy.types.PropertyGroup):
         max=1.0,
         default=1.0,
         subtype="FACTOR",
+        override={"LIBRARY_OVERRIDABLE"},
         update=_amount_changed,
     )
     source: StringProperty(name="Source", description="Head that the wrinkles were taken from")

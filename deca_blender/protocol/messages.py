@@ -449,8 +449,8 @@ class BakeNormalMap(Request[NormalMapReply]):
     """Asks for the tangent-space normal map of a displaced head.
 
     Attributes:
-        verts: Vertices of the coarse head, metres.
-        displacement: Metres along the normals of the coarse head, as it is to be applied; top row first.
+        verts: Vertices of the coarse head, metres or scaled.
+        displacement: How far out of the coarse head, in its unit, as it is to be applied; top row first.
         size: Rows and columns of the normal map.
         bits: 8 or 16 for each channel.
         green_up: Green along growing v (OpenGL); otherwise against it (DirectX).

@@ -7,6 +7,7 @@ the group `RIG` on the head.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from ..core import rig as names
 from ..core.rig_inputs import input_drivers, input_names
 from ..core.wrinkle_rig import NamedDriver, WrinkleRig, weight_drivers
-from ..properties.head import ARKIT_MAP, ARKIT_NAMES
+from ..properties.head import ARKIT_MAP
+from .head import stored_arkit_names
 from .head_mesh import UV_MAP
 from .shape_keys import add_driver
 from .stand_in import STAND_IN, add_stand_in
@@ -39,7 +41,7 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
         _image(f"{obj.name} {STAND_IN} {start}", maps_KHW[start : start + _MAPS_PER_IMAGE])
         for start in range(0, len(maps_KHW), _MAPS_PER_IMAGE)
     ]
-    arkit_names = tuple(obj.get(ARKIT_NAMES, "").split())
+    arkit_names = stored_arkit_names(obj) if ARKIT_MAP in obj else ()
     arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (names.NUM_EXPRESSION_KEYS, -1))
     drivers = input_drivers(arkit_names, arkit_map_EA)
     drivers += weight_drivers(rig, [f'["{name}"]' for name in input_names()], _WEIGHT)
@@ -84,7 +86,7 @@ def _add_driver(obj: bpy.types.Object, driver: NamedDriver) -> None:
     reads_keys = any(term.path.startswith("key_blocks") for term in spec.terms)
     if not reads_keys:
         spec = names.DriverSpec(
-            spec.expression, tuple(names.Term(term.name, f'["{RIG}"]{term.path}') for term in spec.terms)
+            spec.expression, tuple(replace(term, path=f'["{RIG}"]{term.path}') for term in spec.terms)
         )
     target = obj.data.shape_keys if reads_keys else obj
     assert target is not None  # heads have shape keys

@@ -38,6 +38,7 @@ def make_independent(head_object: bpy.types.Object) -> None:
         keys = head_object.data.shape_keys
         _retarget(keys, rig_object)
         _retarget(rig_object, keys)
+    _retarget(head_object, head_object.data.shape_keys)  # which wrinkles read
     head_object.update_tag(refresh={"OBJECT", "DATA"})
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import bpy
 
 from ..core import rig
-from .head import arkit_names, rig_of
+from .head import arkit_names, rig_of, slider_names
 
 _ROTATION_PATHS = {"AXIS_ANGLE": "rotation_axis_angle", "QUATERNION": "rotation_quaternion"}
 
@@ -26,12 +26,10 @@ def set_arkit_weights(head_object: bpy.types.Object, weights: Mapping[str, float
 
 
 def key_pose(head_object: bpy.types.Object, frame: int) -> None:
-    """Sets a keyframe on every slider and on the rotation of every bone that the user turns."""
+    """Sets a keyframe on every slider of ours and on the rotation of every bone that the user turns."""
     keys = head_object.data.shape_keys
-    if keys is not None:
-        for key in keys.key_blocks[1:]:
-            if not key.name.startswith("corr_"):
-                key.keyframe_insert("value", frame=frame)
+    for name in slider_names(head_object):
+        keys.key_blocks[name].keyframe_insert("value", frame=frame)
     rig_object = rig_of(head_object)
     if rig_object is None:
         return

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import rig
+from ..core import arkit, rig
 from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, SHAPE
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
 from ..protocol.photos import told
@@ -34,12 +34,46 @@ def rig_of(head_object: bpy.types.Object) -> bpy.types.Object | None:
     return parent if parent is not None and parent.type == "ARMATURE" else None
 
 
+def bone_of(head_object: bpy.types.Object, name: str) -> bpy.types.PoseBone | None:
+    """A bone of the head's armature, or None when it or the armature was deleted."""
+    rig_object = rig_of(head_object)
+    return rig_object.pose.bones.get(name) if rig_object is not None else None
+
+
 def arkit_names(head_object: bpy.types.Object) -> tuple[str, ...]:
-    """Names of the head's ARKit keys, in the head model's order."""
+    """Names of the head's ARKit keys that are there, in the head model's order; any other key is the user's."""
+    return _present(head_object, stored_arkit_names(head_object))
+
+
+def stored_arkit_names(head_object: bpy.types.Object) -> tuple[str, ...]:
+    """Names of the ARKit shapes of the head's model, in its order."""
+    stored = head_object.get(ARKIT_NAMES)
+    if stored is None:  # a head without wrinkles, of an add-on that did not store them
+        return _present(head_object, arkit.NAMES)
+    return tuple(stored.split())
+
+
+def slider_names(head_object: bpy.types.Object) -> tuple[str, ...]:
+    """Names of the shape keys of ours that the user moves and that are there: expression and ARKit."""
+    return _present(head_object, (*rig.EXPRESSION_KEYS, *stored_arkit_names(head_object)))
+
+
+def missing_parts(head_object: bpy.types.Object) -> list[str]:
+    """Names of the shape keys and bones that the head was made with and that were renamed or deleted since.
+
+    They are not followed: what has our name is ours, all else is the user's.
+    """
+    names = (*stored_arkit_names(head_object), *rig.EXPRESSION_KEYS, *rig.CORRECTIVE_KEYS)
+    present = set(_present(head_object, names))
+    missing = [name for name in names if name not in present]
+    if rig_of(head_object) is not None:
+        missing += [joint for joint in rig.JOINTS if bone_of(head_object, joint) is None]
+    return missing
+
+
+def _present(head_object: bpy.types.Object, names: Iterable[str]) -> tuple[str, ...]:
     keys = head_object.data.shape_keys
-    if keys is None:
-        return ()
-    return tuple(key.name for key in keys.key_blocks[1:] if not key.name.startswith(("exp_", "corr_")))
+    return tuple(name for name in names if name in keys.key_blocks) if keys is not None else ()
 
 
 def model_reference(head_object: bpy.types.Object) -> str:
@@ -48,11 +82,12 @@ def model_reference(head_object: bpy.types.Object) -> str:
     return bpy.path.abspath(deca.model_file) if deca.model_file else deca.model
 
 
-def remember(head_object: bpy.types.Object, face: FaceReply, model_file: str = "") -> None:
+def remember(head_object: bpy.types.Object, head: HeadReply, face: FaceReply, model_file: str = "") -> None:
     """Stores on the head how it was made.
 
     Args:
         head_object: The head.
+        head: Its head model.
         face: What it was made of.
         model_file: File of its head model; "" for the bundled one.
     """
@@ -69,23 +104,22 @@ def remember(head_object: bpy.types.Object, face: FaceReply, model_file: str = "
     deca.landmark_error = face.landmark_error
     head_object[SHAPE] = face.shape.tolist()
     head_object[EXPRESSION] = face.expression.tolist()
+    head_object[ARKIT_NAMES] = " ".join(head.arkit_names)
+    if head.arkit_map is not None:
+        head_object[ARKIT_MAP] = head.arkit_map[: rig.NUM_EXPRESSION_KEYS].ravel().tolist()
 
 
-def remember_detail(head_object: bpy.types.Object, head: HeadReply, face: FaceReply, weights: str) -> None:
-    """Stores what the wrinkles need, so that nothing but the head itself is needed to decode them again.
+def remember_detail(head_object: bpy.types.Object, face: FaceReply, weights: str) -> None:
+    """Stores what the wrinkles need beside that, so that nothing but the head itself is needed to decode them again.
 
     Args:
         head_object: The head.
-        head: Its head model.
         face: A face with a detail code.
         weights: Path of the weights file that made the code.
     """
     assert face.detail is not None
     head_object.deca.weights, head_object.deca.weights_hash = weights, face.weights_hash
     head_object[DETAIL] = face.detail.tolist()
-    if head.arkit_map is not None:
-        head_object[ARKIT_MAP] = head.arkit_map[: rig.NUM_EXPRESSION_KEYS].ravel().tolist()
-        head_object[ARKIT_NAMES] = " ".join(head.arkit_names)
 
 
 def stored_expression(head_object: bpy.types.Object) -> NDArray[np.float64]:
@@ -121,4 +155,5 @@ def _set_sliders(head_object: bpy.types.Object, expression_E: NDArray) -> None:
 def _set_pose(head_object: bpy.types.Object, pose: Mapping[str, NDArray]) -> None:
     rig_object = rig_of(head_object)
     if rig_object is not None:
-        armature.set_pose(rig_object, pose)
+        there = {joint: rotation for joint, rotation in pose.items() if bone_of(head_object, joint) is not None}
+        armature.set_pose(rig_object, there)

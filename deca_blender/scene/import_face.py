@@ -22,7 +22,7 @@ class ImportFaceError(Exception):
     """An answer of the backend cannot become a head."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportOptions:
     """What to build beside the rigged head.
 
@@ -101,10 +101,10 @@ def _build(
 
     texture = images.texture_image(f"{face.name} Texture", face.texture) if face.texture is not None else None
     material.add_materials(mesh, face.name, texture)
-    remember(head_object, face, options.head)
+    remember(head_object, head, face, options.head)
     show_photo(head_object)
     if face.detail is not None:
-        remember_detail(head_object, head, face, options.weights)
+        remember_detail(head_object, face, options.weights)
         wrinkles.add_wrinkles(head_object)
         context.scene.render.use_lock_interface = True  # maps change while frames are rendered
     if options.use_camera:

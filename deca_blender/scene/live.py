@@ -17,7 +17,7 @@ from bpy.app.handlers import persistent
 
 from ..client import BackendDied, ClientError, RequestTimeout, Session
 from ..core.wrinkles import LatestWins, MapCache, WrinkleInputs
-from .wrinkles import apply_map, has_wrinkles, heads_with_wrinkles, own_map, pack_map, wrinkle_inputs
+from .wrinkles import apply_map, has_wrinkles, heads_with_wrinkles, keep_outwards, own_map, pack_map, wrinkle_inputs
 
 TICK_S, BUSY_TICK_S = 0.02, 0.005
 """Seconds between looks for something to do, and for an answer that is expected."""
@@ -212,6 +212,7 @@ def _on_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
             obj = update.id.original
             assert isinstance(obj, bpy.types.Object)
             if obj.deca.is_head:
+                keep_outwards(obj)
                 _live.want(obj, depsgraph)
 
 

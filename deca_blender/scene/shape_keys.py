@@ -44,10 +44,12 @@ def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float
 def set_expression(keys: bpy.types.Key, expression_E: NDArray) -> None:
     """Sets the expression keys; sliders that are too short for a value are lengthened (Blender's limit is 10).
 
-    Coefficients without a key (tongue, and beyond) are ignored: no photo sets them.
+    Coefficients without a key are ignored: no photo sets those beyond (tongue, ...).
     """
     for index, value in enumerate(np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()):
-        key = keys.key_blocks[rig.expression_key(index)]
+        key = keys.key_blocks.get(rig.expression_key(index))
+        if key is None:  # the user has deleted or renamed it
+            continue
         reach = min(math.ceil(abs(value)), rig.EXPRESSION_RANGE)
         if reach > key.slider_max:
             key.slider_min, key.slider_max = -reach, reach
@@ -88,4 +90,5 @@ def add_driver(
                 variable.targets[0].id_type = "KEY"
             variable.targets[0].id = target
         variable.targets[0].data_path = term.path
+        variable.targets[0].use_fallback_value, variable.targets[0].fallback_value = True, term.rest
     driver.expression = spec.expression

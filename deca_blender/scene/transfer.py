@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import bpy
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ..core.transfer import Origin, blend_detail, check_expression, check_wrinkles
 from ..properties.head import DETAIL
 from ..properties.transfer import TRANSFERRED
-from .head import find_head, rig_of
+from .head import bone_of, find_head, slider_names
 
 _ROTATION = ("rotation_axis_angle", "rotation_quaternion", "rotation_euler")
 
@@ -95,15 +94,14 @@ def copy_expression(source: bpy.types.Object, target: bpy.types.Object) -> None:
     check_expression(origin(source), origin(target))
     keys, others = target.data.shape_keys, source.data.shape_keys
     if keys is not None and others is not None:
-        for name in _slider_names(others.key_blocks):
-            if name in keys.key_blocks:
-                key, other = keys.key_blocks[name], others.key_blocks[name]
-                key.slider_min = min(key.slider_min, other.slider_min)
-                key.slider_max = max(key.slider_max, other.slider_max)
-                key.value = other.value
-    rig_object, other_rig = rig_of(target), rig_of(source)
-    if rig_object is not None and other_rig is not None:
-        _copy_rotation(other_rig.pose.bones["jaw"], rig_object.pose.bones["jaw"])
+        for name in set(slider_names(source)) & set(slider_names(target)):
+            key, other = keys.key_blocks[name], others.key_blocks[name]
+            key.slider_min = min(key.slider_min, other.slider_min)
+            key.slider_max = max(key.slider_max, other.slider_max)
+            key.value = other.value
+    jaw, other_jaw = (bone_of(head, "jaw") for head in (target, source))
+    if jaw is not None and other_jaw is not None:
+        _copy_rotation(other_jaw, jaw)
 
 
 def _stop_animation(obj: bpy.types.Object, path: str) -> None:
@@ -121,11 +119,6 @@ def _stop_animation(obj: bpy.types.Object, path: str) -> None:
     for bag in bags:
         for curve in [curve for curve in bag.fcurves if curve.data_path == path]:
             bag.fcurves.remove(curve)
-
-
-def _slider_names(blocks: Iterable[bpy.types.ShapeKey]) -> list[str]:
-    """Names of the keys that the user sets: all but the basis and the correctives."""
-    return [key.name for key in list(blocks)[1:] if not key.name.startswith("corr_")]
 
 
 def _copy_rotation(source: bpy.types.PoseBone, target: bpy.types.PoseBone) -> None:

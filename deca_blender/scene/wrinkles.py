@@ -13,16 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import rig
+from ..core.size import faces_outwards, size_driver
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
-from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, STRENGTH, STRENGTH_RANGE
-from .head import model_reference, rig_of
+from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_RANGE
+from .head import model_reference, rig_of, stored_arkit_names
 from .head_mesh import UV_MAP
+from .shape_keys import add_driver
 from .transfer import shown_detail
 
 SUBDIVISION = "Wrinkle Subdivision"
 DISPLACEMENT = "Wrinkles"
 VIEWPORT_LEVELS, RENDER_LEVELS = 1, 2
 MAP_SIZE = 256
+
+_FACTORS = (STRENGTH, SIZE, SIDE)
+"""What a map in metres is multiplied by; heads of earlier versions have only their strength."""
 
 
 def add_wrinkles(obj: bpy.types.Object) -> None:
@@ -40,17 +45,50 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     obj.id_properties_ui(STRENGTH).update(
         min=low, max=high, default=1.0, description="How deep the wrinkles are; 1 is as decoded"
     )
+    obj.property_overridable_library_set(f'["{STRENGTH}"]', True)
+    _drive_size(obj, obj.data.shape_keys)
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
 
 
+def _drive_size(obj: bpy.types.Object, keys: bpy.types.Key) -> None:
+    """Keeps `SIZE` at what it is, whatever scale is applied."""
+    obj[SIZE] = obj[SIDE] = 1.0
+    points_V3 = np.empty((len(obj.data.vertices), 3), np.float32)
+    keys.reference_key.points.foreach_get("co", points_V3.ravel())
+    add_driver(obj, f'["{SIZE}"]', -1, size_driver(points_V3), keys)
+
+
 def drive_by_strength(obj: bpy.types.Object, path: str) -> None:
-    """Lets the head's wrinkle strength set one of the object's properties; needs no add-on."""
-    driver = obj.driver_add(path).driver
-    driver.type = "SUM"
-    variable = driver.variables.new()
-    variable.type = "SINGLE_PROP"
-    variable.targets[0].id = obj
-    variable.targets[0].data_path = f'["{STRENGTH}"]'
+    """Lets the head's wrinkle strength, times its size, set one of the object's properties; needs no add-on."""
+    terms = tuple(rig.Term(name, f'["{name}"]', 1.0) for name in _FACTORS if name in obj)
+    add_driver(obj, path, -1, rig.DriverSpec("*".join(term.name for term in terms), terms), obj)
+
+
+def depth_of(obj: bpy.types.Object) -> float:
+    """By what the displacement is multiplied now, in the mesh's own units; negative where its normals point inwards."""
+    evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return float(np.prod([evaluated.get(name, 1.0) for name in _FACTORS]))
+
+
+def keep_outwards(obj: bpy.types.Object) -> None:
+    """Notes on which side of its surface a head has its wrinkles: Blender 4 turns the normals of a mesh inwards when a
+    mirroring scale is applied, and whoever turns them out again does not think of wrinkles."""
+    if obj.library is not None or SIDE not in obj or obj.mode == "EDIT":
+        return
+    side = 1.0 if faces_outwards(*_triangles(obj.data)) else -1.0
+    if obj.get(SIDE) != side:
+        obj[SIDE] = side
+        obj.update_tag()
+
+
+def _triangles(mesh: bpy.types.Mesh) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Vertices of a mesh, and the first three corners of each face."""
+    verts_V3 = np.empty((len(mesh.vertices), 3), np.float32)
+    corners, starts_F = np.empty(len(mesh.loops), np.int32), np.empty(len(mesh.polygons), np.int32)
+    mesh.vertices.foreach_get("co", verts_V3.ravel())
+    mesh.loops.foreach_get("vertex_index", corners)
+    mesh.polygons.foreach_get("loop_start", starts_F)
+    return verts_V3, corners[starts_F[:, None] + np.arange(3)]
 
 
 def _new_texture(name: str, size: int) -> bpy.types.Texture:
@@ -131,7 +169,7 @@ def _size(image: bpy.types.Image) -> tuple[int, int]:
 def pack_map(obj: bpy.types.Object) -> None:
     """Puts the map as it is into the file."""
     image = map_image(obj)
-    if image is not None and (image.packed_file is None or image.is_dirty):
+    if image is not None and image.library is None and (image.packed_file is None or image.is_dirty):
         image.pack()
 
 
@@ -161,7 +199,7 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         blocks.foreach_get("mute", muted)
         sliders[muted] = 0
         values = dict(zip(blocks.keys(), sliders.tolist(), strict=True))
-    names = tuple(obj.get(ARKIT_NAMES, "").split())
+    names = stored_arkit_names(obj) if ARKIT_MAP in obj else ()
     arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (rig.NUM_EXPRESSION_KEYS, -1)) if names else np.empty((0, 0))
     detail_D = shown_detail(obj, depsgraph)
     assert detail_D is not None  # the head has wrinkles

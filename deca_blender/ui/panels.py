@@ -13,10 +13,14 @@ from ..properties.head import STRENGTH
 from ..scene import live
 from ..scene.bake import is_baked
 from ..scene.duplicates import sharing
-from ..scene.head import arkit_names, find_head, rig_of
+from ..scene.editable import lock
+from ..scene.head import arkit_names, find_head, missing_parts, rig_of
 from ..scene.transfer import has_transfer
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
+
+_LINE = 40
+"""Characters that fit into the sidebar as Blender opens it."""
 
 
 class _HeadPanel:
@@ -36,6 +40,13 @@ class _HeadPanel:
         head = find_head(context.object)
         assert head is not None
         return head
+
+
+def _draw_lines(layout: bpy.types.UILayout, lines: list[str], icon: str) -> None:
+    """Draws lines of text, if there are any, with an icon at the first."""
+    column = layout.column(align=True)
+    for index, line in enumerate(filter(None, lines)):
+        column.label(text=line, icon="BLANK1" if index else icon)
 
 
 def _draw_sliders(layout: bpy.types.UILayout, keys: bpy.types.Key, names: list[str]) -> None:
@@ -88,6 +99,8 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.label(text=head.name, icon="USER")
         row.operator("deca.delete_head", text="", icon="TRASH")
+        _draw_lines(self.layout, texts.wrapped(texts.locked(lock(head)), _LINE), "LIBRARY_DATA_DIRECT")
+        _draw_lines(self.layout, texts.missing(missing_parts(head)), "ERROR")
         row = self.layout.row(align=True)
         row.operator("deca.reset_expression", text=texts.RESET_NEUTRAL[1]).target = texts.RESET_NEUTRAL[0]
         row.operator("deca.reset_expression", text=texts.RESET_PHOTO[1]).target = texts.RESET_PHOTO[0]

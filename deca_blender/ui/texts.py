@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..client import InstallState, State
+from ..scene.editable import Lock, LockKind
 
 TAB = "DECA"
 PANEL_IMPORT = "Import"
@@ -73,7 +74,7 @@ MIRROR_MODES = [
 KEY = "Key All"
 KEY_DESCRIPTION = "Set a keyframe on all sliders and bones of the active head"
 PIE = "Expression"
-NO_ARKIT = "This head model has no ARKit sliders"
+NO_ARKIT = "This head has no ARKit sliders"
 
 APPLY_POSE = "Apply Expression"
 APPLY_POSE_MENU = "Apply Expression to Head"
@@ -158,8 +159,10 @@ STRIP_DESCRIPTION = "Delete what identifies the person on the selected heads: co
 STRIP_CONFIRM = (
     "Deletes the codes, the crop, the path of the photo and the photo behind the camera. The mesh and its sliders stay,"
     " and so do the texture and the names, which may still show who it is. Wrinkles no longer follow the expression."
+    " Undo remembers everything until the file is opened again."
 )
-STRIPPED = "Identity data deleted from {count} head(s); save the file, and delete its older versions"
+STRIPPED = "Identity data deleted from {names}; save the file, and delete its older versions"
+STILL_THERE = "Still in this file: {what}"
 NOTHING_TO_STRIP = "Select the heads to strip"
 
 INSTALL = "Install Backend"
@@ -203,6 +206,13 @@ PREFERENCE_CHECKPOINT = "Use one of the folder's weights files, the newest first
 PREFERENCE_CACHE = "Memory for wrinkle maps that were decoded before, MiB; a map takes a quarter of one"
 PREFERENCE_DEVICE = "Where the backend computes"
 
+LOCKS = {
+    LockKind.LINKED: "{name} is linked from {file}: open that file to change it, or make a library override to pose it",
+    LockKind.SYSTEM_OVERRIDE: "{name} is a read-only library override of {file}: make it editable, or open that file",
+    LockKind.OVERRIDE: "{name} is a library override of {file}, which keeps only poses: open that file to change more",
+}
+LEFT_ALONE = "Left as it is: {reason}"
+MISSING = "Renamed or deleted by hand:"
 NO_HEAD = "Select a head to pose it"
 NO_RIG = "The head's armature was deleted"
 
@@ -222,9 +232,27 @@ BACKEND_STATE = {
 JOINT_LABELS = {"root": "Head", "neck": "Neck", "jaw": "Jaw", "eye_l": "Left Eye", "eye_r": "Right Eye"}
 
 
+def still_there(heads: list[str], photos: dict[str, list[str]]) -> str:
+    """What still knows a stripped person, or ""."""
+    what = [f"the codes, on {', '.join(heads)}"] if heads else []
+    what += [f"the picture {photo}, used by {', '.join(users)}" for photo, users in photos.items()]
+    return STILL_THERE.format(what="; ".join(what)) if what else ""
+
+
 def imported(names: list[str]) -> str:
     """What was imported, for the status bar."""
     return f"Imported {names[0]}" if len(names) == 1 else f"Imported {len(names)} heads"
+
+
+def locked(lock: Lock | None) -> str:
+    """Why a head cannot be edited, or ""."""
+    return LOCKS[lock.kind].format(name=lock.name, file=lock.file) if lock is not None else ""
+
+
+def missing(names: list[str]) -> list[str]:
+    """Lines about the shape keys and bones of a head that are not there any more."""
+    rest = [f"and {len(names) - 5} more"] if len(names) > 6 else names[5:]
+    return [MISSING, *names[:5], *rest] if names else []
 
 
 def shares(others: list[str]) -> str:

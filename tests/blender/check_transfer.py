@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import blender_case as case
 import bpy
@@ -11,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca_blender import backend
+from deca_blender.operators.strip_identity import DECA_OT_strip_identity
 from deca_blender.protocol.messages import DecodeWrinkles, WrinklesReply
 from deca_blender.scene import live, wrinkles
+from deca_blender.scene.identity import Left, strip_identity
 from deca_blender.scene.import_face import ImportOptions, import_face
 
 HEAD = case.head_reply()
@@ -245,16 +248,11 @@ def test_the_jaw_is_copied_between_rotation_modes() -> None:
 
 
 def test_a_stripped_head_keeps_its_looks_and_nothing_else(folder: Path) -> None:
-    photo = folder / "Zoë.png"
-    image = bpy.data.images.new("drawn", 64, 48)
-    image.filepath_raw, image.file_format = str(photo), "PNG"
-    image.save()
-    bpy.data.images.remove(image)
+    photo = drawn(folder, "Zoë")
     picture = np.fromfile(photo, np.uint8)
-    face = case.face_reply(
-        HEAD, 5, name="Zoë", photo=str(photo), detail=detail(5), weights_hash="w1", image_size=(64, 48)
-    )
-    head = import_face(bpy.context, HEAD, face, ImportOptions(True, "/secret/weights", "/secret/flame"), picture)
+    face = case.face_reply(HEAD, 5, name="Zoë", photo=photo, detail=detail(5), weights_hash="w1", image_size=(64, 48))
+    options = ImportOptions(weights="/secret/weights", head="/secret/flame")
+    head = import_face(bpy.context, HEAD, face, options, picture)
     wrinkles.apply_map(head, np.random.default_rng(0).normal(scale=1e-3, size=(256, 256)).astype(np.float32))
     other = new_head("Anna", 0)
     select(other, head)
@@ -277,11 +275,66 @@ def test_a_stripped_head_keeps_its_looks_and_nothing_else(folder: Path) -> None:
     path = str(folder / "stripped.blend")
     bpy.ops.wm.save_as_mainfile(filepath=path, compress=False)
     raw = Path(path).read_bytes()
-    assert b"secret" not in raw and str(photo).encode() not in raw and picture.tobytes() not in raw
+    assert b"secret" not in raw and photo.encode() not in raw and picture.tobytes() not in raw
     bpy.ops.wm.open_mainfile(filepath=path)
     head = bpy.data.objects["Zoë"]
     assert sliders(head) == values
     assert np.abs(case.evaluated_verts(head) - verts).max() < 1e-6  # wrinkles as they were, too
+
+
+def drawn(folder: Path, name: str) -> str:
+    """A picture file."""
+    path = folder / f"{name}.png"
+    image = bpy.data.images.new("drawn", 64, 48)
+    image.filepath_raw, image.file_format = str(path), "PNG"
+    image.save()
+    bpy.data.images.remove(image)
+    return str(path)
+
+
+def test_stripping_says_what_is_still_in_the_file(folder: Path) -> None:
+    heads = {}
+    for seed, name in enumerate(("Anna", "Bert", "Cleo")):
+        face = case.face_reply(
+            *(HEAD, seed),
+            **{"name": name, "photo": drawn(folder, name), "image_size": (64, 48)},
+            **{"detail": detail(seed), "weights_hash": "w1"},
+        )
+        heads[name] = import_face(bpy.context, HEAD, face, picture=np.fromfile(face.photo, np.uint8))
+    anna, bert, cleo = heads.values()
+    bpy.data.images["Anna Photo"].use_fake_user = True
+    picture = bpy.data.materials.new("Collage")
+    picture.use_nodes = True
+    picture.node_tree.nodes.new("ShaderNodeTexImage").image = bpy.data.images["Bert Photo"]
+    select(anna, cleo)
+    bpy.ops.deca.transfer_wrinkles()
+    twin = bert.copy()
+    bpy.data.scenes.new("Other").collection.objects.link(twin)
+
+    told: list[str] = []
+    select(anna, bert)
+    operator = SimpleNamespace(report=lambda kind, text: told.append(text), tell_left_alone=lambda context: None)
+    operator.heads = DECA_OT_strip_identity.heads
+    DECA_OT_strip_identity.execute(operator, bpy.context)
+    assert "Anna" in told[0] and "Bert" in told[0] and len(told) == 2
+    codes, photo = told[1].split("; ")
+    assert codes.endswith("the codes, on Bert.001, Cleo")  # the twin, and who wears Anna's wrinkles
+    assert photo == "the picture Bert Photo, used by Collage"
+    assert [image.name for image in bpy.data.images if image.name.endswith("Photo")] == ["Bert Photo", "Cleo Photo"]
+
+    bpy.data.materials.remove(picture)
+    left = strip_identity([twin, cleo])
+    assert left == Left([], {})
+
+
+def test_blender_5_does_not_keep_what_a_file_of_blender_4_had() -> None:
+    """It copies property groups to a place of its own, and leaves the originals as custom properties."""
+    anna = new_head("Anna", 0)
+    if bpy.app.version >= (5, 0, 0):
+        anna["deca"], anna["deca_transfer"] = {"photo": "/secret/Anna.jpg"}, {"source": "Bert"}
+    bpy.ops.deca.strip_identity()
+    assert bpy.app.version < (5, 0, 0) or not {"deca", "deca_transfer"} & set(anna.keys())
+    assert anna.deca.is_head and anna.deca.photo == ""
 
 
 def test_a_stripped_head_has_nothing_to_give() -> None:

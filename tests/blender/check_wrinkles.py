@@ -327,11 +327,17 @@ def test_frames_whose_wrinkles_fail_are_not_kept(folder: Path) -> None:
     scene.render.resolution_x = scene.render.resolution_y = 16
     obj.modifiers["Wrinkle Subdivision"].render_levels = 0
     scene.render.filepath = str(folder / "frame ")
+    older = [folder / name for name in ("frame .png", "still.png.png")]  # where stills of these names would be
+    for path in older:
+        path.write_bytes(b"rendered yesterday")
+        os.utime(path, (time.time() - 86400,) * 2)
     right_hash, obj.deca.weights_hash = obj.deca.weights_hash, "0" * 16  # the backend refuses
     bpy.ops.render.render(animation=True)
     scene.render.filepath = str(folder / "still.png")
     bpy.ops.render.render(write_still=True)
-    assert list(folder.iterdir()) == []
+    assert sorted(folder.iterdir()) == older and all(path.read_bytes() == b"rendered yesterday" for path in older)
+    for path in older:
+        path.unlink()
     obj.deca.weights_hash = right_hash
     scene.render.filepath = str(folder / "frame ")
     bpy.ops.render.render(animation=True)

@@ -2,6 +2,7 @@
 
     python -I without_addon.py BLEND OUT OBJECT frames 1,2,3
     python -I without_addon.py BLEND OUT OBJECT sliders exp_004=-1.5,jawOpen=0.5
+    python -I without_addon.py BLEND OUT OBJECT scaled 10     with baked wrinkles, then without them
 
 Writes the vertices that viewport and render show to OUT.npz. Used by check_bake.py.
 """
@@ -52,6 +53,16 @@ def main(blend: str, out: str, name: str, kind: str, values: str) -> None:
         for frame in map(int, values.split(",")):
             bpy.context.scene.frame_set(frame)
             found |= shown(obj, frame)
+    elif kind == "scaled":
+        for part in (obj.parent, obj):
+            for other in bpy.context.view_layer.objects:
+                other.select_set(other == part)
+            bpy.context.view_layer.objects.active = part
+            part.scale = (float(values),) * 3
+            bpy.ops.object.transform_apply(location=False, rotation=False, scale=True)
+        for number, is_shown in enumerate((True, False)):
+            obj.modifiers["Baked Wrinkles"].show_viewport = is_shown
+            found |= shown(obj, number)
     else:
         for slider in values.split(","):
             key, value = slider.split("=")

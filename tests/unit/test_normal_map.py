@@ -106,6 +106,14 @@ def test_the_backend_sends_a_png(bits: int, kind: type) -> None:
         handle(BakeNormalMap(HEAD.template_V3, request.displacement, bits=12), lambda fraction, text: None)
 
 
+def test_a_scaled_head_and_one_in_the_mirror_have_the_same_map() -> None:
+    expected_HW3 = normal_map(HEAD.template_V3, waves(256), HEAD, 256)
+    for factor, flip in ((10, (1, 1, 1)), (1, (-1, 1, 1)), (2, (-1, -1, -1)), (1, (-1, -1, 1))):
+        verts_V3 = (factor * HEAD.template_V3 * np.array(flip)).astype(np.float32)
+        got_HW3 = normal_map(verts_V3, np.float32(factor) * waves(256), HEAD, 256)
+        assert np.quantile(np.abs(got_HW3 - expected_HW3), 0.999) < 1e-3, (factor, flip)
+
+
 def test_more_bits_only_refine() -> None:
     normals = normal_map(HEAD.template_V3, waves(256), HEAD, 64)
     eight, sixteen = (

@@ -60,11 +60,13 @@ def normal_map(
     """The tangent-space normals (size, size, 3) of a displaced head, without the facets of its mesh.
 
     Args:
-        verts_V3: Vertices of the coarse head.
-        displacement_NN: Metres along its normals, as it is to be applied.
+        verts_V3: Vertices of the coarse head; in a mirror it gives the same map.
+        displacement_NN: How far out of the surface, in the unit of the vertices, as it is to be applied.
         head: Gives triangles and texture space.
         size: Rows and columns of the normal map; the displacement is interpolated (bicubic).
     """
+    if np.linalg.det((verts_V3 - verts_V3.mean(axis=0))[head.faces_F3]).sum() < 0:
+        verts_V3 = -verts_V3  # its triangles face outwards again
     verts_1V3, displacement_11NN = torch.from_numpy(verts_V3)[None], torch.from_numpy(displacement_NN)[None, None]
     with torch.inference_mode():
         normals_1V3 = vertex_normals(verts_1V3, torch.from_numpy(head.faces_F3))
