@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,26 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from deca.errors import AssetError, OutputError
+
+
+class WholeFile(io.BufferedReader):
+    """A file to read that raises EOFError where it ends too early; others then give less than was asked for."""
+
+    def __init__(self, path: str | Path) -> None:
+        raw = io.FileIO(path)
+        super().__init__(raw)
+        self._size = os.fstat(raw.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > self._size - self.tell():
+            raise EOFError
+        return super().read(size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return line
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -91,15 +112,20 @@ def file_hash(path: Path) -> str:
 
 
 def safetensors_bytes(arrays: Mapping[str, NDArray], metadata: Mapping[str, str]) -> bytes:
-    """A safetensors file that is the same, byte for byte, whenever arrays and metadata are.
+    """A safetensors file that is the same, byte for byte, whenever arrays and metadata are."""
+    return in_order(save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, dict(metadata)))
+
+
+def in_order(data: bytes) -> bytes:
+    """A safetensors file with its header in a fixed order.
 
     The library writes the metadata in an order that differs between runs, which would change the file's hash.
     """
-    data = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, dict(metadata))
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     names = sorted((name for name in header if name != "__metadata__"), key=lambda n: header[n]["data_offsets"])
-    ordered = {"__metadata__": dict(sorted(metadata.items())), **{name: header[name] for name in names}}
+    metadata = dict(sorted(header["__metadata__"].items()))
+    ordered = {"__metadata__": metadata, **{name: header[name] for name in names}}
     text = json.dumps(ordered, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + data[8 + length :]

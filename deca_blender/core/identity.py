@@ -1,6 +1,6 @@
 """The unposed head of one person: neutral vertices and joints from shape coefficients.
 
-Shape suffixes: V vertices, S shape coefficients, J joints.
+Shape suffixes: V vertices, S shape coefficients, J joints, E expression coefficients.
 """
 
 from __future__ import annotations
@@ -27,5 +27,12 @@ def neutral_verts(head: HeadReply, shape_S: NDArray) -> NDArray[np.float64]:
 
 
 def joint_positions(head: HeadReply, neutral_V3: NDArray) -> NDArray[np.float64]:
-    """Joints (J, 3) of the person, metres, head space."""
+    """Joints (J, 3) of the person in neutral, metres, head space."""
     return head.joint_regressor.astype(np.float64) @ neutral_V3
+
+
+def joint_motions(head: HeadReply) -> NDArray[np.float64] | None:
+    """How far expression moves the joints: (J, 3, E) metres per unit of each coefficient; None where they stay."""
+    if not head.joints_follow_expression:
+        return None
+    return np.tensordot(head.joint_regressor.astype(np.float64), head.expression_dirs, 1)

@@ -66,6 +66,11 @@ EXPRESSION_KEYS = tuple(expression_key(index) for index in range(NUM_EXPRESSION_
 """Names of all expression keys."""
 
 
+def slider(key: str) -> str:
+    """Path of a shape key's value, from the keys."""
+    return f'key_blocks["{key}"].value'
+
+
 def corrective_key(joint: str, row: int, column: int) -> str:
     """Name of the shape key of one entry of (R - I) of a joint: `corr_jaw_12` (row 1, column 2)."""
     return f"corr_{joint}_{row}{column}"
@@ -123,7 +128,7 @@ def arkit_rotation_drivers(arkit_map_KA: NDArray, names: Sequence[str], joint: s
     rotation_3A = arkit_rotation(arkit_map_KA, joint)
     used = np.flatnonzero(np.abs(rotation_3A).max(axis=0) > 1e-9)
     letters = {int(index): chr(ord("a") + position) for position, index in enumerate(used)}
-    terms = tuple(Term(letter, f'key_blocks["{names[index]}"].value') for index, letter in letters.items())
+    terms = tuple(Term(letter, slider(names[index])) for index, letter in letters.items())
     sums = [
         "".join(f"{row[index]:+.7g}*{letter}" for index, letter in letters.items() if abs(row[index]) > 1e-9)
         for row in rotation_3A

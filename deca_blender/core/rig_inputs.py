@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numpy.typing import NDArray
 
-from .rig import DriverSpec, Term, corrective_key, expression_key
+from .rig import DriverSpec, Term, corrective_key, expression_key, slider
 from .wrinkle_rig import NUM_EXPRESSION, NamedDriver, sum_drivers
 
 _SMALLEST_SINE = 1e-9
@@ -28,10 +28,10 @@ def input_drivers(arkit_names: tuple[str, ...], arkit_map_EA: NDArray) -> list[N
     """
     drivers: list[NamedDriver] = []
     for index, name in enumerate(input_names()[:NUM_EXPRESSION]):
-        terms = [(1.0, "{}", _slider(expression_key(index)))]
+        terms = [(1.0, "{}", slider(expression_key(index)))]
         if arkit_names:
             factors = arkit_map_EA[index].tolist()
-            terms += [(factor, "{}", _slider(key)) for factor, key in zip(factors, arkit_names, strict=True)]
+            terms += [(factor, "{}", slider(key)) for factor, key in zip(factors, arkit_names, strict=True)]
         drivers += sum_drivers(name, terms)
     return drivers + _jaw_drivers()
 
@@ -43,7 +43,7 @@ def _jaw_drivers() -> list[NamedDriver]:
     """
 
     def entry(name: str, row: int, column: int) -> Term:
-        return Term(name, _slider(corrective_key("jaw", row, column)))
+        return Term(name, slider(corrective_key("jaw", row, column)))
 
     sines = [
         NamedDriver(f"jaw_sine_{axis}", DriverSpec("0.5*(a-b)", (entry("a", row, column), entry("b", column, row))))
@@ -68,10 +68,6 @@ def _jaw_drivers() -> list[NamedDriver]:
             for axis, driver in zip("xyz", sines, strict=True)
         ),
     ]
-
-
-def _slider(key: str) -> str:
-    return f'key_blocks["{key}"].value'
 
 
 def _own(name: str) -> str:

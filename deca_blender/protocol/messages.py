@@ -215,7 +215,8 @@ class HeadReply(Message):
         shape_dirs: Displacement per unit of each shape coefficient.
         expression_dirs: Displacement per unit of each expression coefficient.
         pose_dirs: Displacement per unit of each entry of (R_j - I), joints 1..4, row-major.
-        joint_regressor: Joint positions from the shaped, unposed vertices.
+        joint_regressor: Joint positions from the unposed vertices.
+        joints_follow_expression: Whether these vertices have the expression, or the identity alone.
         parents: Parent of each joint, -1 for the root.
         skin_weights: Linear blend skinning weights.
         part: 0 skin, 1 left eye, 2 right eye, 3 upper teeth, 4 lower teeth, 5 tongue, 6 inner mouth.
@@ -237,6 +238,7 @@ class HeadReply(Message):
     expression_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, "E")]
     pose_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, 36)]
     joint_regressor: Annotated[NDArray[np.float32], Array("float32", 5, "V")]
+    joints_follow_expression: bool
     parents: tuple[int, ...]
     skin_weights: Annotated[NDArray[np.float32], Array("float32", "V", 5)]
     part: Annotated[NDArray[np.uint8], Array("uint8", "V")]

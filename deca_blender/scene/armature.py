@@ -1,4 +1,4 @@
-"""The armature of a head: FLAME's joints as bones, and the bones that the ARKit sliders turn."""
+"""The armature of a head: FLAME's joints as bones, and the bones that ARKit sliders turn and expression moves."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 from mathutils import Matrix, Quaternion, Vector
 from numpy.typing import NDArray
 
-from ..core import rig
+from ..core import moving_joints, rig
+from ..core.identity import joint_motions
 from ..protocol.messages import HeadReply
-from .shape_keys import add_driver
+from .shape_keys import add_driver, add_values
 
 _BONE_LENGTH = 0.04
-_DRIVER_BONES = "ARKit drivers"
+_DRIVER_BONES = "Driven"
 
 UPRIGHT = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
 """From head space, y up, to the armature's, z up as Blender's. What hangs on the armature in head space has this as
@@ -30,8 +31,8 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
     Args:
         context: Blender's context.
         obj: Armature object with an empty armature.
-        joints_J3: Joint positions of the person, metres, head space.
-        head: The head model (parents, ARKit map).
+        joints_J3: Joint positions of the person in neutral, metres, head space.
+        head: The head model (parents, ARKit map, joints' rule).
     """
     armature = obj.data
     assert isinstance(armature, bpy.types.Armature)
@@ -44,7 +45,10 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
         if head.arkit_map is not None and joint in rig.ARKIT_JOINTS:
             parent = _add_bone(armature, rig.arkit_bone(joint), joints_J3[index], parent, hidden)
             parent.use_deform = False
-        _add_bone(armature, joint, joints_J3[index], parent, shown)
+        bone = _add_bone(armature, joint, joints_J3[index], parent, shown)
+        if head.joints_follow_expression:
+            bone.use_deform = False
+            _add_bone(armature, moving_joints.deform_bone(joint), joints_J3[index], bone, hidden)
     bpy.ops.object.mode_set(mode="OBJECT")
     hidden.is_visible = False
     armature.display_type = "STICK"
@@ -101,6 +105,26 @@ def drive_arkit_bones(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadRepl
         bone = obj.pose.bones[rig.arkit_bone(joint)]
         for index, spec in enumerate(rig.arkit_rotation_drivers(head.arkit_map, head.arkit_names, joint)):
             add_driver(bone, "rotation_axis_angle", index, spec, keys)
+
+
+def drive_joints(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadReply) -> None:
+    """Lets the joints follow the expression where the head model says so; works with scripts disabled."""
+    motion_J3E = joint_motions(head)
+    if motion_J3E is None:
+        return
+    drivers = moving_joints.motion_drivers(motion_J3E, head.arkit_names, head.arkit_map)
+    add_values(obj, moving_joints.GROUP, drivers, keys)
+    for joint, parent in zip(rig.JOINTS, head.parents, strict=True):
+        topmost = obj.pose.bones.get(rig.arkit_bone(joint)) or obj.pose.bones[joint]
+        there, back = moving_joints.shift_drivers(joint, rig.JOINTS[parent] if parent >= 0 else None)
+        for bone, specs in ((topmost, there), (obj.pose.bones[moving_joints.deform_bone(joint)], back)):
+            for axis, spec in enumerate(specs):
+                add_driver(bone, "location", axis, spec, obj)
+
+
+def skin_groups(head: HeadReply) -> list[str]:
+    """The bone, and vertex group, on which the skin of each joint hangs."""
+    return [moving_joints.deform_bone(joint) if head.joints_follow_expression else joint for joint in rig.JOINTS]
 
 
 def skin_to(mesh_object: bpy.types.Object, rig_object: bpy.types.Object) -> None:

@@ -7,7 +7,6 @@ the group `RIG` on the head.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import bpy
@@ -16,11 +15,11 @@ from numpy.typing import NDArray
 
 from ..core import rig as names
 from ..core.rig_inputs import input_drivers, input_names
-from ..core.wrinkle_rig import NamedDriver, WrinkleRig, weight_drivers
+from ..core.wrinkle_rig import WrinkleRig, weight_drivers
 from ..properties.head import ARKIT_MAP
 from .head import stored_arkit_names
 from .head_mesh import UV_MAP
-from .shape_keys import add_driver
+from .shape_keys import add_values
 from .stand_in import STAND_IN, add_stand_in
 from .wrinkles import drive_by_strength
 
@@ -45,9 +44,8 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
     arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (names.NUM_EXPRESSION_KEYS, -1))
     drivers = input_drivers(arkit_names, arkit_map_EA)
     drivers += weight_drivers(rig, [f'["{name}"]' for name in input_names()], _WEIGHT)
-    obj[RIG] = {driver.name: 0.0 for driver in drivers}
-    for driver in drivers:
-        _add_driver(obj, driver)
+    assert isinstance(obj.data, bpy.types.Mesh) and obj.data.shape_keys is not None  # heads have shape keys
+    add_values(obj, RIG, drivers, obj.data.shape_keys)
 
     modifier = add_stand_in(obj, "NODES")
     modifier.node_group = _nodes(f"{obj.name} {STAND_IN}", images)
@@ -78,19 +76,6 @@ def remove_rig(obj: bpy.types.Object) -> None:
                 obj.animation_data.drivers.remove(curve)
     if RIG in obj:
         del obj[RIG]
-
-
-def _add_driver(obj: bpy.types.Object, driver: NamedDriver) -> None:
-    """Adds the driver of a value of the group; each reads either shape keys or values of the group."""
-    spec = driver.spec
-    reads_keys = any(term.path.startswith("key_blocks") for term in spec.terms)
-    if not reads_keys:
-        spec = names.DriverSpec(
-            spec.expression, tuple(replace(term, path=f'["{RIG}"]{term.path}') for term in spec.terms)
-        )
-    target = obj.data.shape_keys if reads_keys else obj
-    assert target is not None  # heads have shape keys
-    add_driver(obj, f'["{RIG}"]["{driver.name}"]', -1, spec, target)
 
 
 def _image(name: str, maps_CHW: NDArray[np.float32]) -> bpy.types.Image:

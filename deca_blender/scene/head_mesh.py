@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.rig import JOINTS
 from ..protocol.messages import HeadReply
 
 UV_MAP = "UVMap"
@@ -39,10 +40,10 @@ def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.type
     return mesh
 
 
-def add_skin_weights(obj: bpy.types.Object, skin_weights_VJ: NDArray) -> None:
-    """Gives the object one vertex group per joint."""
-    for joint, weights_V in zip(JOINTS, skin_weights_VJ.T, strict=True):
-        group = obj.vertex_groups.new(name=joint)
+def add_skin_weights(obj: bpy.types.Object, names: Sequence[str], skin_weights_VJ: NDArray) -> None:
+    """Gives the object one vertex group per joint, named after the bone that moves it."""
+    for name, weights_V in zip(names, skin_weights_VJ.T, strict=True):
+        group = obj.vertex_groups.new(name=name)
         values, which = np.unique(weights_V, return_inverse=True)
         order = np.argsort(which, kind="stable")
         bounds = np.searchsorted(which[order], np.arange(len(values) + 1))

@@ -93,10 +93,11 @@ def _build(
     mesh = head_mesh.build_head_mesh(face.name, head, neutral_V3)
     head_object = bpy.data.objects.new(face.name, mesh)
     collection.objects.link(head_object)
-    head_mesh.add_skin_weights(head_object, head.skin_weights)
+    head_mesh.add_skin_weights(head_object, armature.skin_groups(head), head.skin_weights)
     keys = shape_keys.add_shape_keys(head_object, head, neutral_V3)
     shape_keys.drive_correctives(keys, rig_object, has_arkit_bones=head.arkit_map is not None)
     armature.drive_arkit_bones(rig_object, keys, head)
+    armature.drive_joints(rig_object, keys, head)
     armature.skin_to(head_object, rig_object)
 
     texture = images.texture_image(f"{face.name} Texture", face.texture) if face.texture is not None else None

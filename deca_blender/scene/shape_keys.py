@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core import rig
+from ..core.wrinkle_rig import NamedDriver
 from ..protocol.messages import HeadReply
 
 _EXPRESSION_SLIDER = 4.0
@@ -76,7 +80,10 @@ def add_driver(
     owner: bpy.types.bpy_struct, path: str, index: int, spec: rig.DriverSpec, target: bpy.types.ID | None
 ) -> None:
     """Adds a driver to one property; `spec`'s variables are read from `target`, or from the scene where it is None."""
-    driver = owner.driver_add(path, index).driver
+    curve: Any = owner.driver_add(path, index)
+    # Blender 5 adds points at (0, 0) and (1, 1), and takes what is within 1e-4 of one for the point.
+    curve.keyframe_points.clear()
+    driver = curve.driver
     driver.type = "SCRIPTED"
     for term in spec.terms:
         variable = driver.variables.new()
@@ -92,3 +99,15 @@ def add_driver(
         variable.targets[0].data_path = term.path
         variable.targets[0].use_fallback_value, variable.targets[0].fallback_value = True, term.rest
     driver.expression = spec.expression
+
+
+def add_values(owner: bpy.types.Object, group: str, drivers: Sequence[NamedDriver], keys: bpy.types.Key) -> None:
+    """Adds a custom property that holds driven values by name; each reads either shape keys or values before it."""
+    values: Any = owner
+    values[group] = {driver.name: 0.0 for driver in drivers}
+    for driver in drivers:
+        spec, reads_keys = driver.spec, any(term.path.startswith("key_blocks") for term in driver.spec.terms)
+        if not reads_keys:
+            terms = tuple(replace(term, path=f'["{group}"]{term.path}') for term in spec.terms)
+            spec = rig.DriverSpec(spec.expression, terms)
+        add_driver(owner, f'["{group}"]["{driver.name}"]', -1, spec, keys if reads_keys else owner)

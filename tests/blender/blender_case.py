@@ -85,6 +85,7 @@ def head_reply() -> HeadReply:
         expression_dirs=np.ascontiguousarray(directions[:, :, num_shape : num_shape + NUM_EXPRESSION]),
         pose_dirs=tensors["posedirs"].astype(np.float32),
         joint_regressor=tensors["J_regressor"].astype(np.float32),
+        joints_follow_expression=False,
         parents=tuple(int(p) for p in tensors["kintree_table"][0]),
         skin_weights=tensors["weights"].astype(np.float32),
         part=tensors["part"],
@@ -178,15 +179,17 @@ def posed_verts(
         arkit: ARKit weights (52,); they add expression coefficients, and turn jaw and eyes before the user's rotation.
     """
     arkit = np.zeros(len(head.arkit_names)) if arkit is None else arkit
-    coefficients = head.arkit_map[:51].astype(np.float64) @ arkit
+    arkit_map = np.zeros((60, len(arkit))) if head.arkit_map is None else head.arkit_map.astype(np.float64)
+    coefficients = arkit_map[:51] @ arkit
     coefficients[: len(expression)] += expression
     rest = head.verts + head.shape_dirs.astype(np.float64) @ np.asarray(shape, np.float64)
-    joints = head.joint_regressor.astype(np.float64) @ rest
+    expressive = rest + head.expression_dirs.astype(np.float64) @ coefficients
+    joints = head.joint_regressor.astype(np.float64) @ (expressive if head.joints_follow_expression else rest)
     rotations = [rotation(row) for row in pose]
     for first, joint in ((51, 2), (54, 3), (57, 4)):
-        rotations[joint] = rotation(head.arkit_map[first : first + 3].astype(np.float64) @ arkit) @ rotations[joint]
+        rotations[joint] = rotation(arkit_map[first : first + 3] @ arkit) @ rotations[joint]
     features = np.concatenate([(matrix - np.eye(3)).ravel() for matrix in rotations[1:]])
-    points = rest + head.expression_dirs.astype(np.float64) @ coefficients + head.pose_dirs @ features
+    points = expressive + head.pose_dirs @ features
     moved = np.zeros_like(points)
     for joint in range(5):
         position = points

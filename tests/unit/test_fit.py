@@ -54,12 +54,14 @@ def photographed(head: HeadModel, verts_BV3: NDArray) -> NDArray:
     return SCALE * points[..., :2] * (1, -1) + OFFSET
 
 
-def test_reduced_head_equals_the_whole_head(head: HeadModel) -> None:
+@pytest.mark.parametrize("joints_follow_expression", [False, True])
+def test_reduced_head_equals_the_whole_head(head: HeadModel, joints_follow_expression: bool) -> None:
+    head = replace(head, joints_follow_expression=joints_follow_expression)
     shape, expression, pose = codes(np.random.default_rng(0), 3)
     reduced = LandmarkHead(head, head.landmarks_478)
     small_pose = np.hstack((pose[:, 2], pose[:, 3, :2], pose[:, 4, :2]))
     rest = reduced.positions(np.hstack((shape, expression)), small_pose)
-    root = reduced.root_3 + shape @ reduced.root_dirs_S3
+    root = reduced.root_3 + np.hstack((shape, expression)) @ reduced.root_dirs_K3
     points = rest @ rotation(pose[:, 0]).transpose(0, 2, 1) + root[:, None]
     verts = vertices(head, shape, expression, pose)
     expected = np.stack([head.landmarks_478.positions(v, head.faces_F3) for v in verts])

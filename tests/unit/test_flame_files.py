@@ -16,6 +16,7 @@ from test_head import posed_f64
 
 from deca.cli import main
 from deca.errors import AssetError, OutputError
+from deca.files import read_safetensors, safetensors_bytes
 from deca.head import HeadModel, Part, load_head
 from deca.head.flame import convert_flame, texture_coordinates
 from deca.head.layer import HeadLayer
@@ -60,12 +61,29 @@ def test_vertices_equal_flame_in_float64(head: HeadModel, files: FlameFiles, see
         joint_regressor_JV=arrays["J_regressor"],
         parents=(-1, 0, 1, 1, 1),
         skin_weights_VJ=arrays["weights"],
+        joints_follow_expression=True,  # DECA's release
     )
     rng = np.random.default_rng(seed)
     shape, expression, pose = rng.normal(size=100), rng.normal(size=50), rng.normal(scale=0.4, size=(5, 3))
     codes = [torch.from_numpy(code.astype(np.float32))[None] for code in (shape, expression, pose)]
     verts = HeadLayer(head)(*codes)[0].numpy()
     assert np.abs(verts - posed_f64(source, shape, expression, pose)).max() < 1e-6
+
+
+def test_joints_of_files_from_before_the_rule_was_written_down(
+    head: HeadModel, files: FlameFiles, tmp_path: Path
+) -> None:
+    """What was converted from FLAME follows DECA's release, whatever its name; what was not does not."""
+    assert head.joints_follow_expression and not load_head().joints_follow_expression
+    path = convert_flame(files.model, files.landmarks, files.template, tmp_path, name="My head")
+    arrays, metadata = read_safetensors(path, "head model", "")
+    assert metadata.pop("joints_follow_expression") == "true"
+    for sources, follows in ((metadata["sources"], True), (None, False)):
+        old = {key: value for key, value in metadata.items() if key != "sources" or sources is not None}
+        path.write_bytes(safetensors_bytes(arrays, old))
+        assert HeadModel.load(path).joints_follow_expression is follows
+    path.write_bytes(safetensors_bytes(arrays, {**metadata, "joints_follow_expression": "false"}))
+    assert not HeadModel.load(path).joints_follow_expression
 
 
 def points(files: FlameFiles, verts_V3: np.ndarray, key: str, row: int | None = None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ def rotation_f64(axis_angle: np.ndarray) -> np.ndarray:
 def posed_f64(head: HeadModel, shape: np.ndarray, expression: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """FLAME's equations written down vertex by vertex: 4x4 matrices along the kinematic chain, float64."""
     shaped = head.template_V3 + head.shape_dirs_V3S[:, :, : len(shape)].astype(np.float64) @ shape
-    joints = head.joint_regressor_JV.astype(np.float64) @ shaped
     verts = shaped + head.expression_dirs_V3E[:, :, : len(expression)].astype(np.float64) @ expression
+    joints = head.joint_regressor_JV.astype(np.float64) @ (verts if head.joints_follow_expression else shaped)
     rotations = [rotation_f64(axis_angle) for axis_angle in pose]
     feature = np.concatenate([(rotation - np.eye(3)).ravel() for rotation in rotations[1:]])
     verts = verts + head.pose_dirs_V3P.astype(np.float64) @ feature
@@ -51,6 +52,27 @@ def posed_f64(head: HeadModel, shape: np.ndarray, expression: np.ndarray, pose: 
         moved = (verts - joints[joint]) @ matrix[:3, :3].T + matrix[:3, 3]
         out += head.skin_weights_VJ[:, joint, None].astype(np.float64) * moved
     return out
+
+
+def far_regressor(head: HeadModel) -> np.ndarray:
+    """Joints from a few vertices of the mouth and brows each, which expressions move by millimetres."""
+    moving = np.linalg.norm(head.expression_dirs_V3E[:, :, :50], axis=1).sum(1)
+    regressor_JV = np.zeros_like(head.joint_regressor_JV)
+    for joint, vertices in enumerate(np.argsort(-moving)[:200].reshape(-1, 5).T):
+        regressor_JV[joint, vertices] = 1 / len(vertices)
+    return regressor_JV
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_joints_follow_the_files_rule(head: HeadModel, follows: bool) -> None:
+    head = replace(head, joint_regressor_JV=far_regressor(head), joints_follow_expression=follows)
+    rng = np.random.default_rng(3)
+    shape, expression, pose = rng.normal(size=100), rng.normal(size=50), rng.normal(scale=0.4, size=(5, 3))
+    codes = [torch.from_numpy(code)[None] for code in (shape, expression, pose)]
+    verts = HeadLayer(head).double()(*codes)[0].numpy()
+    assert np.abs(verts - posed_f64(head, shape, expression, pose)).max() < 1e-6
+    other = replace(head, joints_follow_expression=not follows)
+    assert np.abs(verts - posed_f64(other, shape, expression, pose)).max() > 1e-3
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -51,6 +51,7 @@ def head_reply(**changes: Any) -> HeadReply:
         "expression_dirs": f32(V, 3, E),
         "pose_dirs": f32(V, 3, 36),
         "joint_regressor": f32(5, V),
+        "joints_follow_expression": False,
         "parents": (-1, 0, 1, 1, 1),
         "skin_weights": f32(V, 5),
         "part": np.zeros(V, np.uint8),

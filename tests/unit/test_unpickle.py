@@ -101,6 +101,48 @@ def test_selection_of_a_chumpy_object(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ours, [[5, 0], [7, 2]])
 
 
+@pytest.mark.parametrize("layout", ["csc", "csr", "coo"])
+@pytest.mark.parametrize("kind", ["matrix", "array"])
+@pytest.mark.parametrize("protocol", [0, 1, 2, 4, 5])
+def test_sparse_layouts_as_scipy_writes_them(tmp_path: Path, layout: str, kind: str, protocol: int) -> None:
+    sparse_matrix = getattr(scipy.sparse, f"{layout}_{kind}")(MATRIX)
+    for index in (np.int32, np.int64):
+        for part in ("indices", "indptr", "row", "col"):
+            if hasattr(sparse_matrix, part):
+                setattr(sparse_matrix, part, getattr(sparse_matrix, part).astype(index))
+        np.testing.assert_array_equal(read(tmp_path, pickle.dumps(sparse_matrix, protocol)), MATRIX)
+
+
+def test_sparse_layouts_as_python2_wrote_them(tmp_path: Path) -> None:
+    """States by hand: rows of a csr matrix, places of a coo one, some of them twice."""
+    row, column = np.array([1, 0, 1, 1]), np.array([2, 0, 2, 1])
+    coo = {"row": row, "col": column, "data": np.array([1.0, 2, 3, 4]), "_shape": (2, 3)}
+    starts = np.array([0, 1, 3], np.int32)
+    csr = {"indices": np.array([0, 1, 2]), "indptr": starts, "data": np.array([2.0, 4, 4]), "_shape": (2, 3)}
+    for name, state in (("coo", coo), ("csr", csr)):
+        ours = read(tmp_path, python2_pickle(Instance(f"scipy.sparse.{name}", f"{name}_matrix", state)))
+        np.testing.assert_array_equal(ours, [[2, 0, 0], [0, 4, 4]])
+    for spoilt in ({"row": row[:2]}, {"row": row - 1}, {"col": column + 9}, {"row": row.astype(float)}):
+        with pytest.raises(AssetError):
+            read(tmp_path, python2_pickle(Instance("scipy.sparse.coo", "coo_matrix", {**coo, **spoilt})))
+
+
+def test_truncated_files_say_so(tmp_path: Path) -> None:
+    """Cut at any place, in either pickle's format and in .npy."""
+    content = {"a": np.arange(40.0), "b": scipy.sparse.csc_matrix(np.eye(3)), "c": "text", "d": 7}
+    sources = [python2_pickle(python2_content()), *(pickle.dumps(content, protocol) for protocol in (0, 2, 4))]
+    for data in sources:
+        for kept in np.linspace(0, len(data) - 1, 60).astype(int):
+            with pytest.raises(AssetError, match="truncated"):
+                read(tmp_path, data[:kept])
+    np.save(tmp_path / "a.npy", content, allow_pickle=True)  # type: ignore[arg-type]
+    data = (tmp_path / "a.npy").read_bytes()
+    for kept in np.linspace(0, len(data) - 1, 40).astype(int):
+        (tmp_path / "a.npy").write_bytes(data[:kept])
+        with pytest.raises(AssetError, match="truncated"):
+            read_object_npy(tmp_path / "a.npy")
+
+
 def test_object_npy(tmp_path: Path) -> None:
     content = {"a": torch.arange(6).view(2, 3), "b": np.eye(2)}
     np.save(tmp_path / "a.npy", content, allow_pickle=True)  # type: ignore[arg-type]

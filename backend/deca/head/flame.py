@@ -91,6 +91,7 @@ def convert_flame(
         "name": name,
         "licence": LICENCE,
         "num_shape": str(NUM_SHAPE),
+        "joints_follow_expression": "true",  # as in DECA's release, which its weights and fits expect
         "sources": json.dumps({role: hashlib.sha256(path.read_bytes()).hexdigest() for role, path in sources.items()}),
     }
     file_name = re.sub(r"[^\w.-]+", "_", name.lower())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deca.errors import AssetError
-from deca.head.model import HeadModel, SurfacePoints
+from deca.head.model import HeadModel, SurfacePoints, joint_basis
 
 
 def rotation_matrices(axis_angle_N3: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class HeadLayer(nn.Module):
     pose_dirs_PX: Tensor
     skin_weights_VJ: Tensor
     joints_J3: Tensor
-    joint_dirs_SX: Tensor
+    joint_dirs_KX: Tensor
     faces_F3: Tensor
 
     def __init__(self, model: HeadModel, num_shape: int = 100, num_expression: int = 50) -> None:
@@ -58,12 +58,10 @@ class HeadLayer(nn.Module):
         self._add("dirs_KX", dirs_V3K.reshape(-1, dirs_V3K.shape[2]).T)
         self._add("pose_dirs_PX", model.pose_dirs_V3P.reshape(-1, model.pose_dirs_V3P.shape[2]).T)
         self._add("skin_weights_VJ", model.skin_weights_VJ)
-        # Joints are linear in the vertices, hence in the shape coefficients: no need to pass through the mesh.
-        regressor = model.joint_regressor_JV.astype(np.float64)
-        self._add("joints_J3", regressor @ model.template_V3)
-        self._add(
-            "joint_dirs_SX", np.einsum("jv,vcs->sjc", regressor, dirs_V3K[:, :, :num_shape]).reshape(num_shape, -1)
-        )
+        # Joints are linear in the vertices, hence in the coefficients: no need to pass through the mesh.
+        joints_J3, joint_dirs_KJ3 = joint_basis(model, num_shape, num_expression)
+        self._add("joints_J3", joints_J3)
+        self._add("joint_dirs_KX", joint_dirs_KJ3.reshape(len(joint_dirs_KJ3), -1))
         self.register_buffer("faces_F3", torch.from_numpy(model.faces_F3), persistent=False)
         self.parents = model.parents
 
@@ -71,9 +69,10 @@ class HeadLayer(nn.Module):
         tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
         self.register_buffer(name, tensor, persistent=False)
 
-    def joints(self, shape_BS: Tensor) -> Tensor:
+    def joints(self, shape_BS: Tensor, expression_BE: Tensor) -> Tensor:
         """Joint positions (B, J, 3) of the unposed head, metres."""
-        return self.joints_J3 + (shape_BS @ self.joint_dirs_SX).view(len(shape_BS), -1, 3)
+        codes_BK = torch.cat((shape_BS, expression_BE), dim=1)
+        return self.joints_J3 + (codes_BK @ self.joint_dirs_KX).view(len(shape_BS), -1, 3)
 
     def unposed(self, shape_BS: Tensor, expression_BE: Tensor) -> Tensor:
         """Vertices (B, V, 3) with identity and expression, before pose correctives and skinning."""
@@ -95,7 +94,7 @@ class HeadLayer(nn.Module):
         rot_BJ33 = rotation_matrices(pose_BJ3.reshape(-1, 3)).view(batch, joints, 3, 3)
         feature_BP = (rot_BJ33[:, 1:] - torch.eye(3, dtype=rot_BJ33.dtype, device=rot_BJ33.device)).reshape(batch, -1)
         verts_BV3 = self.unposed(shape_BS, expression_BE) + (feature_BP @ self.pose_dirs_PX).view(batch, -1, 3)
-        transform_BJ34 = self._relative_transforms(rot_BJ33, self.joints(shape_BS))
+        transform_BJ34 = self._relative_transforms(rot_BJ33, self.joints(shape_BS, expression_BE))
         blended_BV34 = (self.skin_weights_VJ @ transform_BJ34.reshape(batch, joints, 12)).view(batch, -1, 3, 4)
         return (blended_BV34[..., :3] @ verts_BV3[..., None]).squeeze(-1) + blended_BV34[..., 3]
 

@@ -70,7 +70,7 @@ class HeadModel:
         shape_dirs_V3S: Displacement per unit of each shape coefficient.
         expression_dirs_V3E: Displacement per unit of each expression coefficient.
         pose_dirs_V3P: Displacement per unit of each entry of (R_j - I), joints 1..4, row-major (P = 36).
-        joint_regressor_JV: Joint positions as weighted sums of the shaped, unposed vertices.
+        joint_regressor_JV: Joint positions as weighted sums of the unposed vertices (`joints_follow_expression`).
         parents: Parent of each joint, -1 for the root.
         skin_weights_VJ: Linear blend skinning weights, rows sum to 1.
         uv_T2, uv_faces_F3: Texture coordinates (v up) and their triangles.
@@ -85,6 +85,8 @@ class HeadModel:
         fixed_displacement_NN: Displacement in metres that DECA adds to every face's, top row first; or None.
         mean_texture_NN3: Mean texture, uint8 sRGB, top row first; or None.
         licence: Licence of the file as its header states it.
+        joints_follow_expression: Whether joints come from the vertices with identity and expression, as in DECA's
+            release, or with identity alone, as in FLAME's paper and in OpenHead.
     """
 
     name: str
@@ -111,6 +113,7 @@ class HeadModel:
     fixed_displacement_NN: NDArray[np.float32] | None = None
     mean_texture_NN3: NDArray[np.uint8] | None = None
     licence: str = ""
+    joints_follow_expression: bool = False
 
     @property
     def num_verts(self) -> int:
@@ -135,6 +138,23 @@ class HeadModel:
             return _from_tensors(tensors, metadata, file_hash(path))
         except (KeyError, ValueError, IndexError) as error:
             raise AssetError(f"The head model {path} has arrays that do not fit together ({error}).", hint) from error
+
+
+def joint_basis(
+    head: HeadModel, num_shape: int, num_expression: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the joints of the unposed head are: positions (J, 3) of the mean head, and their change (K, J, 3), metres
+    per unit of each of the leading shape, then expression coefficients."""
+    regressor_JV = head.joint_regressor_JV.astype(np.float64)
+    dirs_KJ3 = np.concatenate(
+        [
+            np.tensordot(regressor_JV, dirs_V3K[:, :, :count], 1).transpose(2, 0, 1)
+            for dirs_V3K, count in ((head.shape_dirs_V3S, num_shape), (head.expression_dirs_V3E, num_expression))
+        ]
+    )
+    if not head.joints_follow_expression:
+        dirs_KJ3[min(num_shape, head.shape_dirs_V3S.shape[2]) :] = 0.0
+    return regressor_JV @ head.template_V3, dirs_KJ3
 
 
 def mirror_directions(dirs_V3K: NDArray, mirror_V: NDArray) -> NDArray:
@@ -196,7 +216,14 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         fixed_displacement_NN=tensors.get("fixed_displacement"),
         mean_texture_NN3=tensors.get("mean_texture"),
         licence=metadata.get("licence", ""),
+        joints_follow_expression=_follows_expression(metadata),
     )
+
+
+def _follows_expression(metadata: dict[str, str]) -> bool:
+    """The joints' rule; files from before it was written down follow DECA's release where FLAME was converted."""
+    from_flame = "sources" in metadata
+    return {"true": True, "false": False}.get(metadata.get("joints_follow_expression", ""), from_flame)
 
 
 def _points(tensors: dict[str, NDArray], prefix: str) -> SurfacePoints | None:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.errors import AssetError
+from deca.files import WholeFile
 
 _HINT = "Download the file again from its official site; files from elsewhere may be damaged or harmful."
 
@@ -40,7 +41,7 @@ def read_pickle(path: str | Path) -> Any:
         AssetError: The file is missing or damaged, or asks for anything that is not array data.
     """
     path = Path(path)
-    return _guarded(path, lambda: _load(io.BytesIO(path.read_bytes())))
+    return _guarded(path, _load)
 
 
 def read_object_npy(path: str | Path) -> Any:
@@ -51,8 +52,7 @@ def read_object_npy(path: str | Path) -> Any:
     """
     path = Path(path)
 
-    def read() -> Any:
-        file = io.BytesIO(path.read_bytes())
+    def read(file: BinaryIO) -> Any:
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = header(file)
@@ -63,13 +63,16 @@ def read_object_npy(path: str | Path) -> Any:
     return _guarded(path, read)
 
 
-def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+def _guarded(path: Path, read: Callable[[BinaryIO], Any]) -> Any:
     try:
-        return read()
+        with WholeFile(path) as file:
+            return read(file)
     except FileNotFoundError as error:
         raise AssetError(f"The file {path} does not exist.", "Check the path.") from error
     except AssetError as error:
         raise AssetError(f"{path} was refused. {error.message}", error.hint) from error
+    except EOFError as error:
+        raise AssetError(f"{path} could not be read: it is truncated, its end is missing.", _HINT) from error
     except Exception as error:  # a damaged pickle may fail in every way there is
         raise AssetError(f"{path} could not be read ({error or type(error).__name__}).", _HINT) from error
 
@@ -228,15 +231,36 @@ def _make_selection(args: tuple, state: Any, items: dict) -> NDArray:
 def _make_csc(args: tuple, state: Any, items: dict) -> NDArray:
     """A matrix by columns: column c has `data[k]` in row `indices[k]`, k = indptr[c] .. indptr[c + 1] - 1."""
     rows, columns = map(int, state["_shape"] if "_shape" in state else state["shape"])
-    data, indices, starts = (_entry(state, key) for key in ("data", "indices", "indptr"))
-    if rows * columns * data.itemsize > _MAX_BYTES:
-        raise AssetError(f"A sparse matrix claims shape ({rows}, {columns}).", _HINT)
-    counts = np.diff(starts.astype(np.int64))
-    fits = len(starts) == columns + 1 and starts[0] == 0 and (counts >= 0).all() and counts.sum() == len(indices)
-    if not fits or len(indices) != len(data) or (len(indices) and indices.min() < 0):
+    indices, starts = _entry(state, "indices"), _entry(state, "indptr").astype(np.int64)
+    counts = np.diff(starts)
+    if len(starts) != columns + 1 or starts[0] != 0 or (counts < 0).any() or counts.sum() != len(indices):
         raise pickle.UnpicklingError("the parts of a sparse matrix do not fit together")
-    dense = np.zeros((rows, columns), data.dtype)
-    np.add.at(dense, (indices, np.repeat(np.arange(columns), counts)), data)
+    return _dense((rows, columns), _entry(state, "data"), indices, np.repeat(np.arange(columns), counts))
+
+
+def _make_csr(args: tuple, state: Any, items: dict) -> NDArray:
+    """A matrix by rows: the transpose of one by columns."""
+    key = "_shape" if "_shape" in state else "shape"
+    return _make_csc(args, {**state, key: tuple(state[key])[::-1]}, items).T
+
+
+def _make_coo(args: tuple, state: Any, items: dict) -> NDArray:
+    """A matrix by entries: `data[k]` in row `row[k]` and column `col[k]`; newer files have `coords` = (row, col)."""
+    row, column = state["coords"] if "coords" in state else (state["row"], state["col"])
+    shape = state["_shape"] if "_shape" in state else state["shape"]
+    places = {"row": row, "col": column}
+    return _dense(tuple(map(int, shape)), _entry(state, "data"), _entry(places, "row"), _entry(places, "col"))
+
+
+def _dense(shape: tuple[int, ...], data: NDArray, rows_N: NDArray, columns_N: NDArray) -> NDArray:
+    """The matrix of a sparse one's entries; those in the same place add up."""
+    if math.prod(shape) * data.itemsize > _MAX_BYTES:
+        raise AssetError(f"A sparse matrix claims shape {shape}.", _HINT)
+    for places in (rows_N, columns_N):
+        if places.dtype.kind not in "iu" or len(places) != len(data) or (len(places) and places.min() < 0):
+            raise pickle.UnpicklingError("the parts of a sparse matrix do not fit together")
+    dense = np.zeros(shape, data.dtype)
+    np.add.at(dense, (rows_N, columns_N), data)
     return dense
 
 
@@ -321,7 +345,12 @@ _ALLOWED: dict[str, Callable[[tuple, Any, dict], Any]] = {
     "numpy.ndarray": _only_a_name,
     "chumpy.ch.Ch": _make_chumpy,
     "chumpy.reordering.Select": _make_selection,
-    **{f"scipy.sparse.{module}.csc_matrix": _make_csc for module in ("csc", "_csc")},
+    **{
+        f"scipy.sparse.{module}.{layout}_{kind}": make
+        for layout, make in (("csc", _make_csc), ("csr", _make_csr), ("coo", _make_coo))
+        for module in (layout, f"_{layout}")
+        for kind in ("matrix", "array")
+    },
     "torch._utils._rebuild_tensor_v2": _make_tensor,
     "torch.storage._load_from_bytes": _make_storage,
     **dict.fromkeys(_TORCH_STORAGES, _only_a_name),

@@ -8,10 +8,12 @@ A weights file of ours is one safetensors file: the tensors `<network>.<key>` of
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from deca.errors import AssetError, DecaError, DecaWarning
-from deca.files import write_file
+from deca.files import WholeFile, in_order, write_file
 from deca.head import HeadModel
 from deca.networks.backbones import BACKBONES
 from deca.networks.codes import CodeSizes
@@ -36,6 +38,7 @@ _FORMAT, _VERSION = "deca-weights", "1"
 _OFFICIAL = {"coarse_encoder": "E_flame", "detail_encoder": "E_detail", "detail_decoder": "D_detail"}
 _SHAPE = "shape_encoder"
 _CONFORMANCE = "conformance"
+_COUNT = ".num_batches_tracked"
 _COPY = "Copy or download the file again from its source."
 _ZIP, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # how torch.save files start
 
@@ -108,8 +111,9 @@ class Checkpoint:
 def load_checkpoint(path: str | Path) -> Checkpoint:
     """Reads DECA's `deca_model.tar` (any torch.save file of that content) or a weights file of ours.
 
-    Nothing in the file is executed. Every key must be there, be known, and have the right shape and finite numbers.
-    Optimiser state and other entries of a trainer's file are skipped, in the zip format without being read.
+    Nothing in the file is executed. Every key must be there and have the right shape and finite numbers; only batch
+    norms' counts of batches, which nothing here reads, may be missing. Keys that the networks do not have, optimiser
+    state and other entries of a trainer's file are skipped, in the zip format without being read.
 
     Raises:
         AssetError: The file is missing, damaged or foreign, or its weights do not fit.
@@ -135,7 +139,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype = torch.float32) -> None:
-    """Writes a weights file of ours, in one piece.
+    """Writes a weights file of ours, in one piece; the same networks and card give the same bytes.
 
     Args:
         checkpoint: The networks.
@@ -152,7 +156,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
     }
     tensors |= {f"{_CONFORMANCE}.{name}": tensor.contiguous() for name, tensor in checkpoint.conformance.items()}
     metadata = {"format": _FORMAT, "version": _VERSION, "card": json.dumps(asdict(checkpoint.card))}
-    write_file(Path(path), save(tensors, metadata))
+    write_file(Path(path), in_order(save(tensors, metadata)))
 
 
 def convert_weights(source: str | Path, out: str | Path) -> Card:
@@ -197,11 +201,22 @@ def check_head(card: Card, head: HeadModel) -> None:
         )
 
 
+class _NoTar(WholeFile):
+    """Without a number that torch could read by; it would look for a tar archive first, as its oldest files were."""
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation
+
+
 def _load_official(path: Path, mapped: bool) -> Checkpoint:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch speaks of its own storage classes when it reads the old format
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            if mapped:
+                content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            else:
+                with _NoTar(path) as file:
+                    content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # What torch's restricted unpickler says of a name that it does not know: "GLOBAL posix.system was not an ..."
         names = re.findall(r"GLOBAL (\S+)", str(error))
@@ -211,10 +226,14 @@ def _load_official(path: Path, mapped: bool) -> Checkpoint:
                 "Do not trust this file. Download the weights again from their publisher.",
             ) from error
         raise AssetError(f"{path} is damaged, or no file of weights alone.", _COPY) from error
+    except EOFError as error:
+        raise _truncated(path) from error
     except MemoryError as error:
         raise AssetError(f"There is not enough memory to read {path}.", "Close other programs.") from error
     except Exception as error:  # damaged bytes make torch's reader fail in every possible way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "unexpected EOF" in reason or (mapped and not zipfile.is_zipfile(path)):  # a zip file's list is at its end
+            raise _truncated(path) from error
         raise AssetError(f"{path} is damaged, or was not written by torch.save ({reason}).", _COPY) from error
     states: dict[str, Mapping[str, Any]] = {}
     for name, official in _OFFICIAL.items():
@@ -227,6 +246,11 @@ def _load_official(path: Path, mapped: bool) -> Checkpoint:
             )
         states[name] = state
     return _build(path, OFFICIAL_CARD, states, {name: f"{official}." for name, official in _OFFICIAL.items()})
+
+
+def _truncated(path: Path) -> AssetError:
+    size = path.stat().st_size
+    return AssetError(f"{path} is damaged: it is truncated, its end is missing after {size} bytes.", _COPY)
 
 
 def _load_safetensors(path: Path) -> Checkpoint:
@@ -298,6 +322,8 @@ def _fitting(path: Path, network: nn.Module, state: Mapping[str, Any], prefix: s
     expected = network.state_dict()
     for key, place in expected.items():
         shape, value = tuple(place.shape), state.get(key)
+        if key not in state and key.endswith(_COUNT):
+            continue
         if key not in state:
             raise AssetError(f"{path} lacks {prefix}{key}, expected with shape {shape}.", hint)
         if not isinstance(value, Tensor):
@@ -311,15 +337,11 @@ def _fitting(path: Path, network: nn.Module, state: Mapping[str, Any], prefix: s
                 f"{path}: {prefix}{key} holds numbers that are infinite or not a number.",
                 "The training that made it diverged, or the file is damaged. Use another checkpoint.",
             )
-    unexpected = [key for key in state if key not in expected]
-    if unexpected:
-        raise AssetError(
-            f"{path} holds {prefix}{unexpected[0]}, which the network does not have, "
-            f"and {len(unexpected) - 1} more such keys.",
-            hint,
-        )
     # Copied, so that no tensor keeps the file mapped, and with it alive.
-    return {key: state[key].to(place.dtype, copy=True) for key, place in expected.items()}
+    return {
+        key: state[key].to(place.dtype, copy=True) if key in state else torch.zeros(place.shape, dtype=place.dtype)
+        for key, place in expected.items()
+    }
 
 
 def _is_text(start: bytes) -> bool:

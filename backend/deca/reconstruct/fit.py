@@ -452,7 +452,7 @@ class LandmarkSolver:
         else:
             size_B = np.ptp(landmarks_BL2, axis=1).max(1)
         error_B = distance_BL[:, self._interior].mean(1) / np.maximum(size_B, 1e-9)
-        joint_B3 = self.reduced.root_3 + shape_BS @ self.reduced.root_dirs_S3
+        joint_B3 = self.reduced.root_3 + params_BP[:, :codes] @ self.reduced.root_dirs_K3
         offset_B2 = joint_B2 - scale_B[:, None] * joint_B3[:, :2] * (1, -1)
         return FitResult(shape_BS, expression_BE, pose_B53, scale_B, offset_B2, error_B)
 

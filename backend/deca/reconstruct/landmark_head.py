@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.head.model import HeadModel, SurfacePoints
+from deca.head.model import HeadModel, SurfacePoints, joint_basis
 from deca.reconstruct.geometry import rotation, rotation_derivatives
 
 Array = NDArray[np.floating]
@@ -67,10 +67,7 @@ class LandmarkHead:
         self.num_expression = dirs.shape[2] - self.num_shape
         self.num_codes = dirs.shape[2]
         self.num_points = len(points.faces)
-        regressor_JV = head.joint_regressor_JV.astype(np.float64)
-        joints_J3 = regressor_JV @ head.template_V3
-        joint_dirs_JK3 = np.stack([(regressor_JV @ dirs[:, axis]) for axis in range(3)], axis=2)
-        joint_dirs_JK3[:, self.num_shape :] = 0.0  # joints follow identity, not expression
+        joints_J3, joint_dirs_KJ3 = joint_basis(head, num_shape, num_expression)
 
         corners_LC = head.faces_F3[points.faces]
         bary_LC = points.bary.astype(np.float64)
@@ -83,7 +80,7 @@ class LandmarkHead:
             mix = mix_LC[rows]
             return _Basis(
                 np.einsum("lc,lcx->lx", mix, template_LC3[rows] - joints_J3[joint]),
-                np.einsum("lc,lckx->lkx", mix, dirs_LCK3[rows] - joint_dirs_JK3[joint]),
+                np.einsum("lc,lckx->lkx", mix, dirs_LCK3[rows] - joint_dirs_KJ3[:, joint]),
                 np.einsum("lc,lcfx->lfx", mix, correctives_LCF3[rows]),
             )
 
@@ -95,7 +92,7 @@ class LandmarkHead:
             rows = np.flatnonzero(mix_LC.max(1) > 1e-6)
             self._joints.append((rows, basis(rows, mix_LC, joint)))
         self.root_3 = joints_J3[0]
-        self.root_dirs_S3 = joint_dirs_JK3[0, : self.num_shape]
+        self.root_dirs_K3 = joint_dirs_KJ3[:, 0]
 
     def positions(self, codes_BK: Array, pose_B7: Array) -> Array:
         """Landmarks (B, L, 3), metres, relative to the root joint.

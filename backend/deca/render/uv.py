@@ -88,7 +88,11 @@ def uv_mask(
         AssetError: The head model has no such mask.
     """
     if name not in head.masks:
-        raise AssetError(f"The head model {head.name} carries no UV mask '{name}'.", "Build or convert it again.")
+        raise AssetError(
+            f"The head model {head.name} carries no UV mask '{name}'.",
+            "Convert it again with --maps and the folder of DECA's uv_face_mask.png and uv_face_eye_mask.png"
+            " (in Blender, put them beside FLAME's model before you press Convert).",
+        )
     mask = head.masks[name]
     smoothly = cv2.INTER_AREA if size < len(mask) else cv2.INTER_LINEAR
     resized = cv2.resize(mask, (size, size), interpolation=smoothly)

@@ -75,6 +75,7 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         expression_dirs=head.expression_dirs_V3E[:, :, : max(0, request.num_expression)],
         pose_dirs=head.pose_dirs_V3P,
         joint_regressor=head.joint_regressor_JV,
+        joints_follow_expression=head.joints_follow_expression,
         parents=head.parents,
         skin_weights=head.skin_weights_VJ,
         part=head.parts_V,
