@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deca.assets import asset
-from deca.vision.geometry import Region, sample
+from deca.vision.geometry import Region, sample, scaled
 from deca.vision.graph import TensorGraph
 
 MIN_SCORE = 0.5
@@ -37,34 +37,36 @@ class FaceDetector(nn.Module):
     """One of MediaPipe's two detectors.
 
     Args:
-        model: `short` for faces that fill a seventh of the picture or more, `full` for smaller ones as well.
+        model: `short` for faces that fill a sixth of the square it looks at or more, `full` for smaller ones as well,
+            with less certainty.
     """
 
     def __init__(self, model: Literal["short", "full"] = "short") -> None:
         super().__init__()
         self.graph = TensorGraph(asset(f"vision/face_detector_{model}.safetensors"))
         self._names = ("regressors", "classificators") if model == "short" else ("Identity", "Identity_1")
-        # Cells that predict a face: (cells a side, predictions per cell), in the order of the network's output.
-        layers = [(16, 2), (8, 6)] if model == "short" else [(48, 1)]
-        self.anchors_A2: Tensor
-        self.register_buffer("anchors_A2", torch.cat([_cell_centres(n).repeat_interleave(k, 0) for n, k in layers]))
+        # Grids whose cells predict faces: (pixels between cells, predictions per cell), in the network's order.
+        self._grids = [(8, 2), (16, 6)] if model == "short" else [(4, 1)]
 
     @torch.inference_mode()
     def forward(self, image_B3HW: Tensor) -> tuple[Tensor, Tensor]:
         """Raw predictions.
 
         Args:
-            image_B3HW: float32 in -1..1, `graph.size` a side.
+            image_B3HW: float32 in -1..1, `graph.size` a side; `short`, being made of convolutions only, takes any
+                multiple of 16.
 
         Returns:
-            Points (B, A, 8, 2) in 0..1 of the picture: box centre, box width and height, then the key points (eye left
-            and right on the picture, nose tip, mouth, ear left and right); scores (B, A) in 0..1.
+            Points (B, A, 8, 2) in pixels: box centre, box width and height, then the key points (eye left and right on
+            the picture, nose tip, mouth, ear left and right); scores (B, A) in 0..1.
         """
         out = self.graph(image_B3HW)
-        points_BA82 = out[self._names[0]].unflatten(-1, (8, 2)) / self.graph.size
-        offset_A82 = self.anchors_A2[:, None].repeat(1, 8, 1)
+        height, width = image_B3HW.shape[2:]
+        cells = [_cell_centres(width // n, height // n).mul(n).repeat_interleave(k, 0) for n, k in self._grids]
+        offset_A82 = torch.cat(cells)[:, None].repeat(1, 8, 1)
         offset_A82[:, 1] = 0
-        return points_BA82 + offset_A82, torch.sigmoid(out[self._names[1]][..., 0])
+        points_BA82 = out[self._names[0]].unflatten(-1, (8, 2)) + offset_A82.to(image_B3HW.device)
+        return points_BA82, torch.sigmoid(out[self._names[1]][..., 0])
 
     def detect(self, pixels: npt.NDArray[np.uint8], region: Region) -> list[Detection]:
         """Finds the faces in a square of a picture.
@@ -76,18 +78,34 @@ class FaceDetector(nn.Module):
         Returns:
             The faces, best score first, overlapping predictions merged.
         """
-        crop = sample(pixels, region, self.graph.size, cv2.BORDER_CONSTANT)
-        image = torch.from_numpy(crop).to(self.anchors_A2.device).permute(2, 0, 1)[None].float() / 127.5 - 1
+        size = self.graph.size
+        found = self.scan(sample(pixels, region, size, cv2.BORDER_CONSTANT))
+        return [Detection(region.within(scaled(d.region, 1 / size)), d.score) for d in found]
+
+    def scan(self, pixels: npt.NDArray[np.uint8]) -> list[Detection]:
+        """Finds the faces on a picture as large as it is.
+
+        Args:
+            pixels: (H, W, 3) sRGB, `graph.size` a side; `short` takes any size.
+
+        Returns:
+            The faces in pixels of the picture, best score first, overlapping predictions merged.
+        """
+        rows, columns = (-side % 16 for side in pixels.shape[:2])
+        if rows or columns:
+            pixels = np.pad(pixels, ((0, rows), (0, columns), (0, 0)))
+        device = next(self.graph.buffers()).device
+        image = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None].float() / 127.5 - 1
         points, scores = self(image)
         keep = scores[0] > MIN_SCORE
         merged = _merge(points[0, keep].cpu().numpy().astype(float), scores[0, keep].cpu().numpy())
-        return [Detection(region.within(_face_region(points_82)), score) for points_82, score in merged]
+        return [Detection(_face_region(points_82), score) for points_82, score in merged]
 
 
-def _cell_centres(count: int) -> Tensor:
-    """(count * count, 2) x and y of the centres of a grid's cells over the unit square, row by row."""
-    centre = (torch.arange(count) + 0.5) / count
-    return torch.stack([centre.repeat(count), centre.repeat_interleave(count)], -1)
+def _cell_centres(columns: int, rows: int) -> Tensor:
+    """(rows * columns, 2) x and y of the centres of a grid's cells, counted in cells, row by row."""
+    x, y = torch.arange(columns) + 0.5, torch.arange(rows) + 0.5
+    return torch.stack([x.repeat(rows), y.repeat_interleave(columns)], -1)
 
 
 def _merge(

@@ -35,6 +35,12 @@ class Region:
         return Region((float(x), float(y)), self.side * part.side, self.angle + part.angle)
 
 
+def scaled(region: Region, scale: float) -> Region:
+    """The region on the picture after that has been scaled about its top left corner."""
+    x, y = region.centre
+    return Region((x * scale, y * scale), region.side * scale, region.angle)
+
+
 def apply(matrix_33: npt.NDArray[np.floating], points_N2: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     """Affine 3x3 matrix times (N, 2) points."""
     return points_N2 @ matrix_33[:2, :2].T + matrix_33[:2, 2]
