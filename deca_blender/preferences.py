@@ -10,6 +10,7 @@ from bpy.props import EnumProperty, IntProperty, StringProperty
 
 from . import models
 from .client import LaunchSettings, ManagedEnvironment
+from .core.assets import assets_dir
 from .core.model_check import Verdict, find_checkpoints, is_flames_own
 from .core.wrinkles import DEFAULT_CACHE_BYTES
 from .scene import live, pose_assets
@@ -20,7 +21,7 @@ ADDON = _HERE.rpartition(".")[0] or _HERE
 """The name under which Blender knows the add-on: `bl_ext.<repository>.deca_blender` when installed."""
 
 BUNDLED_HEAD = "openhead"
-BUILTIN_WEIGHTS = Path(__file__).resolve().parents[1] / "assets" / "weights" / "openhead.safetensors"
+BUILTIN_WEIGHTS = assets_dir() / "weights" / "openhead.safetensors"
 """The bundled head's own weights, as the backend of this computer finds them, too."""
 _MIB = 1 << 20
 _LINE = 80

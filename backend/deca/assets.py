@@ -7,11 +7,15 @@ from pathlib import Path
 
 from deca.errors import AssetError
 
+_HERE = Path(__file__).resolve().parent
+_PLACES = (_HERE / "data", _HERE.parents[1] / "assets")
+"""In an installed wheel; in the extension and in a checkout (`assets/` beside `backend/`)."""
+
 
 def assets_dir() -> Path:
-    """Folder of the bundled data: `assets/` beside `backend/`, or what the environment variable DECA_ASSETS names."""
+    """Folder of the bundled data; the environment variable DECA_ASSETS, where set, names another."""
     override = os.environ.get("DECA_ASSETS")
-    return Path(override) if override else Path(__file__).resolve().parents[2] / "assets"
+    return Path(override) if override else next((place for place in _PLACES if place.is_dir()), _PLACES[-1])
 
 
 def asset(relative: str) -> Path:

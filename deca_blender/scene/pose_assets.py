@@ -10,8 +10,9 @@ from typing import Any
 import bpy
 
 from ..core import arkit
+from ..core.assets import assets_dir
 
-LIBRARY = Path(__file__).resolve().parents[2] / "assets" / "poses"
+LIBRARY = assets_dir() / "poses"
 """Folder of our own expressions; `tools/build_pose_assets.py` makes it."""
 LIBRARY_NAME = "DECA Expressions"
 TAG = "DECA"
