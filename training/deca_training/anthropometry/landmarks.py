@@ -104,8 +104,9 @@ class Landmarks:
         points |= self._profile(verts_V3)
         points |= self._wing(verts_V3)
         for side, part in ((RIGHT, Part.EYE_R), (LEFT, Part.EYE_L)):
-            if (self._head.parts_V == part).any():
-                points[f"pu{side}"] = verts_V3[self._head.parts_V == part].mean(0)
+            eyeball_P3 = verts_V3[self._head.parts_V == part]
+            if len(eyeball_P3):
+                points[f"pu{side}"] = (eyeball_P3.min(0) + eyeball_P3.max(0)) / 2
             points[f"go{side}"] = _corner(ibug[_JAW[side]])
         for side in self._sides:
             points |= side(verts_V3)

@@ -44,8 +44,9 @@ class NoseWing:
                     continue
                 corner = near[(back[near] - _WALL * out[near]).argmax()]
                 corners.append((out[corner], int(a[corner]), int(b[corner]), float(share[corner])))
-            self._edges[side] = max(corners)[1:]
+            if corners:
+                self._edges[side] = max(corners)[1:]
 
     def __call__(self, verts_V3: NDArray) -> dict[str, NDArray[np.float64]]:
-        """al_r and al_l, (3,) metres each."""
+        """al_r and al_l, (3,) metres each; nothing on a head that has no wings there."""
         return {f"al{s}": verts_V3[a] * (1 - k) + verts_V3[b] * k for s, (a, b, k) in self._edges.items()}

@@ -123,7 +123,7 @@ SAMPLES: dict[str, list[Sample]] = {
     "nose_height": _niosh(
         (52.31, 4.05, 48.56, 3.68), (50.78, 4.13, 47.37, 3.69), (52.31, 3.94, 48.15, 4.09), (51.28, 4.36, 46.18, 3.69)
     ),
-    # African and Asian: Zaidi's ratios of the protrusion to the nose's height, times 3DFN's height in NIOSH's proportion.
+    # African and Asian: Zaidi's ratios of protrusion to height of the nose, times 3DFN's height in NIOSH's proportion.
     "nose_protrusion": [
         Sample("3DFN", "european", (20.95, 1.97), (20.01, 1.83)),
         Sample("Zaidi", "african", (18.5, None), (17.0, None)),
