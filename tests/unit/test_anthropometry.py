@@ -12,6 +12,7 @@ from scipy.special import ellipe
 
 from deca.errors import AssetError
 from deca.head import HeadModel, SurfacePoints, load_head
+from deca_training.anthropometry.landmarks import vertex_mask
 from deca_training.anthropometry.measures import MEASURES, Anthropometer
 from deca_training.anthropometry.population import (
     AGEING,
@@ -29,7 +30,7 @@ FLIP = np.array([-1, 1, 1])
 LENGTHS = [measure.key for measure in MEASURES if measure.unit == "mm"]
 ANGLES = [measure.key for measure in MEASURES if measure.unit == "degrees"]
 BY_CHIN = {"face_height", "lower_face_height", "facial_convexity", "upper_lip_to_e_line", "lower_lip_to_e_line"}
-BY_EARS = {"head_breadth", "head_circumference", "tragion_to_vertex", "bizygomatic"}
+BY_EARS = {"head_breadth", "tragion_to_vertex", "bizygomatic"}
 BY_EARS |= {"ear_length", "ear_breadth", "ear_protrusion"}
 
 
@@ -141,6 +142,13 @@ def test_mean_head_by_plain_means(head: HeadModel, mean_values: dict[str, float]
     assert head.landmarks_478 is not None
     mouth = head.landmarks_478.positions(head.template_V3, head.faces_F3)[[61, 291], 0]
     assert mean_values["mouth_width"] == pytest.approx((mouth[1] - mouth[0]) * 1000, abs=1e-3)
+
+
+def test_no_part_of_the_wing_of_the_nose_lies_farther_out(head: HeadModel, measured: Anthropometer) -> None:
+    alare = measured.landmarks(head.template_V3)["al_l"]
+    gap_V3 = head.template_V3 - alare
+    wing_V = (np.linalg.norm(gap_V3, axis=1) < 0.012) & (gap_V3[:, 2] > 0.001) & (head.parts_V == 0)
+    assert wing_V.sum() > 10 and -0.001 < gap_V3[wing_V, 0].max() < 0.0005
 
 
 def ellipsoid(width: float, height: float, length: float, rows: int = 120, columns: int = 240) -> HeadModel:
@@ -310,3 +318,20 @@ def test_command_writes_both_tables(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [row["measure"] for row in content["rows"]] == [measure.name for measure in MEASURES]
     assert (tmp_path / "anthropometry.md").read_text() in capsys.readouterr().out
     assert len(json.loads((tmp_path / "anthropometry_correlations.json").read_text())["rows"]) == len(CORRELATIONS)
+
+
+def test_ears_and_cheeks_do_not_widen_the_skull(
+    head: HeadModel, measured: Anthropometer, mean_values: dict[str, float]
+) -> None:
+    """Sticking-out ears change ears alone; a broad lower face changes no measure of the skull."""
+    points = measured.landmarks(head.template_V3)
+    side_V = np.sign(head.template_V3[:, 0])
+    ear_V = vertex_mask(head, "ears") > 0.5
+    ears_out = measured(head.template_V3 + 0.02 * (ear_V * side_V)[:, None] * [1, 0, 0])
+    changed = {key for key, value in ears_out.items() if abs(value - mean_values[key]) > 0.02}
+    assert changed == {"ear_protrusion"}
+    assert ears_out["ear_protrusion"] - mean_values["ear_protrusion"] == pytest.approx(20, abs=0.02)
+    low_V = head.template_V3[:, 1] < points["sn"][1]
+    cheeks_out = measured(head.template_V3 + 0.02 * (low_V * side_V)[:, None] * [1, 0, 0])
+    for key in ("head_breadth", "head_circumference", "head_length", "bizygomatic", "interpupillary"):
+        assert cheeks_out[key] == pytest.approx(mean_values[key], abs=0.02), key

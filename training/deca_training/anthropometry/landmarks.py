@@ -88,10 +88,9 @@ class Landmarks:
         self._midline = Midline(head, _SUBNASALE, _CHIN, _LOWER_EDGE)
         self._wing = NoseWing(head)
         self._sides: list[_Side] = []
-        self._band_F3 = head.faces_F3[(head.parts_V[head.faces_F3] == Part.SKIN).all(1)]
+        self._skin_F3 = head.faces_F3[(head.parts_V[head.faces_F3] == Part.SKIN).all(1)]
         if "ears" in head.masks:
             ear_V = (head.parts_V == Part.SKIN) & (vertex_mask(head, "ears") > EAR)
-            self._band_F3 = self._band_F3[~ear_V[self._band_F3].any(1)]
             places = self._ibug.positions(head.template_V3, head.faces_F3)
             self._sides = [_Side.of(head, ear_V, places, name) for name in (RIGHT, LEFT)]
 
@@ -113,16 +112,13 @@ class Landmarks:
         return points
 
     def forehead_section(self, verts_V3: NDArray, points: Points) -> NDArray[np.float64]:
-        """(N, 2) metres: where the plane through glabella and opisthocranion, level from ear to ear, cuts the head.
-
-        Ears are left out, as a tape lies above them.
-        """
+        """(N, 2) metres: where the plane through glabella and opisthocranion, level from ear to ear, cuts the skin."""
         along = points["op"] - points["g"]
         along[0] = 0
         along /= np.linalg.norm(along)
         up = np.array([0, -along[2], along[1]])
         height_V = (verts_V3 - points["g"]) @ up
-        first, second = self._band_F3.ravel(), np.roll(self._band_F3, -1, 1).ravel()
+        first, second = self._skin_F3.ravel(), np.roll(self._skin_F3, -1, 1).ravel()
         cut = (height_V[first] > 0) != (height_V[second] > 0)
         first, second = first[cut], second[cut]
         share = (height_V[first] / (height_V[first] - height_V[second]))[:, None]
