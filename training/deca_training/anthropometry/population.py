@@ -228,13 +228,13 @@ SAMPLES: dict[str, list[Sample]] = {
 }
 """By the keys of `measures.MEASURES`."""
 
-AGEING: dict[str, tuple[str, float, float]] = {
-    "ear_length": ("Meijerman", 0.178, 0.162),
-    "ear_breadth": ("Meijerman", 0.073, 0.073),
-    "upper_lip_to_e_line": ("Pecora", -3.4 / 40, -1.2 / 40),
-    "lower_lip_to_e_line": ("Pecora", -4.3 / 40, -1.6 / 40),
+AGEING: dict[str, tuple[float, float]] = {
+    "ear_length": (0.178, 0.162),
+    "ear_breadth": (0.073, 0.073),
+    "upper_lip_to_e_line": (-3.4 / 40, -1.2 / 40),
+    "lower_lip_to_e_line": (-4.3 / 40, -1.6 / 40),
 }
-"""Source, then mm a year of men and of women."""
+"""mm a year of men and of women: ears by Meijerman, lips by Pecora."""
 
 
 @dataclass(frozen=True)
@@ -283,7 +283,7 @@ def correlation_target(correlation: Correlation) -> float:
 def _one_sex(
     samples: list[Sample], figures: list[tuple[float, float | None]], key: str, sex: int
 ) -> tuple[float, float]:
-    trend = AGEING[key][1 + sex] if key in AGEING else 0.0
+    trend = AGEING[key][sex] if key in AGEING else 0.0
     means: dict[str, list[float]] = {}
     variances: dict[str, list[float]] = {}
     for sample, (mean, spread) in zip(samples, figures, strict=True):
@@ -292,6 +292,6 @@ def _one_sex(
         if spread is not None:
             variances.setdefault(sample.ancestry, []).append(spread**2)
     by_ancestry = {name: float(np.mean(values)) for name, values in means.items()}
-    between = np.var([mean for name, mean in by_ancestry.items() if name != MIXED] or [0.0])
-    within = np.mean([np.mean(values) for values in variances.values()])
+    between = float(np.var([mean for name, mean in by_ancestry.items() if name != MIXED] or [0.0]))
+    within = float(np.mean([float(np.mean(values)) for values in variances.values()]))
     return float(np.mean(list(by_ancestry.values()))), math.sqrt(within + between + (trend * AGE_SPREAD) ** 2)
