@@ -9,6 +9,7 @@ deca-train evaluate transfer --data photos.npz --weights W --out DIR
 deca-train evaluate wrinkles --data synthetic/ --weights W --out DIR
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
 deca-train evaluate training --runs RUN ... --out DIR
+deca-train evaluate anthropometry --out DIR                            is the head model's mean the average of people?
 """
 
 from __future__ import annotations
@@ -89,6 +90,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind.add_argument("--runs", type=Path, nargs="+", required=True, metavar="RUN", help="folders of runs")
     kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the plot")
     kind.set_defaults(run=run, evaluate=_training, device="cpu")
+
+    text = "the head model's mean and spread against those of people"
+    kind = kinds.add_parser("anthropometry", help=text, description=text)
+    kind.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    kind.add_argument("--heads", type=int, default=1000, metavar="N", help="random heads (default: 1000)")
+    kind.add_argument("--seed", type=int, default=0, help="of the random heads (default: 0)")
+    kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
+    kind.set_defaults(run=run, evaluate=_anthropometry, device="cpu")
 
     text = "several weights side by side"
     ablation = kinds.add_parser("ablation", help=text, description=text, parents=[models, chosen])
@@ -202,6 +211,17 @@ def _training(options: argparse.Namespace) -> None:
     from deca_training.evaluate.training import plot_training
 
     plot_training(options.runs, options.out / "training.png")
+
+
+def _anthropometry(options: argparse.Namespace) -> None:
+    from deca.head import load_head
+    from deca_training.evaluate.anthropometry import anthropometry_tables, survey_heads
+
+    head = load_head(options.head)
+    measures, correlations = anthropometry_tables(survey_heads(head, options.heads, options.seed), head.name)
+    for table, stem in ((measures, "anthropometry"), (correlations, "anthropometry_correlations")):
+        table.write(options.out, stem)
+        print(table.markdown())
 
 
 def _ablation(options: argparse.Namespace) -> None:
