@@ -168,7 +168,7 @@ class _Side:
     Attributes:
         name: Ending of the points' names.
         ear, cheek, dome, behind: Indices of vertices.
-        tragion: Index of a vertex.
+        tragion: Index of the foremost vertex of the ear at about half its height.
     """
 
     name: str
@@ -201,9 +201,11 @@ class _Side:
     def __call__(self, verts_V3: NDArray) -> Points:
         ear_P3 = verts_V3[self.ear]
         sa, sba = ear_P3[ear_P3[:, 1].argmax()], ear_P3[ear_P3[:, 1].argmin()]
+        front = verts_V3[self.tragion]
         across_P = ear_P3[:, 1:] @ np.array([sba[2] - sa[2], sa[1] - sba[1]])  # square to sba-sa, grows to the front
         found = {
-            **{"sa": sa, "sba": sba, "t": verts_V3[self.tragion], "rim": _outermost(ear_P3)},
+            **{"sa": sa, "sba": sba, "rim": _outermost(ear_P3)},
+            "t": np.array([front[0], (sa[1] + sba[1]) / 2, front[2]]),
             **{"pra": ear_P3[across_P.argmax()], "pa": ear_P3[across_P.argmin()]},
             **{"mastoid": _outermost(verts_V3[self.behind]), "zy": _outermost(verts_V3[self.cheek])},
             "eu": _outermost(verts_V3[self.dome]),
