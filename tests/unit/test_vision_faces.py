@@ -112,6 +112,104 @@ def test_small_face_in_a_large_photo(portrait: np.ndarray) -> None:
     assert error_percent(face.landmarks_L3, alone + np.array([900, 500, 0])) < 1
 
 
+def head_of(portrait: np.ndarray, face: float, turns: int = 0, mirrored: bool = False) -> np.ndarray:
+    """The astronaut's head with a face so many pixels wide (it is 92 pixels on the portrait)."""
+    head = portrait[:300, 100:350]
+    size = (round(250 * face / 92), round(300 * face / 92))
+    head = np.asarray(cv2.resize(head, size, interpolation=cv2.INTER_AREA))
+    return np.rot90(head[:, ::-1] if mirrored else head, turns)
+
+
+def textured(height: int, width: int) -> np.ndarray:
+    """A canvas of mirrored gravel in grey: structure everywhere and nothing a face."""
+    tile = np.concatenate([skimage.data.gravel(), skimage.data.gravel()[::-1]])
+    return np.tile(tile[..., None], (height // 1024 + 1, width // 512 + 1, 3))[:height, :width].copy()
+
+
+def centres(picture: np.ndarray, max_faces: int = 8) -> np.ndarray:
+    faces = find_faces(Photo(picture), max_faces)
+    return np.array([(face.box[:2] + face.box[2:]) / 2 for face in faces]).reshape(-1, 2)
+
+
+@pytest.mark.parametrize(("face", "turns"), [(60, 0), (200, 0), (70, 1), (70, 2)])
+def test_small_face_in_a_larger_photo(portrait: np.ndarray, face: int, turns: int) -> None:
+    """Upright on 12 megapixels, on its head and on its side on 3; asked for one face and for eight."""
+    picture = textured(1500, 2000) if turns else textured(3000, 4000)
+    head = head_of(portrait, face, turns)
+    height, width = head.shape[:2]
+    picture[900 : 900 + height, 1500 : 1500 + width] = head
+    faces = find_faces(Photo(picture))
+    assert len(faces) == 1
+    alone = find_faces(Photo(portrait))[0].landmarks_L3[:, :2]
+    x, y = ((alone - np.array([100, 0])) * (head_of(portrait, face).shape[1] / 250)).T
+    across, down = head_of(portrait, face).shape[1], head_of(portrait, face).shape[0]
+    turned = [(x, y), (y, across - x), (across - x, down - y), (down - y, x)][turns]
+    assert error_percent(faces[0].landmarks_L3, np.stack(turned, -1) + np.array([1500, 900])) < 5
+    (only,) = find_faces(Photo(picture), max_faces=1)
+    assert np.array_equal(only.landmarks_L3, faces[0].landmarks_L3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_six_faces_side_by_side(portrait: np.ndarray, mirrored: bool) -> None:
+    strip = np.concatenate([portrait[:, :: -1 if mirrored and k % 2 else 1] for k in range(6)], 1)
+    found = centres(strip)
+    expected = [512 * k + (512 - 224 if mirrored and k % 2 else 224) for k in range(6)]
+    assert np.allclose(sorted(found[:, 0]), expected, atol=15)
+
+
+@pytest.mark.parametrize("large", [90, 450])
+def test_any_number_asked_for_gives_the_same_first_faces(portrait: np.ndarray, large: int) -> None:
+    """One face among small ones, as small as they or large enough to be seen at the first look."""
+    picture = textured(1500, 2000)
+    for face, x, y in ((large, 200, 0), (80, 1500, 200), (65, 1600, 1200)):
+        head = head_of(portrait, face)[: 1500 - y]
+        picture[y : y + len(head), x : x + head.shape[1]] = head
+    all_of_them = centres(picture)
+    assert len(all_of_them) == 3
+    for count in (1, 2):
+        assert np.array_equal(centres(picture, count), all_of_them[:count])
+
+
+def test_a_large_face_ends_the_search(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing finer can find a more prominent one, so one face costs one look."""
+    monkeypatch.setattr(faces_module, "_scan", lambda *_: pytest.fail("looked for small faces"))
+    assert len(find_faces(Photo(head_of(portrait, 920)), max_faces=1)) == 1
+
+
+def test_a_refused_orientation_does_not_hide_the_right_one(
+    portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The detector may like a face on its head better; when that turns out to be none the others are tried."""
+    detect = faces_module.FaceDetector.detect
+
+    def prefers_upside_down(self: object, pixels: np.ndarray, region: Region) -> list:
+        found = detect(self, pixels, region)  # type: ignore[arg-type]
+        if region.side < 512 or abs(region.angle) > 0.1:
+            return found
+        weak = [faces_module.Detection(d.region, 0.78) for d in found]
+        turned = [Region(d.region.centre, d.region.side, d.region.angle + np.pi) for d in found]
+        return weak + [faces_module.Detection(region, 0.79) for region in turned]
+
+    expected = find_faces(Photo(portrait), 1)[0].landmarks_L3
+    monkeypatch.setattr(faces_module.FaceDetector, "detect", prefers_upside_down)
+    for max_faces in (1, 8):
+        (face,) = find_faces(Photo(portrait), max_faces)
+        assert error_percent(face.landmarks_L3, expected) < 1
+
+
+@pytest.mark.parametrize("shape", [(96, 160), (133, 210), (257, 129)])
+def test_scan_finds_what_a_look_at_each_place_finds(portrait: np.ndarray, shape: tuple[int, int]) -> None:
+    """The detector on a picture of any size against the detector on the 128 x 128 pixels around the face."""
+    net = faces_module.face_detector()
+    head = cv2.resize(portrait[:256, 96:352], (80, 80), interpolation=cv2.INTER_AREA)
+    picture = np.full((*shape, 3), 120, np.uint8)
+    picture[8:88, 24:104] = head
+    (seen,) = net.scan(picture)
+    (alone,) = net.detect(picture, Region((64.0, 48.0), 128.0))
+    assert np.allclose(seen.region.centre, alone.region.centre, atol=1.5)
+    assert abs(seen.region.side / alone.region.side - 1) < 0.1
+
+
 def test_face_that_fills_the_photo(portrait: np.ndarray) -> None:
     close = np.ascontiguousarray(portrait[72:178, 178:274])
     face = find_faces(Photo(close), 1)[0]
@@ -128,6 +226,15 @@ def test_no_face(name: str) -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 4000, 3), (4000, 1, 3), (64, 64, 3)])
 def test_odd_sizes_hold_no_face(shape: tuple[int, int, int]) -> None:
     assert find_faces(Photo(np.full(shape, 90, np.uint8))) == []
+
+
+def test_no_face_on_a_large_texture() -> None:
+    assert find_faces(Photo(textured(1500, 2000))) == []
+
+
+def test_smallest_face_grows_beyond_24_megapixels() -> None:
+    flat = [np.broadcast_to(np.uint8(0), shape) for shape in ((10, 10, 3), (4000, 6000, 3), (8000, 12000, 3))]
+    assert [faces_module.smallest_face(Photo(pixels)) for pixels in flat] == [60, 60, 120]
 
 
 def test_missing_and_damaged_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from deca.networks import Networks, check_head
 from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, regressed_faces
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.vision.faces import find_faces
+from deca.vision.faces import find_faces, smallest_face
 from deca.vision.photo import Photo, read_photo
 
 Progress = Callable[[float, str], None]
@@ -50,7 +50,7 @@ def reconstruct_photo(
         weights: As in `load_decoder`.
         coarse: As in `reconstruct`.
         texture_size: Side of the unwrapped texture in pixels; None or 0 leaves it out.
-        max_faces: Stop after this many faces.
+        max_faces: Give at most this many, the most prominent first.
         device: Torch device of the networks.
         progress: Called with a fraction in [0, 1] and what is being done; may raise to cancel.
 
@@ -156,7 +156,8 @@ def reconstruct(
     if not detected:
         raise NoFaceError(
             f"No face was found on {path}.",
-            "Use a photo where the face is at least 60 pixels wide, uncovered and not turned past profile.",
+            f"Use a photo where the face is at least {smallest_face(photo)} pixels wide, uncovered and not turned past "
+            "profile.",
         )
     progress(0.4, "Fitting the head")
     networks = decoder.networks
