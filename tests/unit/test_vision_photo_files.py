@@ -230,7 +230,7 @@ BRIGHTNESS: dict[str, tuple[np.ndarray, np.ndarray]] = {  # what is in the file 
     "hot high range": (spoilt(FLOAT * 1000, 1e9), GREY),
     "float of 255": (spoilt(GREY.astype(np.float32), 1e5), GREY),
     "minus one to one": (2 * FLOAT - 1, GREY),
-    "noise below zero": (FLOAT - np.float32(0.03), GREY - 7.65),
+    "noise below zero": (FLOAT - np.float32(0.04), GREY - 10.2),
     "16 bits": (GREY.astype(np.uint16) * 257, GREY),
     "12 bits": (GREY.astype(np.uint16) * 16, GREY),
     "hot 12 bits": (spoilt(GREY.astype(np.uint16) * 16, 65535), GREY),

@@ -93,7 +93,7 @@ class Photo:
     def jpeg(self, longest_side: int) -> npt.NDArray[np.uint8]:
         """The upright photo as the bytes of a JPEG file, sRGB, without any metadata.
 
-        JPEG, because a PNG of a 12 megapixel photo takes fifteen times as long to write and six times the space.
+        JPEG, because a PNG of a 12 megapixel photo takes five times as long to write and four times the space.
 
         Args:
             longest_side: At most so many pixels; larger photos are scaled down.
