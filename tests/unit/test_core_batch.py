@@ -13,7 +13,6 @@ from deca_blender.core import batch
 from deca_blender.core.exif import jpeg_orientation, turn_upright
 from deca_blender.core.photo_camera import photo_camera, photo_matrix
 from deca_blender.core.reconstruction import reconstruct_photos, wait_for_outcomes
-from deca_blender.core.requirements import backend_requirements
 
 
 def test_folders_are_expanded_by_name_and_reported_when_empty(tmp_path: Path) -> None:
@@ -150,8 +149,3 @@ def test_orientation_of_damaged_files_is_upright(content: bytes, tmp_path: Path)
     path.write_bytes(content)
     assert jpeg_orientation(path) == 1
     assert jpeg_orientation(tmp_path / "missing.jpg") == 1
-
-
-def test_requirements_are_those_of_the_project() -> None:
-    names = {line.split(">")[0] for line in backend_requirements()}
-    assert {"torch", "numpy", "safetensors"} <= names and "bpy" not in names
