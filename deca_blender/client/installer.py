@@ -138,6 +138,7 @@ class Installation:
             names = ", ".join(self._modules) or "sys"
             self._step(log, InstallState.VERIFYING, [python, "-I", "-c", f"import {names}"])
         shutil.rmtree(environment.temporary, ignore_errors=True)
+        environment.pip_log.unlink(missing_ok=True)
         environment.incomplete.unlink()
 
     def _step(self, log: IO[str], state: InstallState, command: list[str]) -> None:
