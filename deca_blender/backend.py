@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .client import ClientError, Job, LaunchSettings, Session, State
-from .preferences import launch_settings
+from .preferences import launch_settings, managed_environment
 from .protocol.messages import HelloReply, Ping, PingReply
 
 _session: Session | None = None
@@ -56,13 +56,13 @@ def device() -> str:
 
 
 def log() -> Path | None:
-    """The newest log file of a backend on this machine, or None."""
+    """The newest log file of a backend on this machine, or of its installation, or None."""
     running = hello()
     if running is not None and running.log_path and Path(running.log_path).is_file():
         return Path(running.log_path)
-    folder = launch_settings().log_folder
-    files = sorted(folder.glob("*.log"), key=lambda file: file.stat().st_mtime) if folder and folder.is_dir() else []
-    return files[-1] if files else None
+    folder, environment = launch_settings().log_folder, managed_environment()
+    files = [*(folder.glob("*.log") if folder else ()), *([environment.log] if environment else ())]
+    return max(filter(Path.is_file, files), key=lambda file: file.stat().st_mtime, default=None)
 
 
 def close() -> None:

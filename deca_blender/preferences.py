@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, IntProperty, StringProperty
 
-from . import models
+from . import install, models
 from .client import LaunchSettings, ManagedEnvironment
 from .core.assets import assets_dir
 from .core.model_check import Verdict, find_checkpoints, is_flames_own
@@ -101,10 +101,13 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         ],
     )
 
+    torch: EnumProperty(name="PyTorch", description=texts.PREFERENCE_TORCH, items=texts.TORCH_CHOICES)
+
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         layout.use_property_split = True
-        layout.operator("deca.install_backend", icon="IMPORT")
+        draw_installation(layout)
+        layout.prop(self, "torch")
         layout.prop(self, "device")
         layout.prop(self, "python")
         layout.prop(self, "command")
@@ -132,13 +135,33 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         layout.operator("deca.strip_identity", icon="TRASH")
 
 
+def draw_installation(layout: bpy.types.UILayout, width: int = _LINE) -> None:
+    """Whether the backend is installed and if not why, the button, and what it will cost."""
+    environment, is_running = managed_environment(), install.is_running()
+    why = install.failure()
+    if environment is not None and environment.is_ready():
+        layout.label(text=texts.IS_INSTALLED)
+    elif not launch_settings().has_backend():
+        layout.label(text=texts.NOT_INSTALLED, icon="INFO")
+        if environment is not None and environment.venv.exists() and not is_running:
+            why = why or environment.problem()
+    _draw_lines(layout, why, "ERROR", width)
+    layout.operator("deca.install_backend", icon="IMPORT")
+    cost = install.impossible() or texts.install_size(install.plan(torch_choice()))
+    _draw_lines(layout, texts.INSTALL_RUNS if is_running else cost, "BLANK1", width)
+
+
+def _draw_lines(layout: bpy.types.UILayout, text: str, icon: Any, width: int = _LINE) -> None:
+    column = layout.column(align=True)
+    for number, line in enumerate(texts.wrapped(text, width) if text else []):
+        column.label(text=line, icon="BLANK1" if number else icon)
+
+
 def _draw_verdict(layout: bpy.types.UILayout, known: Verdict | None) -> None:
     if known is None:
         return
     icon = "CHECKMARK" if known.is_good else "SORTTIME" if known.is_good is None else "ERROR"
-    column = layout.column(align=True)
-    for number, line in enumerate(texts.wrapped(f"{known.text} {known.hint}", _LINE)):
-        column.label(text=line, icon="BLANK1" if number else icon)
+    _draw_lines(layout, f"{known.text} {known.hint}", icon)
 
 
 def user_folder() -> Path | None:
@@ -152,6 +175,12 @@ def managed_environment() -> ManagedEnvironment | None:
     """Where the add-on installs the backend's Python packages, or None when it has no folder of its own."""
     folder = user_folder()
     return ManagedEnvironment(folder / "backend") if folder else None
+
+
+def torch_choice() -> str:
+    """Which torch is installed, one of `core.requirements.TORCH_CHOICES`."""
+    chosen = _chosen()
+    return chosen.torch if chosen is not None else "auto"
 
 
 def launch_settings() -> LaunchSettings:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import bpy
 
-from . import backend, models, preferences
+from . import backend, install, models, preferences
 from .operators import bake as bake_operators
 from .operators import (
     bake_normal_map,
@@ -86,6 +86,7 @@ def unregister() -> None:
     global _cli_handle
     models.unregister()
     live.unregister()
+    install.cancel()
     backend.close()
     if _cli_handle is not None:
         bpy.utils.unregister_cli_command(_cli_handle)

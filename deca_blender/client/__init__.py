@@ -15,8 +15,9 @@ from .errors import (
     RequestFailed,
     RequestTimeout,
 )
+from .graphics_card import has_nvidia_card
 from .installer import Installation, InstallState
-from .interpreter import Interpreter, ManagedEnvironment, find_interpreter, probe
+from .interpreter import Interpreter, ManagedEnvironment, find_interpreter, has_interpreter, probe
 from .launch import Launch, LaunchSettings
 from .session import Job, Session, State
 
@@ -38,5 +39,7 @@ __all__ = [
     "Session",
     "State",
     "find_interpreter",
+    "has_interpreter",
+    "has_nvidia_card",
     "probe",
 ]

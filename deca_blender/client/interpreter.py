@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -65,9 +67,45 @@ class ManagedEnvironment:
     def log(self) -> Path:
         return self.folder / "install.log"
 
+    @property
+    def pip_log(self) -> Path:
+        """pip's own log of the latest installation."""
+        return self.folder / "pip.log"
+
+    @property
+    def temporary(self) -> Path:
+        """Where pip keeps what it downloads until it is installed; on the same disk as the environment."""
+        return self.folder / "tmp"
+
     def is_ready(self) -> bool:
-        """Whether an installation has been finished and verified."""
-        return self.python.exists() and not self.incomplete.exists()
+        """Whether an installation has been finished and verified, and still has the Python that it was made with."""
+        return not self.problem()
+
+    def problem(self) -> str:
+        """Why there is no installed backend, or "". Starts nothing, reads two small files."""
+        if self.incomplete.exists():
+            return f"An installation in {self.folder} was not finished; its log is {self.log}."
+        if not self.venv.exists():
+            return f"Nothing is installed in {self.folder}."
+        try:
+            lines = (self.venv / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            return f"The installation in {self.venv} is damaged."
+        settings = {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in lines)}
+        base = settings.get("executable") or settings.get("home", "")
+        if not base or not Path(base).exists():
+            return (
+                f"The backend was installed with {base or 'a Python'}, which has gone, perhaps with an older Blender."
+            )
+        return "" if self.python.exists() else f"The installation in {self.venv} is damaged."
+
+    def clear(self) -> None:
+        """Removes what is installed, as far as it can be; what is left stays marked incomplete."""
+        for folder in (self.temporary, self.venv):
+            shutil.rmtree(folder, ignore_errors=True)
+        if not self.venv.exists():
+            with contextlib.suppress(OSError):
+                self.incomplete.unlink()
 
 
 def venv_python(venv: Path) -> Path:
@@ -107,8 +145,8 @@ def find_interpreter(
                 return probe(managed.python, "installed by the add-on", required)
             except InterpreterError as error:
                 refused.append(error.message)
-        elif managed.incomplete.exists():
-            refused.append(f"The installation in {managed.folder} was not finished; its log is {managed.log}.")
+        elif managed.incomplete.exists() or managed.venv.exists():
+            refused.append(managed.problem())
     if root is not None and (python := venv_python(root / ".venv")).exists():
         try:
             return probe(python, "development checkout", required)
@@ -117,6 +155,16 @@ def find_interpreter(
     raise InterpreterError(
         " ".join(["No Python for the backend was found.", *refused]),
         "Install the backend from the add-on's preferences, or choose there a Python that has torch.",
+    )
+
+
+def has_interpreter(preference: str = "", user_folder: Path | None = None, root: Path | None = None) -> bool:
+    """Whether `find_interpreter` has any Python to try; starts none."""
+    return bool(
+        preference
+        or os.environ.get("DECA_PYTHON")
+        or (user_folder is not None and ManagedEnvironment(user_folder).is_ready())
+        or (root is not None and venv_python(root / ".venv").exists())
     )
 
 

@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .interpreter import find_interpreter
+from .interpreter import find_interpreter, has_interpreter
 from .subprocesses import clean_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +47,10 @@ class LaunchSettings:
     user_folder: Path | None = None
     log_folder: Path | None = None
     root: Path = ROOT
+
+    def has_backend(self) -> bool:
+        """Whether there is anything to start; nothing is."""
+        return bool(self.command) or has_interpreter(self.python, self.user_folder, self.root)
 
     def __call__(self) -> Launch:
         """Raises InterpreterError when no Python can run the backend."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import bpy
 
-from .. import backend
+from .. import backend, install
 from ..client import Installation, InstallState
-from ..core.requirements import backend_requirements
-from ..preferences import managed_environment
+from ..preferences import managed_environment, torch_choice
 from ..ui import texts
 
 _POLL_S = 0.2
@@ -24,13 +20,23 @@ class DECA_OT_install_backend(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        if not bpy.app.online_access:
-            cls.poll_message_set(texts.INSTALL_NEEDS_ONLINE)
-            return False
-        if managed_environment() is None:
-            cls.poll_message_set(texts.INSTALL_NEEDS_EXTENSION)
-            return False
-        return True
+        reason = (
+            texts.INSTALL_NEEDS_ONLINE
+            if not bpy.app.online_access
+            else texts.INSTALL_NEEDS_EXTENSION
+            if managed_environment() is None
+            else texts.INSTALL_RUNS
+            if install.is_running()
+            else install.impossible()
+        )
+        if reason:
+            cls.poll_message_set(reason)
+        return not reason
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        size = "" if install.impossible() else texts.install_size(install.plan(torch_choice()))
+        return f"{texts.INSTALL_DESCRIPTION}. {size}"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self._installation = self._begin()
@@ -41,7 +47,7 @@ class DECA_OT_install_backend(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         installation = self._begin()
         installation.wait()
-        return self._finish(installation)
+        return self._finish(context, installation)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type == "ESC" and event.value == "PRESS":
@@ -53,7 +59,7 @@ class DECA_OT_install_backend(bpy.types.Operator):
             return {"RUNNING_MODAL"}
         context.window_manager.event_timer_remove(self._timer)
         context.workspace.status_text_set(None)
-        return self._finish(self._installation)
+        return self._finish(context, self._installation)
 
     def cancel(self, context: bpy.types.Context) -> None:
         """Blender ends the operator, for instance because the window closes."""
@@ -63,16 +69,20 @@ class DECA_OT_install_backend(bpy.types.Operator):
         backend.close()  # its files are about to be replaced
         environment = managed_environment()
         assert environment is not None  # poll() has seen to it
-        return Installation(environment, Path(sys.executable), backend_requirements())
+        return install.start(environment, torch_choice())
 
-    def _finish(self, installation: Installation) -> set[str]:
+    def _finish(self, context: bpy.types.Context, installation: Installation) -> set[str]:
+        backend.close()  # what it knows is from before
+        for window in context.window_manager.windows:
+            for area in window.screen.areas:
+                area.tag_redraw()
         if installation.state is InstallState.READY:
             self.report({"INFO"}, texts.INSTALLED)
             return {"FINISHED"}
         if installation.state is InstallState.CANCELLED:
             self.report({"WARNING"}, texts.INSTALL_CANCELLED)
         else:
-            self.report({"ERROR"}, f"{installation.error} Log: {installation.environment.log}")
+            self.report({"ERROR"}, texts.install_failed(install.failure()))
         return {"CANCELLED"}
 
 

@@ -19,8 +19,8 @@ from ..scene.transfer import has_transfer
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
 
-_LINE = 40
-"""Characters that fit into the sidebar as Blender opens it."""
+_LINE = 36
+"""Characters that fit into a row of the sidebar as Blender opens it."""
 
 
 class _HeadPanel:
@@ -74,17 +74,22 @@ class DECA_PT_import(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        assert layout is not None
         layout.operator("deca.import_face", icon="USER")
         state = backend.state()
-        layout.label(text=texts.BACKEND_STATE[state], icon="ERROR" if state is State.FAILED else "NONE")
+        if not preferences.launch_settings().has_backend():
+            preferences.draw_installation(layout, _LINE)
+        elif state is State.FAILED:
+            layout.label(text=texts.BACKEND_STATE[state], icon="ERROR")
+            layout.label(text=backend.failure().splitlines()[0])
+            layout.operator("deca.install_backend", icon="IMPORT")
+        else:
+            layout.label(text=texts.BACKEND_STATE[state])
         column = layout.column(align=True)
         column.active = False
         column.label(text=texts.device(backend.device()))
         head = preferences.head_file(preferences.head())
         column.label(text=texts.models(head, preferences.weights(), preferences.has_builtin_weights()))
-        if state is State.FAILED:
-            layout.label(text=backend.failure().splitlines()[0])
-            layout.operator("deca.install_backend", icon="IMPORT")
         if find_head(context.object) is None:
             layout.label(text=texts.NO_HEAD)
 

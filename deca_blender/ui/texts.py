@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..client import InstallState, State
+from ..core.requirements import Plan
 from ..scene.editable import Lock, LockKind
 
 TAB = "DECA"
@@ -169,14 +170,24 @@ INSTALL = "Install Backend"
 INSTALL_DESCRIPTION = "Download the Python packages that turn photos into heads, into the extension's own folder"
 INSTALL_NEEDS_ONLINE = "Needs internet: allow online access in Preferences > System > Network"
 INSTALL_NEEDS_EXTENSION = "Only an installed extension has a folder for the backend; choose a Python instead"
+INSTALL_RUNS = "It is being installed; Esc cancels"
 INSTALLED = "The backend is installed"
-INSTALL_CANCELLED = "Installation cancelled; the backend is not usable"
+NOT_INSTALLED = "Backend: not installed"
+IS_INSTALLED = "Backend: installed"
+INSTALL_CANCELLED = "Installation cancelled; the backend is not installed"
+LOOKING_FOR_A_CARD = "Looking for a graphics card"
+TORCH_CHOICES = (
+    ("auto", "Automatic", "For NVIDIA graphics cards where there is one that PyTorch can use, else for the processor"),
+    ("cuda", "NVIDIA Graphics Card", "Several gigabytes; needs a card of 2018 or newer and a driver of today"),
+    ("cpu", "Processor", "Small, works everywhere"),
+)
+TORCH_FOR = {"cuda": "NVIDIA graphics cards", "cpu": "the processor"}
 
 DIAGNOSTICS = "Copy Diagnostics"
 DIAGNOSTICS_DESCRIPTION = "Copy versions, device and the backend's state to the clipboard, for a bug report"
 DIAGNOSTICS_COPIED = "Diagnostics copied to the clipboard"
 OPEN_LOG = "Open Log"
-OPEN_LOG_DESCRIPTION = "Open the newest log file of the backend"
+OPEN_LOG_DESCRIPTION = "Open the newest log file of the backend or of its installation"
 NO_LOG = "There is no log: the backend has not run on this machine, or runs without a log folder"
 
 CHECKING = "The backend is looking at it"
@@ -195,6 +206,7 @@ BUILTIN_WEIGHTS = "Built-in weights, which come with the add-on"
 NO_CHECKPOINT = ("None of These", "No weights of this folder")
 
 PREFERENCE_PYTHON = "Python with torch that runs the backend; empty: the installed backend"
+PREFERENCE_TORCH = "Which PyTorch the backend is installed with"
 PREFERENCE_COMMAND = "Full command of a backend elsewhere, for instance: ssh gpu-box deca serve"
 PREFERENCE_HEAD = (
     "Head model of new heads: a converted .safetensors file, or FLAME's generic_model.pkl or its folder, to be"
@@ -306,6 +318,19 @@ def rig_error(bake: Any) -> str:
         f"{bake.num_maps} maps, {100 * bake.within:.0f} % within 0.15 mm,"
         f" 95 % within {bake.percentile_95:.2f} mm, worst {bake.worst:.1f} mm"
     )
+
+
+def install_size(plan: Plan | None) -> str:
+    """What an installation will cost; None while that is not known."""
+    if plan is None:
+        return LOOKING_FOR_A_CARD
+    download, disk = plan.download_bytes / 1e9, plan.disk_bytes / 1e9
+    return f"Downloads {download:.1f} GB, takes {disk:.1f} GB of the disk (PyTorch for {TORCH_FOR[plan.torch]})"
+
+
+def install_failed(why: str) -> str:
+    """The report of an installation that failed."""
+    return f"The backend is not installed. {why}"
 
 
 def installing(state: InstallState, detail: str) -> str:

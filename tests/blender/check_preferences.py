@@ -10,9 +10,10 @@ import blender_case as case
 import bpy
 import numpy as np
 
-from deca_blender import backend, models, preferences
-from deca_blender.client import RequestFailed
+from deca_blender import backend, install, models, preferences
+from deca_blender.client import InstallError, InstallState, LaunchSettings, ManagedEnvironment, RequestFailed
 from deca_blender.operators.import_face import DECA_OT_import_face
+from deca_blender.operators.install_backend import DECA_OT_install_backend
 from deca_blender.protocol.messages import (
     ConvertHead,
     ConvertHeadReply,
@@ -165,6 +166,65 @@ def test_flame_is_converted_and_chosen(folder: Path) -> None:
     assert preferences.head() == str(folder / "flame.safetensors")
     options.head = str(folder)
     assert bpy.ops.deca.convert_head.poll()
+
+
+class Shown:
+    """A layout that keeps what is drawn."""
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self.buttons: list[str] = []
+
+    def column(self, **_: Any) -> Shown:
+        return self
+
+    def label(self, text: str, **_: Any) -> None:
+        self.labels.append(text)
+
+    def operator(self, name: str, **_: Any) -> None:
+        self.buttons.append(name)
+
+
+def test_the_installation_and_what_became_of_it(folder: Path) -> None:
+    """Not installed, with the button and the size; under way; failed; installed; its Python gone."""
+    chosen()
+    environment = ManagedEnvironment(folder / "backend")
+    before = preferences.managed_environment, preferences.launch_settings
+    preferences.managed_environment = lambda: environment
+    preferences.launch_settings = lambda: LaunchSettings(user_folder=environment.folder, root=folder)
+
+    def shown() -> str:
+        layout = Shown()
+        preferences.draw_installation(layout)
+        assert layout.buttons == ["deca.install_backend"]
+        return " ".join(layout.labels)
+
+    class Installation:
+        state, error = InstallState.INSTALLING, InstallError("The disk is full.", "Free some space.")
+
+        def is_done(self) -> bool:
+            return self.state is not InstallState.INSTALLING
+
+    bpy.context.preferences.addons[preferences.ADDON].preferences.torch = "cpu"
+    assert texts.NOT_INSTALLED in shown() and "GB of the disk (PyTorch for the processor)" in shown()
+    assert "Downloads" in DECA_OT_install_backend.description(bpy.context, None)
+    install._installation = Installation()
+    assert texts.INSTALL_RUNS in shown() and not bpy.ops.deca.install_backend.poll()
+    Installation.state = InstallState.FAILED
+    assert texts.NOT_INSTALLED in shown() and "The disk is full. Free some space." in shown()
+    Installation.state = InstallState.CANCELLED
+    assert texts.NOT_INSTALLED in shown() and "full" not in shown()
+    install._installation = None  # Blender has been started again
+    environment.python.parent.mkdir(parents=True)
+    environment.python.touch()
+    environment.incomplete.touch()
+    (environment.venv / "pyvenv.cfg").write_text(f"home = {folder}\n")
+    assert texts.NOT_INSTALLED in shown() and "was not finished" in shown()
+    environment.incomplete.unlink()
+    assert texts.IS_INSTALLED in shown() and texts.NOT_INSTALLED not in shown()
+    (environment.venv / "pyvenv.cfg").write_text(f"home = {folder / 'Blender 4.2'}\n")
+    assert texts.NOT_INSTALLED in shown() and "has gone" in shown()
+    preferences.managed_environment, preferences.launch_settings = before
 
 
 def test_checkpoints_are_listed_and_one_is_chosen(folder: Path) -> None:

@@ -1,20 +1,16 @@
-"""Finding an interpreter, starting the real backend with it, and installing an environment."""
+"""Finding an interpreter, and starting the real backend with it."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
-import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from deca_blender.client import (
-    Installation,
-    InstallState,
     InterpreterError,
     LaunchSettings,
     ManagedEnvironment,
@@ -107,6 +103,10 @@ def test_order_of_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert origin() == "development checkout"
     managed = ManagedEnvironment(user)
     real_python_at(managed.python)
+    settings = managed.venv / "pyvenv.cfg"
+    settings.write_text(f"home = {tmp_path / 'gone'}\n")
+    assert origin() == "development checkout"  # its Python has gone, with an older Blender perhaps
+    settings.write_text(f"home = {HERE.parent}\n")
     managed.incomplete.touch()
     assert origin() == "development checkout"  # not finished: passed over
     managed.incomplete.unlink()
@@ -192,86 +192,3 @@ def test_split_command(monkeypatch: pytest.MonkeyPatch) -> None:
         "-m",
         "deca.service",
     )
-
-
-# ---- installation ------------------------------------------------------------------------------------------------
-
-
-def wheel(folder: Path, name: str, code: str = "") -> Path:
-    """A wheel of one module, so that pip has something to install without a network."""
-    path = folder / f"{name}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(f"{name}.py", code)
-        info = f"{name}-1.0.dist-info"
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        archive.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(f"{info}/RECORD", "")
-    return path
-
-
-def install(folder: Path, requirements: list[str], modules: list[str]) -> Installation:
-    return Installation(ManagedEnvironment(folder), HERE, requirements, ["--no-index"], modules)
-
-
-def test_installation_leaves_the_host_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
-    monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    package = wheel(tmp_path, "deca_test_package", "answer = 42")
-    environment = ManagedEnvironment(tmp_path / ODD)
-    installation = install(environment.folder, [str(package)], ["deca_test_package"])
-    assert environment.incomplete.exists() or wait_until(environment.incomplete.exists)
-    assert not environment.is_ready()
-    assert installation.wait(90) is InstallState.READY, installation.error
-    assert environment.is_ready() and installation.is_done() and installation.error is None
-    assert find_interpreter("", environment.folder, None, ["deca_test_package"]).path == environment.python
-    assert "deca_test_package" in environment.log.read_text(encoding="utf-8")
-    assert not (tmp_path / "elsewhere").exists()
-    with pytest.raises(InterpreterError, match="lacks deca_test_package"):
-        probe(HERE, "", ["deca_test_package"])
-
-    # A second installation, over the first, that pip cannot finish.
-    installation = install(environment.folder, [str(tmp_path / "none-1.0-py3-none-any.whl")], [])
-    assert installation.wait(90) is InstallState.FAILED
-    assert installation.error and "none-1.0" in str(installation.error) and installation.error.hint
-    assert not environment.is_ready() and environment.incomplete.exists()
-
-
-@posix_only
-def test_installation_can_be_cancelled(tmp_path: Path) -> None:
-    slow = script(tmp_path / "python", "echo preparing; sleep 60")
-    installation = Installation(ManagedEnvironment(tmp_path / "user"), slow, [])
-    assert wait_until(lambda: installation.detail == "preparing")
-    installation.cancel()
-    assert installation.wait(5) is InstallState.CANCELLED
-    assert not installation.environment.is_ready() and installation.environment.incomplete.exists()
-
-
-def test_installation_into_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    installation = install(tmp_path / "file" / "user", [], [])
-    assert installation.wait(20) is InstallState.FAILED
-    assert installation.error and "cannot be written" in installation.error.message
-
-
-@posix_only
-def test_pip_never_runs_in_an_interpreter_that_is_no_environment(tmp_path: Path) -> None:
-    """Should creating the environment silently give the base interpreter, the installation stops before pip."""
-    environment = ManagedEnvironment(tmp_path)
-    base = os.path.realpath(HERE)
-    marker = tmp_path / "pip has run"
-    impostor = script(
-        tmp_path / "impostor",
-        f"""mkdir -p "{environment.python.parent}"
-cat > "{environment.python}" <<'END'
-#!/bin/sh
-case "$*" in *pip*) touch "{marker}";; esac
-exec "{base}" "$@"
-END
-chmod +x "{environment.python}" """,
-    )
-    installation = Installation(environment, impostor, ["numpy"], ["--no-index"], [])
-    assert installation.wait(20) is InstallState.FAILED
-    assert installation.error and "is no virtual environment" in installation.error.message
-    assert not marker.exists() and environment.incomplete.exists()

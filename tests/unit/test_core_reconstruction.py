@@ -8,7 +8,6 @@ import pytest
 from deca_blender.client import BackendDied, RequestCancelled, RequestFailed
 from deca_blender.core.photo_camera import photo_camera, photo_matrix
 from deca_blender.core.reconstruction import reconstruct_photos, wait_for_outcomes
-from deca_blender.core.requirements import backend_requirements
 
 
 class Job:
@@ -93,8 +92,3 @@ def test_camera_shows_points_where_the_photo_has_them() -> None:
 def test_crop_that_no_camera_shows_is_refused(crop: np.ndarray) -> None:
     with pytest.raises(ValueError, match="crop"):
         photo_camera(np.array([8.0, 0, 0]), crop, (100, 100))
-
-
-def test_requirements_are_those_of_the_project() -> None:
-    names = {line.split(">")[0] for line in backend_requirements()}
-    assert {"torch", "numpy", "safetensors"} <= names and "bpy" not in names
