@@ -108,7 +108,7 @@ def set_up_renderer(scene: bpy.types.Scene, samples: int) -> None:
 
 
 def look_from(scene: bpy.types.Scene, rig: bpy.types.Object, head: bpy.types.Object, yaw: float) -> None:
-    """Puts a portrait camera (160 mm, 1.4 m away) at a yaw about the head, in its own space (y up, z forward)."""
+    """Puts a portrait camera (160 mm, 1.4 m away) at a yaw about the head, in head space (y up, z forward)."""
     camera = bpy.data.objects.get("Portrait")
     if camera is None:
         camera = bpy.data.objects.new("Portrait", bpy.data.cameras.new("Portrait"))
