@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,6 +89,17 @@ def test_face_is_the_librarys(session: Session, photo: Path) -> None:
     assert got.texture is not None and face.texture_NN3 is not None
     assert np.abs(got.texture.astype(int) - face.texture_NN3).mean() < 0.5
     assert session.request(Ping(), timeout=5).device == "cpu"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")
+def test_a_path_that_is_not_utf8_crosses_as_it_is(session: Session, photo: Path) -> None:
+    odd = photo.with_name("caf\udce9...jpg")
+    odd.write_bytes(photo.read_bytes())
+    reply = session.request(ReconstructPhoto(str(odd), texture_size=0, max_faces=1, coarse="fit"), timeout=100)
+    assert (reply.faces[0].photo, reply.faces[0].name) == (str(odd), "caf%E9")
+    with pytest.raises(RequestFailed) as caught:
+        session.request(ReconstructPhoto(str(odd.with_name("none\udce9.jpg"))), timeout=60)
+    assert caught.value.kind == "PhotoError"
 
 
 def test_errors_of_the_library_arrive_with_their_fix(session: Session, photo: Path, tmp_path: Path) -> None:
