@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +162,9 @@ class DECA_OT_import_face(bpy.types.Operator):
                     live.update_now(head)
         except (ImportFaceError, ClientError) as error:
             self._errors.append(f"{Path(outcome.photo).name}: {error}")
+        except Exception as error:  # stays with this photo: the others follow
+            traceback.print_exc()
+            self._errors.append(f"{Path(outcome.photo).name}: {type(error).__name__}: {error}")
 
     def _show(self, context: bpy.types.Context) -> None:
         """Selects all new heads, the last one active, and lets the user see them."""

@@ -155,5 +155,4 @@ def _set_sliders(head_object: bpy.types.Object, expression_E: NDArray) -> None:
 def _set_pose(head_object: bpy.types.Object, pose: Mapping[str, NDArray]) -> None:
     rig_object = rig_of(head_object)
     if rig_object is not None:
-        there = {joint: rotation for joint, rotation in pose.items() if bone_of(head_object, joint) is not None}
-        armature.set_pose(rig_object, there)
+        armature.set_pose(rig_object, pose)

@@ -10,6 +10,7 @@ import numpy as np
 
 from deca_blender import backend
 from deca_blender.client import RequestFailed
+from deca_blender.operators import import_face as operator
 from deca_blender.protocol.messages import ReconstructReply
 
 HEAD = case.head_reply()
@@ -44,6 +45,23 @@ def test_several_photos_and_a_bad_one() -> None:
     files = [{"name": "a.jpg"}, {"name": "nobody.jpg"}, {"name": "b.jpg"}]
     assert bpy.ops.deca.import_face(directory="/photos/", files=files) == {"FINISHED"}
     assert heads() == ["a", "b"]
+
+
+def test_whatever_fails_stays_with_its_photo() -> None:
+    build = operator.import_face
+
+    def failing(context, head, face, options):
+        if face.name == "b":
+            raise KeyError("nobody foresaw this")
+        return build(context, head, face, options)
+
+    operator.import_face = failing
+    try:
+        files = [{"name": f"{letter}.jpg"} for letter in "abc"]
+        assert bpy.ops.deca.import_face(directory="/photos/", files=files) == {"FINISHED"}
+    finally:
+        operator.import_face = build
+    assert heads() == ["a", "c"]
 
 
 def test_only_bad_photos_raise_with_the_reason() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -132,6 +133,17 @@ def test_a_head_whose_picture_cannot_be_made_is_there_and_says_so(photo: Path, m
     reply = make_handlers(Device("cpu"))[ReconstructPhoto](request, lambda fraction, text: None)
     assert isinstance(reply, ReconstructReply) and reply.faces and reply.picture is None
     assert "no photo behind the head" in reply.notices[-1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")
+def test_a_path_that_is_not_utf8_crosses_as_it_is(session: Session, photo: Path) -> None:
+    odd = photo.with_name("caf\udce9...jpg")
+    odd.write_bytes(photo.read_bytes())
+    reply = session.request(ReconstructPhoto(str(odd), texture_size=0, max_faces=1, coarse="fit"), timeout=100)
+    assert (reply.faces[0].photo, reply.faces[0].name) == (str(odd), "caf%E9")
+    with pytest.raises(RequestFailed) as caught:
+        session.request(ReconstructPhoto(str(odd.with_name("none\udce9.jpg"))), timeout=60)
+    assert caught.value.kind == "PhotoError"
 
 
 def test_errors_of_the_library_arrive_with_their_fix(session: Session, photo: Path, tmp_path: Path) -> None:

@@ -68,6 +68,25 @@ def test_probe_says_which_modules_are_missing() -> None:
         probe(HERE, "", ["numpy", "no_such_a", "no_such_b"])
 
 
+@posix_only
+def test_probe_sees_the_users_own_packages_but_not_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the backend does: `pip install --user torch` is enough."""
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    own = tmp_path / "lib" / base.name / "site-packages"
+    own.mkdir(parents=True)
+    (own / "of_the_user.py").touch()
+    monkeypatch.setenv("PYTHONUSERBASE", str(tmp_path))
+    monkeypatch.delenv("PYTHONNOUSERSITE", raising=False)
+    (tmp_path / "in_the_folder.py").touch()
+    (tmp_path / "json.py").write_text("raise SystemExit('from the folder')")
+    monkeypatch.chdir(tmp_path)
+    assert probe(base, "", ["of_the_user"]).path == base
+    with pytest.raises(InterpreterError, match=r"lacks in_the_folder\."):
+        probe(base, "", ["in_the_folder"])
+
+
 def test_probe_of_nothing_and_of_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(InterpreterError, match="cannot be run"):

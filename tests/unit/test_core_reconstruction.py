@@ -1,4 +1,4 @@
-"""The steps of a reconstruction, requirements: pure logic of the add-on."""
+"""The steps of a reconstruction and the camera of its photo: pure logic of the add-on."""
 
 from __future__ import annotations
 

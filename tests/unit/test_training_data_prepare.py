@@ -20,6 +20,7 @@ from PIL import Image
 
 from deca.errors import AssetError, OptionError
 from deca.vision import read_photo
+from deca_training.data import survey
 from deca_training.data.augment import Augmentation
 from deca_training.data.dataset import PhotoBatches
 from deca_training.data.fan import _network
@@ -159,6 +160,40 @@ def test_damaged_lines_of_a_journal_are_looked_at_again(tmp_path: Path) -> None:
     journal.close()
     assert known == [True, False, True]
     assert prepare(folder, out).surveyed == 1
+
+
+def test_whatever_fails_with_a_photo_or_a_folder_stays_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "photos.npz"
+    make_photos(folder, 1, 2)
+    odd = "0.png" if os.name == "nt" else "caf\udce9"  # also without a suffix: it begins as a picture does
+    (folder / "locked").mkdir()
+    (folder / "person0" / "0.png").rename(folder / "person0" / odd)
+    shutil.copy(folder / "person0" / odd, folder / "person0" / "crash.jpg")
+    scandir, read = os.scandir, survey.read_photo
+
+    def locked(path: str | Path):
+        if str(path).endswith("locked"):  # permissions do not keep root out
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    def crashing(path: Path):
+        if path.name == "crash.jpg":
+            raise ZeroDivisionError("nobody foresaw this")
+        return read(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    monkeypatch.setattr(survey, "read_photo", crashing)
+    report = prepare(folder, out)
+    failed, unlisted = "failed (ZeroDivisionError)", "cannot be listed (Permission denied)"
+    assert report.left_out == {failed: 1, unlisted: 1} and (report.photos, report.used) == (4, 2)
+    assert sorted(PhotoIndex.load(out).photos) == ["person0/1.png", f"person0/{odd}"]
+    assert "nobody foresaw this" in capsys.readouterr().err
+    assert json.loads((tmp_path / "photos.report.json").read_text())["photos_left_out"]["locked/"] == unlisted
+    monkeypatch.setattr(survey, "read_photo", read)
+    report = prepare(folder, out)  # what failed for no known reason is looked at again
+    assert (report.surveyed, report.used) == (1, 3)
 
 
 def test_masks_of_the_user(tmp_path: Path) -> None:
