@@ -237,6 +237,16 @@ def test_the_identity_stays_near_the_guess(head: HeadModel) -> None:
     assert ((other.shape_BS * seen).sum(1) < (refined.shape_BS * seen).sum(1)).all()
 
 
+def test_an_impossible_guess_becomes_a_possible_head(head: HeadModel) -> None:
+    """The fit keeps the identity near the guess: it must start within what people look like."""
+    landmarks = photographed(head, vertices(head, *codes(np.random.default_rng(14), 1)))
+    sign = np.random.default_rng(0).choice((-1, 1), 100)[None]
+    guess = Guess(40.0 * sign, np.full((1, 50), -40.0), np.array([[3.0, 2.0, -2.0]]))
+    fit = fit_landmarks(landmarks, SIZE, head, guess=guess)
+    assert np.abs(fit.shape_BS).max() <= 3.5 and np.abs(fit.expression_BE).max() <= 4.5
+    assert np.abs(fit.pose_B53[:, 2]).max() < 1
+
+
 def test_a_short_guess_is_filled_up(head: HeadModel) -> None:
     landmarks = photographed(head, vertices(head, *codes(np.random.default_rng(12), 1)))
     short = Guess(np.ones((1, 20)), np.zeros((1, 10)), np.zeros((1, 3)))

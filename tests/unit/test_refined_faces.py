@@ -14,11 +14,20 @@ from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
 from deca.networks import OFFICIAL_CARD, Card
 from deca.networks.codes import Codes
-from deca.reconstruct import pipeline
-from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, regressed_faces
+from deca.reconstruct import coarse, pipeline
+from deca.reconstruct.coarse import (
+    can_refine,
+    fitted_faces,
+    focal_in_pixels,
+    interior_error,
+    refined_faces,
+    regressed_faces,
+)
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.pipeline import load_decoder
 from deca.vision.faces import DetectedFace
+from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
 
 SCALE, MIDDLE = 900.0, np.array([200.0, 190.0])
@@ -160,3 +169,43 @@ def test_several_faces_keep_their_order(person: SimpleNamespace, head: HeadModel
     assert second.index == 1
     shift_2 = second.to_photo()[:, 3] - first.to_photo()[:, 3]
     np.testing.assert_allclose(shift_2, (30, 0), atol=0.2)
+
+
+@pytest.mark.parametrize(("width", "height"), [(3600, 2400), (2400, 3600), (300, 200)])
+def test_focal_length_of_a_full_frame_camera(width: int, height: int) -> None:
+    """A 35 mm camera's film is 36 by 24 millimetres."""
+    photo = Photo(np.zeros((height, width, 3), np.uint8), focal_length_35mm=50.0)
+    assert focal_in_pixels(photo) == pytest.approx(50 / 36 * max(width, height), rel=1e-4)
+    assert focal_in_pixels(replace(photo, focal_length_35mm=None)) is None
+
+
+def test_the_landmark_error_leaves_out_the_contour(person: SimpleNamespace, head: HeadModel) -> None:
+    (face,) = fitted_faces(PHOTO, Path("p.png"), [person.found], Decoder(head))
+    eyes = [face.landmarks_L2[IBUG_68[corner]] for corner in (36, 45)]
+    for index in range(68):
+        moved_L2 = face.landmarks_L2.copy()
+        moved_L2[IBUG_68[index]] += (0, 1e4)
+        moved = interior_error(replace(face, landmarks_L2=moved_L2))
+        if index < 17:
+            assert moved == interior_error(face), index
+        elif index not in (36, 45):
+            assert moved == pytest.approx(1e4 / 51 / np.linalg.norm(eyes[1] - eyes[0]), rel=0.05), index
+
+
+def test_grazing_texels_do_not_count_for_the_light(
+    person: SimpleNamespace, head: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is behind the head is mixed into what it shows at a grazing angle."""
+    seen: list[tuple[np.ndarray, ...]] = []
+
+    def spy(texture_HW3, weight_HW, normals_HW3, mean_HW3, basis_AHW3):
+        seen.append((weight_HW, normals_HW3[..., 2]))
+        return np.zeros(len(basis_AHW3), np.float32), np.zeros((9, 3), np.float32)
+
+    monkeypatch.setattr(coarse, "fit_albedo_and_light", spy)
+    decoder = load_decoder("openhead", None)
+    fitted_faces(PHOTO, Path("p.png"), [person.found], decoder)
+    ((weight_HW, ahead_HW),) = seen
+    for low, high, share in ((-1.0, 0.2, 0.0), (0.3, 0.32, 0.37), (0.4, 0.42, 0.7), (0.5, 1.0, 1.0)):
+        chosen_HW = (ahead_HW > low) & (ahead_HW < high)
+        assert chosen_HW.sum() > 5 and weight_HW[chosen_HW].max() == pytest.approx(share, abs=0.04)
