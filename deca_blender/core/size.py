@@ -8,6 +8,7 @@ Shape suffixes: V vertices, F triangles.
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -45,9 +46,10 @@ def size_driver(verts_V3: NDArray) -> DriverSpec:
         for vertex, names in ((first, "abc"), (second, "def"))
         for axis, name in enumerate(names)
     )
-    distance = float(np.linalg.norm(verts_V3[first] - verts_V3[second]))
+    a, b, c, d, e, f = (term.rest for term in terms)
+    distance = math.sqrt((a - d) ** 2 + (b - e) ** 2 + (c - f) ** 2)  # as Blender does, so that it is exactly 1 now
     square = "pow(a-d,2)+pow(b-e,2)+pow(c-f,2)"
-    return DriverSpec(f"(sqrt({square})/{distance:.9g} if {square}>0 else 1)", terms)
+    return DriverSpec(f"(sqrt({square})/{distance!r} if {square}>0 else 1)", terms)
 
 
 def faces_outwards(verts_V3: NDArray, faces_F3: NDArray) -> bool:

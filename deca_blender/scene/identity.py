@@ -76,7 +76,7 @@ def _strip(head_object: bpy.types.Object) -> set[bpy.types.Image]:
 
 
 def _remove_backgrounds(camera: bpy.types.Camera) -> set[bpy.types.Image]:
-    images = {background.image for background in camera.background_images} - {None}
+    images = {background.image for background in camera.background_images if background.image is not None}
     if camera.library is None:
         for background in camera.background_images:
             background.image = None  # clear() would leave its user count
@@ -87,7 +87,7 @@ def _remove_backgrounds(camera: bpy.types.Camera) -> set[bpy.types.Image]:
 
 def _remove_unused(images: set[bpy.types.Image]) -> dict[str, list[str]]:
     """Removes images, also those with a fake user; names of those that something shows, and of what does."""
-    users = bpy.data.user_map(subset=images) if images else {}
+    users = bpy.data.user_map(subset=list(images)) if images else {}
     left: dict[str, list[str]] = {}
     for image in images:
         names = sorted(user.name for user in users.get(image, ()) if not isinstance(user, bpy.types.Screen))

@@ -46,12 +46,14 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
         min=low, max=high, default=1.0, description="How deep the wrinkles are; 1 is as decoded"
     )
     obj.property_overridable_library_set(f'["{STRENGTH}"]', True)
-    _drive_size(obj, obj.data.shape_keys)
+    _drive_size(obj)
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
 
 
-def _drive_size(obj: bpy.types.Object, keys: bpy.types.Key) -> None:
+def _drive_size(obj: bpy.types.Object) -> None:
     """Keeps `SIZE` at what it is, whatever scale is applied."""
+    keys = obj.data.shape_keys
+    assert keys is not None  # heads are made with them
     obj[SIZE] = obj[SIDE] = 1.0
     points_V3 = np.empty((len(obj.data.vertices), 3), np.float32)
     keys.reference_key.points.foreach_get("co", points_V3.ravel())
@@ -75,6 +77,7 @@ def keep_outwards(obj: bpy.types.Object) -> None:
     mirroring scale is applied, and whoever turns them out again does not think of wrinkles."""
     if obj.library is not None or SIDE not in obj or obj.mode == "EDIT":
         return
+    assert isinstance(obj.data, bpy.types.Mesh)
     side = 1.0 if faces_outwards(*_triangles(obj.data)) else -1.0
     if obj.get(SIDE) != side:
         obj[SIDE] = side

@@ -42,7 +42,7 @@ class _HeadPanel:
         return head
 
 
-def _draw_lines(layout: bpy.types.UILayout, lines: list[str], icon: str) -> None:
+def _draw_lines(layout: Any, lines: list[str], icon: str) -> None:
     """Draws lines of text, if there are any, with an icon at the first."""
     column = layout.column(align=True)
     for index, line in enumerate(filter(None, lines)):
