@@ -58,7 +58,7 @@ def run(command: list) -> str:
 
 def import_photo(photo: Path, out: Path) -> dict:
     """`deca import`, and the line that it reports for the photo."""
-    output = run([sys.executable, "-m", "deca.cli", "import", photo, "--out", out])
+    output = run([sys.executable, "-P", "-m", "deca.cli", "import", photo, "--out", out, "--overwrite"])
     return next(entry for entry in map(json.loads, output.splitlines()) if "photo" in entry)
 
 

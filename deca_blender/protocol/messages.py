@@ -8,6 +8,7 @@ other that they do not fit; everything else may change with PROTOCOL_VERSION.
 
 Conventions (pixels, camera, pose, UV) are those of docs/architecture.md. Suffix letters: V vertices, F triangles,
 T texture vertices, S shape and E expression coefficients, D detail code, J joints, K ARKit names.
+Paths are Python's strings: bytes that are not UTF-8 travel as surrogate escapes, as JSON can say them.
 """
 
 from __future__ import annotations
