@@ -170,6 +170,17 @@ def test_any_number_asked_for_gives_the_same_first_faces(portrait: np.ndarray, l
         assert np.array_equal(centres(picture, count), all_of_them[:count])
 
 
+def test_a_face_seen_first_does_not_hide_a_more_prominent_one(portrait: np.ndarray) -> None:
+    """The first look sees the larger face in the corner, only a finer one the smaller in the middle."""
+    picture = textured(1500, 2000)
+    for face, x, y in ((300, 1440, 860), (230, 700, 450)):
+        head = head_of(portrait, face)[: 1500 - y, : 2000 - x]
+        picture[y : y + len(head), x : x + head.shape[1]] = head
+    both = centres(picture)
+    assert len(both) == 2 and both[0, 0] < 1200
+    assert np.array_equal(centres(picture, 1), both[:1])
+
+
 def test_a_large_face_ends_the_search(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing finer can find a more prominent one, so one face costs one look."""
     monkeypatch.setattr(faces_module, "_scan", lambda *_: pytest.fail("looked for small faces"))
