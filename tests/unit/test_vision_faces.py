@@ -170,6 +170,17 @@ def test_any_number_asked_for_gives_the_same_first_faces(portrait: np.ndarray, l
         assert np.array_equal(centres(picture, count), all_of_them[:count])
 
 
+def test_a_face_seen_first_does_not_hide_a_more_prominent_one(portrait: np.ndarray) -> None:
+    """The first look sees the larger face in the corner, only a finer one the smaller in the middle."""
+    picture = textured(1500, 2000)
+    for face, x, y in ((300, 1440, 860), (230, 700, 450)):
+        head = head_of(portrait, face)[: 1500 - y, : 2000 - x]
+        picture[y : y + len(head), x : x + head.shape[1]] = head
+    both = centres(picture)
+    assert len(both) == 2 and both[0, 0] < 1200
+    assert np.array_equal(centres(picture, 1), both[:1])
+
+
 def test_a_large_face_ends_the_search(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing finer can find a more prominent one, so one face costs one look."""
     monkeypatch.setattr(faces_module, "_scan", lambda *_: pytest.fail("looked for small faces"))
@@ -184,14 +195,17 @@ def test_a_refused_orientation_does_not_hide_the_right_one(
 
     def prefers_upside_down(self: object, pixels: np.ndarray, region: Region) -> list:
         found = detect(self, pixels, region)  # type: ignore[arg-type]
-        if region.side < 512 or abs(region.angle) > 0.1:
+        if region.side < 512:
             return found
+        if abs(region.angle) > 0.1:
+            return []
         weak = [faces_module.Detection(d.region, 0.78) for d in found]
         turned = [Region(d.region.centre, d.region.side, d.region.angle + np.pi) for d in found]
         return weak + [faces_module.Detection(region, 0.79) for region in turned]
 
     expected = find_faces(Photo(portrait), 1)[0].landmarks_L3
     monkeypatch.setattr(faces_module.FaceDetector, "detect", prefers_upside_down)
+    monkeypatch.setattr(faces_module, "_finer_looks", lambda *_: [])
     for max_faces in (1, 8):
         (face,) = find_faces(Photo(portrait), max_faces)
         assert error_percent(face.landmarks_L3, expected) < 1

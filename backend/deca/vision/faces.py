@@ -230,7 +230,7 @@ def _look_closer(photo: Photo, angle: float, device: str) -> list[Detection]:
 def _scan(photo: Photo, scale: float, angle: float, device: str) -> list[Detection]:
     """What the detector for large faces sees anywhere on a copy of the photo, turned by a multiple of 90 degrees."""
     width, height = max(round(photo.width * scale), 1), max(round(photo.height * scale), 1)
-    copy = cv2.resize(photo.pixels, (width, height), interpolation=cv2.INTER_AREA)
+    copy = np.asarray(cv2.resize(photo.pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     turns = round(angle / (np.pi / 2)) % 4
     corner = [(0, 0), (width, 0), (width, height), (0, height)][turns]  # where the turned copy has its top left
     cos, sin = np.cos(angle), np.sin(angle)
