@@ -27,6 +27,10 @@ DEFAULT_SKIN = np.array((0.78, 0.60, 0.51), np.float32)
 _MIN_SAMPLES = 200
 _LEAST_SPREAD = np.array((5.0, 2.5, 3.0), np.float32)
 """Least standard deviation of L, a and b around the lit skin."""
+_SAME_SKIN = np.array((25.0, 10.0, 12.0), np.float32)
+"""Largest differences of L, a and b between cheeks, forehead and the surroundings of the eyes of one person."""
+_SKIN_HUES, _SKIN_CHROMAS = (10.0, 88.0), (9.0, 55.0)
+"""Degrees of hue and chroma in Lab of skin on photos."""
 _LIGHT_PRIOR = (20.0, 4.0, 4.0)
 """Standard deviation of the change of L, a and b per unit of the normal."""
 
@@ -41,6 +45,27 @@ def to_srgb(lab: NDArray[np.float32]) -> NDArray[np.float32]:
     """CIE Lab (..., 3) to sRGB in [0, 1]."""
     flat = np.ascontiguousarray(lab, np.float32).reshape(1, -1, 3)
     return np.asarray(cv2.cvtColor(flat, cv2.COLOR_LAB2RGB), np.float32).clip(0, 1).reshape(lab.shape)
+
+
+def median_lab(colours_N3: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Median Lab of sRGB samples; None if they are too few to tell."""
+    if len(colours_N3) < _MIN_SAMPLES:
+        return None
+    every = max(len(colours_N3) // _MAX_SAMPLES, 1)
+    return np.median(to_lab(colours_N3[::every]), axis=0).astype(np.float32)
+
+
+def may_be_same(one: NDArray[np.float32] | None, other: NDArray[np.float32] | None) -> bool:
+    """Whether two parts of a face with these Lab medians may both be skin, under one light that is not even."""
+    if one is None or other is None:
+        return False
+    return bool((np.abs(one - other) < _SAME_SKIN).all())
+
+
+def may_be_skin(lab: NDArray[np.float32]) -> bool:
+    """Whether skin of any tone has this colour in light that is not far from white: no grey, blue, green or purple."""
+    hue, chroma = np.degrees(np.arctan2(lab[2], lab[1])), np.hypot(lab[1], lab[2])
+    return bool(_SKIN_HUES[0] < hue < _SKIN_HUES[1] and _SKIN_CHROMAS[0] < chroma < _SKIN_CHROMAS[1])
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,10 @@ class Regions:
     scalp: NDArray[np.float32]
     core: NDArray[np.float32]
     """Cheeks and nose: skin on nearly every photo."""
+    forehead: NDArray[np.float32]
+    """Above the brows: skin, hair or a hat."""
+    around_eyes: NDArray[np.float32]
+    """Below and between the eyes: skin or glasses, and what a cloth mask leaves free."""
     lower_core: NDArray[np.float32]
     """Chin and upper lip: skin or beard."""
     lower: NDArray[np.float32]
@@ -54,7 +58,7 @@ def regions_of(texels: Texels) -> Regions:
 
     face = mask("face", 1)
     features = np.maximum.reduce([mask(name, 0) for name in ("brows", "eyes", "eyelids", "lips", "mouth")])
-    core = lower_core = face * (1 - features)
+    core = lower_core = forehead = around_eyes = face * (1 - features)
     lower, upper = np.zeros_like(face), np.zeros_like(face)
     anchored = head.landmarks_478 is not None and bool(head.landmarks_478.placed[[33, 263, 2, 152]].all())
     if head.landmarks_478 is not None and anchored:
@@ -62,12 +66,15 @@ def regions_of(texels: Texels) -> Regions:
         eye_y, nose_y, chin_y = points[[33, 263], 1].mean(), points[2, 1], points[152, 1]
         height_HW = texels.interpolate(head.template_V3[:, 1], fill=-1.0)
         front_HW = texels.interpolate(head.template_V3[:, 2], fill=-1.0) > points[[33, 263], 2].mean() - 0.02
+        brow_y = points[[105, 334], 1].mean()
+        forehead = core * ((height_HW > brow_y + 0.006) & front_HW)
+        around_eyes = core * ((height_HW > eye_y - 0.01) & (height_HW < brow_y) & front_HW)
         lower_core = core * ((height_HW < nose_y) & (height_HW > chin_y) & front_HW)
         core = core * ((height_HW < eye_y - 0.012) & (height_HW > nose_y) & front_HW)
         upper = face * (height_HW > eye_y)
         lower = (height_HW < nose_y).astype(np.float32)
     tolerance = 1 + 0.5 * np.maximum(core, lower_core) * anchored + 100 * features
-    return Regions(face, mask("scalp", 0), core, lower_core, lower, upper, tolerance)
+    return Regions(face, mask("scalp", 0), core, forehead, around_eyes, lower_core, lower, upper, tolerance)
 
 
 def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -120,9 +127,13 @@ def believe(
         distance_HW = model.distance(photo_HW3, view.normals_HW3) / regions.tolerance
         return skin.likeness(distance_HW, 0.006 * size)
 
-    light = model_of(well_seen_HW & (regions.core > 0.5)) or model_of(seen_HW)
+    skin_HW, is_covered = _where_skin_is(photo_HW3, well_seen_HW, regions)
+    light = model_of(skin_HW) or model_of(seen_HW)
     if light is None:
         return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
+    if is_covered:  # so little skin says nothing of the light's direction, which could turn skin into white cloth
+        light = skin.ColourModel.flat(light.colour)
+        return light, without_specks(seen_HW & (alike_of(light) > 0.5), seen_HW, 0.004 * size)
     alike_HW = alike_of(light)
     # Once more with all that passed: cheeks and nose alone say little about light from above and from the side.
     light = model_of(seen_HW & (alike_HW > 0.9)) or light
@@ -131,6 +142,28 @@ def believe(
     if beard is not None:
         alike_HW = np.maximum(alike_HW, regions.lower * alike_of(beard))
     return light, without_specks(seen_HW & (alike_HW > 0.5), seen_HW, 0.004 * size)
+
+
+def _where_skin_is(
+    photo_HW3: NDArray[np.float32], seen_HW: NDArray[np.bool_], regions: Regions
+) -> tuple[NDArray[np.bool_], bool]:
+    """Texels that show skin for certain, and whether cheeks and nose, where it usually is, are covered.
+
+    They are if neither the forehead nor the surroundings of the eyes have their colour. Then these two are the skin if
+    they agree with each other, and otherwise the first of the three that has a colour that skin can have.
+    """
+    core_HW, eyes_HW, forehead_HW = (
+        seen_HW & (region > 0.5) for region in (regions.core, regions.around_eyes, regions.forehead)
+    )
+    core, eyes, forehead = (skin.median_lab(photo_HW3[patch_HW]) for patch_HW in (core_HW, eyes_HW, forehead_HW))
+    if core is None or skin.may_be_same(core, eyes) or skin.may_be_same(core, forehead):
+        return core_HW, False
+    if skin.may_be_same(eyes, forehead):
+        return eyes_HW | forehead_HW, True
+    for patch_HW, colour in ((core_HW, core), (eyes_HW, eyes), (forehead_HW, forehead)):
+        if colour is not None and skin.may_be_skin(colour):
+            return patch_HW, patch_HW is not core_HW
+    return core_HW, False
 
 
 def without_specks(believed_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:

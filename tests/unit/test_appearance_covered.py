@@ -1,0 +1,106 @@
+"""The skin's colour of faces that are mostly covered: painted masks and dark glasses on a public portrait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+from skimage import data
+
+from deca.appearance import skin
+from deca.appearance.texture import unwrap_photo
+from deca.head import load_head
+from deca.reconstruct.coarse import fitted_faces
+from deca.reconstruct.decode import Decoder
+from deca.vision.faces import find_faces
+from deca.vision.photo import Photo
+
+CLOTH = (
+    127,
+    234,
+    93,
+    132,
+    58,
+    172,
+    136,
+    150,
+    149,
+    176,
+    148,
+    152,
+    377,
+    400,
+    378,
+    379,
+    365,
+    397,
+    288,
+    361,
+    323,
+    454,
+    356,
+)
+"""The face's outline from ear to ear below the eyes; the upper edge of a cloth mask goes over the nose."""
+EDGE = (449, 450, 451, 6, 231, 230, 229)
+GLASSES = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276, 340, 347, 348, 349, 6, 120, 119, 118, 111)
+
+
+@pytest.fixture(scope="module")
+def person() -> SimpleNamespace:
+    pixels = data.astronaut()
+    photo, head = Photo(pixels), load_head()
+    found = find_faces(photo)[:1]
+    (face,) = fitted_faces(photo, Path("astronaut.png"), found, Decoder(head))
+    return SimpleNamespace(pixels=pixels, head=head, face=face, landmarks=found[0].landmarks_L3[:, :2])
+
+
+def painted(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int, int, int]) -> np.ndarray:
+    """The portrait with a shape over the face, shaded as cloth is."""
+    pixels = person.pixels.copy()
+    inside = np.zeros(pixels.shape[:2], np.uint8)
+    cv2.fillPoly(inside, [np.round(person.landmarks[list(outline)]).astype(np.int32)], (1,))
+    noise = np.random.default_rng(0).normal(0, 4, (*pixels.shape[:2], 1))
+    pixels[inside > 0] = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)[inside > 0]
+    return pixels
+
+
+def shown(person: SimpleNamespace, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """Lab medians of what the texture shows of neck and ears, which the photo's face does not."""
+    face, head = person.face, person.head
+    texture = unwrap_photo(pixels, face.vertices(), face.to_photo(), head, 512, landmarks_L2=person.landmarks)
+    lab = skin.to_lab(texture.astype(np.float32) / 255)
+    return {name: np.median(lab[head.masks[name] > 250], axis=0) for name in ("neck", "ears")}
+
+
+@pytest.mark.parametrize(
+    ("outline", "colour"),
+    [
+        (CLOTH + EDGE, (245, 245, 248)),
+        (CLOTH + EDGE, (165, 200, 230)),
+        (CLOTH + EDGE, (25, 25, 28)),
+        (CLOTH + EDGE, (60, 140, 80)),
+        (CLOTH + EDGE, (225, 110, 150)),
+        (GLASSES, (12, 12, 14)),
+    ],
+    ids=["white", "blue", "black", "green", "pink", "glasses"],
+)
+def test_skin_keeps_its_colour(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int, int, int]) -> None:
+    bare, covered = shown(person, person.pixels), shown(person, painted(person, outline, colour))
+    for part in bare:
+        difference = np.abs(covered[part] - bare[part])
+        assert (difference < (10, 6, 8)).all(), f"{part}: {covered[part]} for {bare[part]}"
+
+
+def test_grey_photos_and_other_tones_have_the_colour_that_they_show(person: SimpleNamespace) -> None:
+    """No photo counts as covered because its skin is grey, dark, pale or lit by a coloured light."""
+    grey = np.repeat(np.asarray(person.pixels).mean(2, keepdims=True), 3, axis=2).astype(np.uint8)
+    lights = [(0.35, 0.33, 0.32), (1.15, 1.2, 1.25), (0.5, 0.6, 1.0), (1.0, 0.6, 0.4)]
+    tinted = [np.clip(person.pixels * np.array(light), 0, 255).astype(np.uint8) for light in lights]
+    for pixels in (grey, *tinted):
+        cheek_L2 = np.round(person.landmarks[[50, 280, 205, 425]]).astype(int)
+        cheek = np.median(skin.to_lab(pixels[cheek_L2[:, 1], cheek_L2[:, 0]].astype(np.float32)[None] / 255)[0], axis=0)
+        for part, lab in shown(person, pixels).items():
+            assert (np.abs(lab - cheek) < (22, 12, 14)).all(), f"{part}: {lab} for cheeks of {cheek}"
