@@ -67,7 +67,10 @@ class TensorGraph(nn.Module):
         values = {self._input: image_B3HW.contiguous(memory_format=torch.channels_last)}
         for node, done in zip(self._nodes, self._last_uses, strict=True):
             weights = {role: self._buffers[node[role]] for role in _WEIGHT_ROLES if role in node}
-            result = _OPERATIONS[node["op"]](node, weights, *[values[i] for i in node["in"]])
+            if node["op"] == "relu" and node["in"][0] in done:
+                result = values[node["in"][0]].relu_()
+            else:
+                result = _OPERATIONS[node["op"]](node, weights, *[values[i] for i in node["in"]])
             values[node["out"]] = _ACTIVATIONS[node.get("activation")](result)
             for index in done:  # memory used again at once is still in the cache: half the time on large pictures
                 del values[index]
@@ -109,7 +112,11 @@ def _resize(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
 
 
 def _pad_channels(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
-    return F.pad(x, (0, 0, 0, 0, 0, node["count"]))
+    b, c, height, width = x.shape  # F.pad copies twice in channels-last memory
+    shape, memory = (b, c + node["count"], height, width), torch.channels_last
+    result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory)
+    result[:, :c], result[:, c:] = x, 0
+    return result
 
 
 def _depth_to_space(node: dict[str, Any], w: dict[str, Any], x: Tensor) -> Tensor:
