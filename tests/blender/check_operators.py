@@ -50,10 +50,10 @@ def test_several_photos_and_a_bad_one() -> None:
 def test_whatever_fails_stays_with_its_photo() -> None:
     build = operator.import_face
 
-    def failing(context, head, face, options):
+    def failing(context, head, face, options, picture):
         if face.name == "b":
             raise KeyError("nobody foresaw this")
-        return build(context, head, face, options)
+        return build(context, head, face, options, picture)
 
     operator.import_face = failing
     try:

@@ -149,7 +149,10 @@ def test_the_user_is_told_why_there_are_no_wrinkles() -> None:
         def report(self, kind: set[str], text: str) -> None:
             told.append(f"{kind}: {text}")
 
-    assert DECA_OT_import_face._finish(Importer()) == {"FINISHED"}  # type: ignore[arg-type]
+        def _show(self, context: bpy.types.Context) -> None:
+            pass
+
+    assert DECA_OT_import_face._finish(Importer(), bpy.context) == {"FINISHED"}  # type: ignore[arg-type]
     assert "{'WARNING'}: The built-in weights are damaged." in told
     assert bpy.ops.deca.import_face(filepath="/photos/damaged.jpg") == {"FINISHED"}  # a warning raises nothing
 
