@@ -18,32 +18,8 @@ from deca.reconstruct.decode import Decoder
 from deca.vision.faces import find_faces
 from deca.vision.photo import Photo
 
-CLOTH = (
-    127,
-    234,
-    93,
-    132,
-    58,
-    172,
-    136,
-    150,
-    149,
-    176,
-    148,
-    152,
-    377,
-    400,
-    378,
-    379,
-    365,
-    397,
-    288,
-    361,
-    323,
-    454,
-    356,
-)
-"""The face's outline from ear to ear below the eyes; the upper edge of a cloth mask goes over the nose."""
+CLOTH = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
+CLOTH += (377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 EDGE = (449, 450, 451, 6, 231, 230, 229)
 GLASSES = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276, 340, 347, 348, 349, 6, 120, 119, 118, 111)
 
@@ -81,11 +57,10 @@ def shown(person: SimpleNamespace, pixels: np.ndarray) -> dict[str, np.ndarray]:
         (CLOTH + EDGE, (245, 245, 248)),
         (CLOTH + EDGE, (165, 200, 230)),
         (CLOTH + EDGE, (25, 25, 28)),
-        (CLOTH + EDGE, (60, 140, 80)),
         (CLOTH + EDGE, (225, 110, 150)),
         (GLASSES, (12, 12, 14)),
     ],
-    ids=["white", "blue", "black", "green", "pink", "glasses"],
+    ids=["white", "blue", "black", "pink", "glasses"],
 )
 def test_skin_keeps_its_colour(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int, int, int]) -> None:
     bare, covered = shown(person, person.pixels), shown(person, painted(person, outline, colour))

@@ -16,7 +16,7 @@ import pytest
 
 from deca_blender.protocol import batch
 from deca_blender.protocol.photos import MAX_NAME_BYTES, FoundPhoto, find_photos, pictures_below, result_name, told
-from tests.benchmarks.fuzz_names import fuzz_names
+from tests.fuzz.fuzz_names import fuzz_names
 
 posix = pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")
 
@@ -153,7 +153,7 @@ def test_naming_takes_linear_time() -> None:
 
 
 def test_names_of_all_kinds(tmp_path: Path) -> None:
-    """`tests/benchmarks/fuzz_names.py` at length."""
+    """`tests.fuzz.fuzz_names.py` at length."""
     fuzz_names(120, tmp_path, seed=1)
 
 

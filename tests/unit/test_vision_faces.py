@@ -14,6 +14,7 @@ from deca.vision import Photo, find_faces
 from deca.vision import detector as detector_module
 from deca.vision import faces as faces_module
 from deca.vision import landmarks as landmarks_module
+from deca.vision.detector import Detection
 from deca.vision.geometry import Region
 from tools.convert_vision import REFERENCE, reference_pictures
 
@@ -181,6 +182,23 @@ def test_a_face_seen_first_does_not_hide_a_more_prominent_one(portrait: np.ndarr
     assert np.array_equal(centres(picture, 1), both[:1])
 
 
+def test_a_look_that_may_see_a_more_prominent_face_is_not_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seen(x: float, side: float) -> tuple[list[Detection], type[list]]:
+        return [Detection(Region((x, 500.0), side), 0.9)], list
+
+    def face(photo: Photo, detection: Detection, *_: object) -> faces_module.DetectedFace:
+        x, y = detection.region.centre
+        box = np.array([x - 30, y - 30, x + 30, y + 30], np.float32)
+        return faces_module.DetectedFace(np.full((478, 3), x, np.float32), box, 0.9, 1.0, 0.0)
+
+    looks = [(200.0, lambda: seen(200, 100)), (150.0, lambda: seen(500, 120)), (70.0, lambda: pytest.fail("too fine"))]
+    monkeypatch.setattr(faces_module, "_overview", lambda *_: [])
+    monkeypatch.setattr(faces_module, "_finer_looks", lambda *_: looks)
+    monkeypatch.setattr(faces_module, "_landmarks", face)
+    (found,) = find_faces(Photo(np.zeros((1000, 1000, 3), np.uint8)), 1)
+    assert found.landmarks_L3[0, 0] == 500
+
+
 def test_a_large_face_ends_the_search(portrait: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing finer can find a more prominent one, so one face costs one look."""
     monkeypatch.setattr(faces_module, "_scan", lambda *_: pytest.fail("looked for small faces"))
@@ -199,9 +217,9 @@ def test_a_refused_orientation_does_not_hide_the_right_one(
             return found
         if abs(region.angle) > 0.1:
             return []
-        weak = [faces_module.Detection(d.region, 0.78) for d in found]
+        weak = [Detection(d.region, 0.78) for d in found]
         turned = [Region(d.region.centre, d.region.side, d.region.angle + np.pi) for d in found]
-        return weak + [faces_module.Detection(region, 0.79) for region in turned]
+        return weak + [Detection(region, 0.79) for region in turned]
 
     expected = find_faces(Photo(portrait), 1)[0].landmarks_L3
     monkeypatch.setattr(faces_module.FaceDetector, "detect", prefers_upside_down)

@@ -1,6 +1,6 @@
 """Photos with names of all kinds through the batch: nothing outside, nothing lost, nothing twice, a sound report.
 
-    python tests/benchmarks/fuzz_names.py --count 2000
+    python tests.fuzz.fuzz_names.py --count 2000
 
 Names are random bytes, dots and spaces, reserved names, control characters, long names, equal ones in other case or
 composed differently, in many folders; the files are really there. A cheap stand-in for the reconstruction writes each
