@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from ..core.atlas import Atlas
 from ..core.exr import half_exr
+from ..core.rig import DriverSpec
 from .head_mesh import UV_MAP
+from .shape_keys import add_driver
 from .stand_in import STAND_IN, add_stand_in
 from .wrinkles import MAP_SIZE, drive_by_strength
 
@@ -101,8 +103,7 @@ def show_packed(obj: bpy.types.Object, maps: Mapping[int, NDArray], first: int, 
     image.colorspace_settings.is_data = True
     texture = _displace_by(obj, image)
     for path, expression in atlas.crop_expressions().items():
-        driver = texture.driver_add(path).driver
-        driver.type, driver.expression = "SCRIPTED", expression
+        add_driver(texture, path, -1, DriverSpec(expression, ()), None)
 
 
 def _displace_by(obj: bpy.types.Object, image: bpy.types.Image) -> Any:

@@ -19,7 +19,7 @@ from ..core.wrinkle_rig import WrinkleRig, weight_drivers
 from ..properties.head import ARKIT_MAP
 from .head import stored_arkit_names
 from .head_mesh import UV_MAP
-from .shape_keys import add_values
+from .shape_keys import add_driver, add_values
 from .stand_in import STAND_IN, add_stand_in
 from .wrinkles import drive_by_strength
 
@@ -57,14 +57,11 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
     drive_by_strength(obj, strength)
     for index in range(len(maps_KHW)):
         image, channel = divmod(index, _MAPS_PER_IMAGE)
-        driver = obj.driver_add(weights[image], channel).driver
-        if index == 0:  # the neutral map
-            driver.type, driver.expression = "SCRIPTED", "1"
-            continue
-        driver.type = "SUM"
-        variable = driver.variables.new()
-        variable.targets[0].id = obj
-        variable.targets[0].data_path = f'["{RIG}"]["{_WEIGHT}_{index - 1:02d}"]'
+        weight = names.Term("w", f'["{RIG}"]["{_WEIGHT}_{index - 1:02d}"]')
+        spec = (
+            names.DriverSpec("w", (weight,)) if index else names.DriverSpec("1", ())
+        )  # the first map is the neutral one
+        add_driver(obj, weights[image], channel, spec, obj)
     obj.update_tag()
 
 
