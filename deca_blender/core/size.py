@@ -54,5 +54,6 @@ def size_driver(verts_V3: NDArray) -> DriverSpec:
 
 def faces_outwards(verts_V3: NDArray, faces_F3: NDArray) -> bool:
     """Whether the triangles of a head, which need not be closed, are counter-clockwise as seen from outside."""
-    corners_F33 = (verts_V3 - verts_V3.mean(axis=0))[faces_F3]
-    return float(np.linalg.det(corners_F33).sum()) >= 0
+    a_F3, b_F3, c_F3 = (verts_V3 - verts_V3.mean(axis=0))[faces_F3.T]
+    # Six times the volume. While a slider is dragged this runs at every step; `np.linalg.det` takes four times as long.
+    return float(np.einsum("fi,fi->", a_F3, np.cross(b_F3, c_F3))) >= 0
