@@ -18,15 +18,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "backend"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
 from deca.head import HeadModel
 from openhead.atlas import build_atlas
 from openhead.expression import build_expression, face_units
 from openhead.landmarks import build_landmarks
 from openhead.masks import build_masks
+from openhead.population import calibrate
 from openhead.reference import write_reference
-from openhead.shape import build_shape
+from openhead.shape import TRAITS, HeadMaker, build_shape
 from openhead.skinning import PARENTS, build_skinning
+from openhead.sliders import People, random_people
 from openhead.source import Source
 from openhead.topology import Topology, build_topology
 from openhead.write import half_directions, write_head
@@ -34,10 +37,35 @@ from openhead.write import half_directions, write_head
 DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhead.safetensors"
 
 
+PEOPLE = 2000
+"""Heads whose principal components the shape space is."""
+SEED = 2
+ROUNDS = (4, 3)
+"""Rounds of calibration by the landmarks of the first draft and of the second."""
+
+
 def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
-    """All arrays of the head model file, the ARKit names, and the blinks (V, 3) as mended."""
+    """All arrays of the head model file, the ARKit names, and the blinks (V, 3) as mended.
+
+    People are measured by landmarks on the head, and these lie where the network sees them on the head: so a head of
+    people as they were guessed comes first, and one of people who were measured by it.
+    """
     topology = build_topology(source)
-    shape, mouth = build_shape(source, topology)
+    make = HeadMaker(source, topology)
+    guessed = random_people(source, np.random.default_rng(SEED), PEOPLE)
+    people = guessed
+    for rounds in ROUNDS:
+        draft = _head_of(_build_of(source, topology, make, people)[0])
+        people = calibrate(people, make, draft, rounds)
+    return _build_of(source, topology, make, people)
+
+
+def _build_of(
+    source: Source, topology: Topology, make: HeadMaker, people: People
+) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+    """As `build`, of the heads of some people."""
+    shape = build_shape(make(people), people, topology)
+    mouth = make.mouth
     topology = dataclasses.replace(topology, template=shape.template)
     units = face_units(source, topology, mouth)
     skinning = build_skinning(source, topology, shape.template, units["jawOpen"])
@@ -56,9 +84,10 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
         "mirror": topology.mirror.astype(np.int32),
         "part": topology.part.astype(np.uint8),
         "arkit_map": expression.arkit_map.astype(np.float32),
+        "trait_codes": shape.trait_codes.astype(np.float32),
     }
     arrays.update(_texture_arrays(source, topology))
-    arrays.update(_landmark_arrays(arrays))
+    arrays.update(build_landmarks(_head_of(arrays)))
     return arrays, expression.arkit_names, {name: units[name] for name in ("eyeBlinkLeft", "eyeBlinkRight")}
 
 
@@ -68,12 +97,12 @@ def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]
     return {"vt": vt, "ft": ft, **{f"mask_{name}": mask for name, mask in masks.items()}}
 
 
-def _landmark_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The landmarks, placed on the head as `deca` reads it from a file."""
+def _head_of(arrays: dict[str, np.ndarray]) -> HeadModel:
+    """The head as `deca` reads it from a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.safetensors"
-        write_head(path, arrays, [])
-        return build_landmarks(HeadModel.load(path))
+        write_head(path, arrays, [], [])
+        return HeadModel.load(path)
 
 
 def main() -> None:
@@ -88,7 +117,7 @@ def main() -> None:
     arrays, arkit_names, blinks = build(source)
     if options.reference:
         write_reference(source, build_topology(source), blinks, options.reference)
-    write_head(options.output, arrays, arkit_names)
+    write_head(options.output, arrays, arkit_names, TRAITS)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
 
 
