@@ -47,6 +47,7 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
     arrays = {
         "v_template": shape.template.astype(np.float32),
         "f": topology.triangles.astype(np.int32),
+        "polygons": topology.polygons.astype(np.int32),
         "shapedirs_half": half_directions(dirs, topology.mirror, parity),
         "parity": parity.astype(np.int8),
         "posedirs": skinning.posedirs.astype(np.float16),
