@@ -75,6 +75,7 @@ def _build_of(
     arrays = {
         "v_template": shape.template.astype(np.float32),
         "f": topology.triangles.astype(np.int32),
+        "polygons": topology.polygons.astype(np.int32),
         "shapedirs_half": half_directions(dirs, topology.mirror, parity),
         "parity": parity.astype(np.int8),
         "posedirs": skinning.posedirs.astype(np.float16),

@@ -29,7 +29,7 @@ def write_head(
     """Writes a head model; arrays must have the names, shapes and types of docs/architecture.md."""
     metadata = {
         "format": "deca-head",
-        "version": "1",
+        "version": "2",
         "name": "openhead",
         "licence": LICENCE,
         "arkit_names": json.dumps(arkit_names),

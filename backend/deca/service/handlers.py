@@ -61,6 +61,7 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
     from deca.head import load_head
 
     head = load_head(request.head)
+    polygons_P4, uv_polygons_P4 = head.faces_of_four()
     return HeadReply(
         name=head.name,
         hash=head.hash,
@@ -68,9 +69,9 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         num_shape=head.shape_dirs_V3S.shape[2],
         num_expression=head.expression_dirs_V3E.shape[2],
         verts=head.template_V3,
-        faces=head.faces_F3.astype(np.int32),
+        polygons=polygons_P4.astype(np.int32),
         uv=head.uv_T2,
-        uv_faces=head.uv_faces_F3.astype(np.int32),
+        uv_polygons=uv_polygons_P4.astype(np.int32),
         shape_dirs=head.shape_dirs_V3S[:, :, : max(0, request.num_shape)],
         expression_dirs=head.expression_dirs_V3E[:, :, : max(0, request.num_expression)],
         pose_dirs=head.pose_dirs_V3P,
