@@ -18,7 +18,7 @@ from .topology import EYE_LEFT, EYE_RADIUS, Topology
 
 MARGIN_RINGS = 4
 """Rings of a lid's margin: the edge on the eyeball, two on the margin's breadth, the front of the lid."""
-LANDING = ((-0.8, -0.0012, 0.0004), (-0.1, -0.0004, 0.0006), (0.7, -0.0002, 0.0006), (1.8, 0.0, 0.0003))
+LANDING = ((-0.8, -0.0012, 0.0004), (-0.1, -0.0004, 0.0006), (1.5, -0.0003, 0.0006), (3.0, 0.0, 0.0005))
 """Where each ring of the upper margin lands: ring of the lower one (negative: beyond its edge, towards the socket),
 metres upwards, metres outwards. Only the front lies on the lower margin; the rest is tucked behind the lower lid, so
 that eyes wider than the mean's close as well."""
@@ -30,12 +30,20 @@ CORNER_REACH = 0.007
 """Metres from the outer corner over which that share falls off."""
 CLOSING_GAP, TUCK_GAP = 0.002, 0.004
 """Metres between the lids, open, at which a column takes most of the closing and of the tuck; less at the corners."""
-DEPARTURE = 0.0037
-"""Metres a margin's landing may depart from MakeHuman's."""
 CLEARANCE = 0.0003
 """Metres kept between lids and eyeball."""
-SKIN_CLEARANCE = 0.0016
-"""The same for the lids' skin in a blink and half-way through it, with a margin for faces other than the mean."""
+SKIN_CLEARANCE = 0.0013
+"""The same for the lids' skin in a blink and half-way through it: the eye socket lies up to 1 mm over the eyeball, and
+faces other than the mean have thinner lids."""
+FOLD_RING = 9
+"""Ring of the upper lid above its fold. A blink spreads the rings between it and the margin over the eyeball."""
+FOLD_SLIDE = 0.5
+"""Share of MakeHuman's motion that the ring above the fold keeps: the skin there does not come down with the lid."""
+SPREAD_OUT = (0.2, 0.4, 0.58, 0.74, 0.88)
+"""Where the rings between margin and fold come to lie in a blink, as shares of the angle between these two."""
+RISE = (0.0, 0.02, 0.09, 0.25, 0.54)
+"""Their distance from the eyeball, from the margin's (0) to that of the ring above the fold (1): the lid hugs the ball
+and turns up into the fold where the ball goes under the brow."""
 REACH = 0.018
 """Metres from the eye's centre within which the lids' skin may be moved."""
 LOCALITY = 0.04
@@ -100,20 +108,18 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     upper_goal = share * landed_RC3 + (1 - share) * (0.3 * goal_RC3 + 0.7 * lower_RC3)
     upper_goal[..., 0] = open_RC3[..., 0]
     goal_RC3[:, is_upper] = upper_goal[:, is_upper]
-    theirs_RC3 = open_RC3 + blink_V3[grid]
-    away = goal_RC3 - theirs_RC3
-    length = np.linalg.norm(away, axis=-1, keepdims=True)
-    goal_RC3 = theirs_RC3 + away * np.minimum(1, DEPARTURE / np.maximum(length, 1e-9))
-
     closed = template_V3 + blink_V3
     delta = np.zeros_like(closed)
     delta[grid] = goal_RC3 + centre - closed[grid]
+    rings, lid_RC3 = _lid_over_ball(topology, template_V3, blink_V3, centre, goal_RC3[-1])
+    lid_RC3 += centre - closed[rings]
+    delta[rings[:, is_upper]] = (share * lid_RC3)[:, is_upper]
     distance = np.linalg.norm(template_V3 - centre, axis=1)
     near = np.zeros(len(template_V3), bool)
     near[topology.triangles[topology.island == 0]] = True
     near &= distance < REACH
     free = near.copy()
-    free[grid] = False
+    free[grid], free[rings[:, is_upper]] = False, False
     matrix = laplacian(topology) + LOCALITY * sp.identity(len(template_V3))
     inside, known = np.flatnonzero(free), np.flatnonzero(~free)
     delta[inside] = spsolve(matrix[inside][:, inside].tocsc(), -(matrix[inside][:, known] @ delta[known]))
@@ -128,6 +134,22 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     length = np.linalg.norm(half, axis=1, keepdims=True)
     closed[near] += 2 * half / length * np.maximum(EYE_RADIUS + SKIN_CLEARANCE - length, 0)
     return closed - template_V3
+
+
+def _lid_over_ball(
+    topology: Topology, template_V3: np.ndarray, blink_V3: np.ndarray, centre: np.ndarray, margin_C3: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The rings between margin and fold, and where they lie in a blink: (R, C), and (R, C, 3) from the eye's centre."""
+    rings = lid_grid(topology, FOLD_RING + 1)[0][MARGIN_RINGS:]
+    fold_C3 = (template_V3 + FOLD_SLIDE * blink_V3)[rings[-1]] - centre
+    start_C1, end_C1 = (np.linalg.norm(ring, axis=1, keepdims=True) for ring in (margin_C3, fold_C3))
+    start_C1 = np.maximum(start_C1, EYE_RADIUS + SKIN_CLEARANCE)
+    points = []
+    for along, rise in zip(SPREAD_OUT, RISE, strict=True):
+        direction = (1 - along) * margin_C3 / start_C1 + along * fold_C3 / end_C1
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        points.append(direction * ((1 - rise) * start_C1 + rise * end_C1))
+    return rings[:-1], np.array(points)
 
 
 def _border(triangles: np.ndarray) -> np.ndarray:
