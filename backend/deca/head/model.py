@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deca.assets import asset
 from deca.errors import AssetError
 from deca.files import file_hash, read_safetensors
+from deca.head.traits import Trait, traits_of
 
 JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
@@ -87,6 +88,7 @@ class HeadModel:
         licence: Licence of the file as its header states it.
         joints_follow_expression: Whether joints come from the vertices with identity and expression, as in DECA's
             release, or with identity alone, as in FLAME's paper and in OpenHead.
+        traits: Age and sex as directions of the shape; empty where the file does not know them.
     """
 
     name: str
@@ -114,6 +116,7 @@ class HeadModel:
     mean_texture_NN3: NDArray[np.uint8] | None = None
     licence: str = ""
     joints_follow_expression: bool = False
+    traits: tuple[Trait, ...] = ()
 
     @property
     def num_verts(self) -> int:
@@ -217,6 +220,7 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         mean_texture_NN3=tensors.get("mean_texture"),
         licence=metadata.get("licence", ""),
         joints_follow_expression=_follows_expression(metadata),
+        traits=traits_of(tensors.get("trait_codes"), metadata, num_shape),
     )
 
 
