@@ -47,6 +47,7 @@ def test_blender_hears_of_a_year(tmp_path: Path) -> None:
     path = write_head(tmp_path / "head.safetensors", trait_codes())
     # However few directions are asked for, the whole code counts.
     sent = describe(DescribeHead(str(path), num_shape=3))
+    assert sent.age_direction is not None
     dirs_V3S = load_head().shape_dirs_V3S.astype(np.float64)
     np.testing.assert_allclose(17 * sent.age_direction, dirs_V3S @ trait_codes()[:, 0], atol=1e-8)
     old = write_head(tmp_path / "old.safetensors", None)
