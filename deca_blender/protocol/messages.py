@@ -224,6 +224,8 @@ class HeadReply(Message):
         mirror: Index of the mirrored vertex, or None.
         arkit_names: The 52 ARKit names, or none.
         arkit_map: ARKit weight -> 51 expression coefficients, jaw, left eye, right eye axis-angle; or None.
+        age_direction: How the neutral head of people changes per year of age on average; None where the model does not
+            know.
     """
 
     name: str
@@ -246,6 +248,7 @@ class HeadReply(Message):
     mirror: Annotated[NDArray[np.int32], Array("int32", "V")] | None
     arkit_names: tuple[str, ...]
     arkit_map: Annotated[NDArray[np.float32], Array("float32", 60, "K")] | None
+    age_direction: Annotated[NDArray[np.float32], Array("float32", "V", 3)] | None = None
 
 
 @dataclass(frozen=True)

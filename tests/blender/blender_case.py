@@ -72,6 +72,12 @@ def head_reply() -> HeadReply:
         directions[vertex] = half[row]
     num_shape = int(metadata.get("num_shape", 300))
     polygons, uv_polygons = _polygons(tensors["f"], tensors["ft"], tensors["polygons"])
+    age_direction = None
+    if "trait_codes" in tensors:
+        traits = json.loads(metadata["traits"])
+        (age,) = (index for index, trait in enumerate(traits) if trait["name"] == "age")
+        per_deviation = directions[:, :, :num_shape].astype(np.float64) @ tensors["trait_codes"][:, age]
+        age_direction = (per_deviation / traits[age]["deviation"]).astype(np.float32)
     return HeadReply(
         name=metadata.get("name", "openhead"),
         hash="0123456789abcdef",
@@ -93,6 +99,7 @@ def head_reply() -> HeadReply:
         mirror=mirror.astype(np.int32),
         arkit_names=tuple(json.loads(metadata["arkit_names"])),
         arkit_map=tensors["arkit_map"].astype(np.float32),
+        age_direction=age_direction,
     )
 
 

@@ -20,6 +20,7 @@ from deca.assets import asset
 from deca.errors import AssetError
 from deca.files import file_hash, read_safetensors
 from deca.head.polygons import as_polygons, uv_polygons
+from deca.head.traits import Trait, traits_of
 
 JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
@@ -92,6 +93,7 @@ class HeadModel:
         licence: Licence of the file as its header states it.
         joints_follow_expression: Whether joints come from the vertices with identity and expression, as in DECA's
             release, or with identity alone, as in FLAME's paper and in OpenHead.
+        traits: Age and sex as directions of the shape; empty where the file does not know them.
     """
 
     name: str
@@ -120,6 +122,7 @@ class HeadModel:
     mean_texture_NN3: NDArray[np.uint8] | None = None
     licence: str = ""
     joints_follow_expression: bool = False
+    traits: tuple[Trait, ...] = ()
 
     @property
     def num_verts(self) -> int:
@@ -233,6 +236,7 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         mean_texture_NN3=tensors.get("mean_texture"),
         licence=metadata.get("licence", ""),
         joints_follow_expression=_follows_expression(metadata),
+        traits=traits_of(tensors.get("trait_codes"), metadata, num_shape),
     )
 
 

@@ -83,6 +83,7 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         mirror=None if head.mirror_V is None else head.mirror_V.astype(np.int32),
         arkit_names=head.arkit_names,
         arkit_map=head.arkit_map_K52,
+        age_direction=next((age.direction(head.shape_dirs_V3S) for age in head.traits if age.name == "age"), None),
     )
 
 

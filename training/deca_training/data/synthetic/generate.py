@@ -17,6 +17,7 @@ from deca.appearance.albedo import load_albedo
 from deca.errors import OptionError
 from deca.head import load_head
 from deca.head.layer import HeadLayer
+from deca.head.traits import shape_given
 from deca_training.data.synthetic.expressions import random_expression
 from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.person import Person, solid_noise
@@ -30,9 +31,10 @@ NUM_SHAPE, NUM_EXPRESSION = 300, 50
 _SPAN_RIDGE = 1.0
 """Square millimetres: how far one vertex may be from its place for a coefficient of 1."""
 _SHAPE_SPREAD = (0.7, 1.2)
+"""Of heads that do not know age and sex, whose codes may not be spread as people's are."""
 
 # What a subject's generators are for.
-_WHO, _PHOTO, _OFFSET = 1, 2, 3
+_WHO, _PHOTO, _OFFSET, _SEX = 1, 2, 3, 4
 
 
 class Generator:
@@ -72,15 +74,16 @@ class Generator:
         Args:
             seed: Of everything; the same seed gives the same subject, and more images the same ones and others.
             images: Photos.
-            age: Years; random when None.
+            age: Years; random when None. Wrinkles, hair and, where the head model knows how, the shape follow it.
         """
         rng = np.random.default_rng((seed, _WHO))
         years = rng.uniform(*AGES)
         age = years if age is None else age
-        shape_S = (rng.standard_normal(NUM_SHAPE) * rng.uniform(*_SHAPE_SPREAD)).astype(np.float32)
+        sex = self._sex(np.random.default_rng((seed, _SEX)))
+        shape_S = self._shape(age, sex, rng)
         offset_V3 = self._offset(np.random.default_rng((seed, _OFFSET)))
         person = Person.make(self.head, seed, age, variety=self.variety)
-        looks = Looks.random(self.head, self.albedo, person.mark_HW, age, rng)
+        looks = Looks.random(self.head, self.albedo, person.mark_HW, age, sex, rng)
         neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32), offset_V3)
         expressions, poses, activations, photos = [], [], [], []
         for number in range(images):
@@ -96,6 +99,7 @@ class Generator:
         subject = SyntheticSubject(
             name=f"{seed:08d}",
             age=float(age),
+            sex=float(sex),
             image_KHW3=_stacked(photos, "image_HW3"),
             mask_KHW=_stacked(photos, "mask_HW"),
             landmarks478_KL2=_stacked(photos, "landmarks478_L2"),
@@ -113,6 +117,18 @@ class Generator:
             neutral_C=person.neutral.astype(np.float32),
         )
         return subject, [photo.jpeg_N for photo in photos]
+
+    def _sex(self, rng: np.random.Generator) -> int:
+        """-1 of women, +1 of men, and 0 where the head model does not know the difference."""
+        knows_sex = any(trait.name == "sex" for trait in self.head.traits)
+        return int(rng.choice((-1, 1))) if knows_sex else 0
+
+    def _shape(self, age: float, sex: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Random shape code (300,) of people of this age and sex."""
+        noise_S, spread = rng.standard_normal(NUM_SHAPE), rng.uniform(*_SHAPE_SPREAD)
+        if not self.head.traits:
+            return (noise_S * spread).astype(np.float32)
+        return shape_given(self.head.traits, {"age": age, "sex": sex}, noise_S)
 
     def _expression(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Random expression coefficients (50,) and pose (5, 3)."""
