@@ -102,7 +102,7 @@ def _head_of(arrays: dict[str, np.ndarray]) -> HeadModel:
     """The head as `deca` reads it from a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.safetensors"
-        write_head(path, arrays, [], [])
+        write_head(path, arrays, [], TRAITS)
         return HeadModel.load(path)
 
 

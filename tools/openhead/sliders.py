@@ -86,7 +86,7 @@ class People:
         return list(weights), np.stack(list(weights.values()), axis=1)
 
 
-def local_sliders(source: Source) -> Iterator[tuple[str, str, str]]:
+def local_sliders(source: Source, skipped: tuple[str, ...] = SKIPPED) -> Iterator[tuple[str, str, str]]:
     """The local sliders as (folder, target at the negative end or "", target at the positive end)."""
     for folder in LOCAL_FOLDERS:
         prefix = f"data/mpfb2/targets/{folder}/"
@@ -96,7 +96,7 @@ def local_sliders(source: Source) -> Iterator[tuple[str, str, str]]:
             if name.startswith(prefix)
         ]
         for stem in stems:
-            if stem.startswith(SKIPPED):
+            if stem.startswith(skipped):
                 continue
             base, _, last = stem.rpartition("-")
             if folder == "asym":
