@@ -37,11 +37,12 @@ from openhead.write import half_directions, write_head
 DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhead.safetensors"
 
 
-PEOPLE = 2000
+PEOPLE = 1000
 """Heads whose principal components the shape space is."""
+DRAFT_PEOPLE = 300
 SEED = 2
-ROUNDS = (4, 3)
-"""Rounds of calibration by the landmarks of the first draft and of the second."""
+DRAFT_ROUNDS, ROUNDS = 4, 5
+"""How often people are measured and moved."""
 
 
 def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
@@ -53,11 +54,10 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
     topology = build_topology(source)
     make = HeadMaker(source, topology)
     guessed = random_people(source, np.random.default_rng(SEED), PEOPLE)
-    people = guessed
-    for rounds in ROUNDS:
-        draft = _head_of(_build_of(source, topology, make, people)[0])
-        people = calibrate(people, make, draft, rounds)
-    return _build_of(source, topology, make, people)
+    few = guessed.first(DRAFT_PEOPLE)
+    draft = _head_of(_build_of(source, topology, make, few)[0])
+    draft = _head_of(_build_of(source, topology, make, calibrate(few, make, draft, DRAFT_ROUNDS))[0])
+    return _build_of(source, topology, make, calibrate(guessed, make, draft, ROUNDS))
 
 
 def _build_of(

@@ -27,9 +27,6 @@ STEP = 0.15
 """Slider positions by which each is moved to see what it does."""
 NOISE = 0.1
 """Share of a measure's published deviation that need not be met, so that no slider is torn out for it."""
-CALM = {"eyebrows": 0.4, "eyes": 1.3}
-"""By folder, how far sliders may be moved for a measure's sake, relative to their guessed deviations: no measure is of
-the brows, which would frown for the bridge of the nose."""
 FURTHEST = 1.6
 """Slider positions that nobody exceeds; MakeHuman's own limit is 1."""
 WITH_YEARS = {
@@ -168,8 +165,7 @@ def effects(people: People, values_L: np.ndarray, finish: Finish, measured: Meas
 
 def shortest_way(change_NM: np.ndarray, effect_LM: np.ndarray, sliders: list[tuple[str, str, str]]) -> np.ndarray:
     """Slider changes (N, L) that make measures change as wanted (deviations), least squares in guessed deviations."""
-    ease_L = slider_spread(sliders) * np.array([CALM.get(folder, 1.0) for folder, _, _ in sliders])
-    scaled_LM = ease_L[:, None] ** 2 * effect_LM
+    scaled_LM = slider_spread(sliders)[:, None] ** 2 * effect_LM
     return change_NM @ np.linalg.solve(effect_LM.T @ scaled_LM + NOISE**2 * np.eye(effect_LM.shape[1]), scaled_LM.T)
 
 

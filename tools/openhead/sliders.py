@@ -35,9 +35,27 @@ OPPOSITES = {
 }
 """Last word of the target at the negative end of a slider -> at the positive end."""
 
-SPREAD = {"head": 0.09, "forehead": 0.10, "neck": 0.15, "asym": 0.12, "ears": 0.24, "eyebrows": 0.16}
-"""Standard deviation of the sliders by folder (a slider runs from -1 to 1); others have :data:`DEFAULT_SPREAD`."""
-DEFAULT_SPREAD = 0.22
+SPREAD = {
+    "head/head-scale": 0.09,
+    "head/head-fat": 0.09,
+    "head/head-back": 0.09,
+    "head/": 0.06,
+    "forehead/": 0.08,
+    "neck/": 0.15,
+    "asym/": 0.12,
+    "ears/": 0.24,
+    "eyebrows/": 0.14,
+    "mouth/mouth-angles": 0.10,
+    "mouth/mouth-laugh-lines": 0.14,
+    "mouth/mouth-dimples": 0.14,
+    "mouth/mouth-upperlip-ext": 0.14,
+    "mouth/mouth-lowerlip-ext": 0.14,
+    "mouth/mouth-trans-out": 0.06,
+    "nose/nose-trans-out": 0.06,
+    "": 0.22,
+}
+"""Standard deviation of the sliders (from -1 to 1) by the start of their names, the first that fits: by eye. Skulls
+soon look like eggs, brows and mouths as if they frowned, and what moves the middle of the face aside looks ill."""
 SIDE_SPREAD = 0.25
 """Standard deviation of the difference of a left slider from its right twin, relative to the slider's own."""
 SKIPPED = ("head-trans", "head-angle", "neck-trans", "asymm-", "head-age", "measure-neck")
@@ -75,6 +93,11 @@ class People:
     def moved(self, values_NL: np.ndarray) -> People:
         """The same people with other local sliders."""
         return replace(self, values_NL=values_NL)
+
+    def first(self, count: int) -> People:
+        """The first of them."""
+        macros = {name: weight_N[:count] for name, weight_N in self.macros.items()}
+        return People(self.sliders, self.values_NL[:count], self.age_N[:count], self.male_N[:count], macros)
 
     def targets(self) -> tuple[list[str], np.ndarray]:
         """Names of the targets (T) and their weights (N, T), none negative."""
@@ -117,7 +140,8 @@ def side_twin(sliders: list[tuple[str, str, str]]) -> list[int]:
 
 def slider_spread(sliders: list[tuple[str, str, str]]) -> np.ndarray:
     """(L,) standard deviation of each slider as guessed."""
-    return np.array([SPREAD.get(folder, DEFAULT_SPREAD) for folder, _, _ in sliders])
+    names = [f"{folder}/{positive.removeprefix('l-').removeprefix('r-')}" for folder, _, positive in sliders]
+    return np.array([next(sd for start, sd in SPREAD.items() if name.startswith(start)) for name in names])
 
 
 def random_people(source: Source, rng: np.random.Generator, count: int) -> People:
