@@ -43,7 +43,7 @@ class Purse:
     rounder: float
 
 
-PURSES = {"mouthPucker": Purse(0.20, 0.30, 0.05, 0.05, 0.0), "mouthFunnel": Purse(0.26, 0.25, 0.05, 0.15, 0.16)}
+PURSES = {"mouthPucker": Purse(0.20, 0.45, 0.10, 0.10, 0.0), "mouthFunnel": Purse(0.22, 0.55, 0.10, 0.20, 0.16)}
 SQUINT_SMOOTHING = 15.0
 PURSE_SMOOTHING = 12.0
 """Of MakeHuman's motion beyond the lips, which has bumps between nose and lip."""
