@@ -250,7 +250,7 @@ def test_blink_leaves_no_slit(head: HeadModel, layer: HeadLayer) -> None:
     for verts in verts_B:
         for yaw in (0, 35, -35):
             clip = ((verts - (0, 0.01, 0.07)) @ view_matrix(yaw, 0).T / 0.06 * (1, -1, -1)).astype(np.float32)
-            face = rasterize(torch.from_numpy(clip)[None], faces, 480, 480).face_BHW[0].numpy()
+            face = rasterize(torch.from_numpy(clip)[None], faces, 480, 480, closed=True).face_BHW[0].numpy()
             assert not eye[face[face >= 0]].any()
 
 

@@ -69,7 +69,7 @@ def test_closing_lid_slides_over_the_eyeball(head: HeadModel, people: np.ndarray
         below = np.arctan2(offset[:, 1], offset[:, 2]) < np.radians(5)  # the rest belongs to the fold
         assert below.sum() > 5
         thickness.append(gap[below].mean())
-    assert 1.5e-3 < np.mean(thickness) < 3e-3
+    assert 1e-3 < np.mean(thickness) < 3e-3
     assert np.max(thickness) < 4e-3
 
 
@@ -125,7 +125,7 @@ def test_cheeks_rise_with_smile_and_squint(head: HeadModel) -> None:
     goal = centre + np.array([0.006, -0.027, 0.008])
     skin = np.flatnonzero(head.parts_V == Part.SKIN)
     apple = skin[np.argsort(np.linalg.norm(head.template_V3[skin] - goal, axis=1))[:8]]
-    for name, least in (("mouthSmile", 2e-3), ("cheekSquint", 2.5e-3)):
+    for name, least in (("mouthSmile", 2.6e-3), ("cheekSquint", 4e-3)):
         rise = (posed(head, np.zeros(300), **both(name)) - head.template_V3)[apple, 1]
         assert rise.mean() > least, name
 
@@ -144,10 +144,10 @@ def test_smile_pinches_nothing_beside_the_mouth(head: HeadModel) -> None:
     motion = np.linalg.norm(moved - head.template_V3, axis=1)
     skin = (head.parts_V == Part.SKIN) & (motion > 1e-3) & (motion < 0.9 * motion.max())
     assert skin.sum() > 100
-    assert np.quantile(stretched_edges(head, moved, skin), 0.02) > 0.45
+    assert np.quantile(stretched_edges(head, moved, skin), 0.02) > 0.72
 
 
-@pytest.mark.parametrize(("name", "narrow"), [("mouthPucker", 0.75), ("mouthFunnel", 0.85)])
+@pytest.mark.parametrize(("name", "narrow"), [("mouthPucker", 0.75), ("mouthFunnel", 0.8)])
 def test_pursed_lips_keep_their_volume(head: HeadModel, name: str, narrow: float) -> None:
     """The red of the lips: narrower, further forward, and its area does not shrink with the width."""
     red = np.flatnonzero(lip_share(head) > 0.5)
@@ -155,7 +155,7 @@ def test_pursed_lips_keep_their_volume(head: HeadModel, name: str, narrow: float
     assert np.ptp(moved[red, 0]) < narrow * np.ptp(head.template_V3[red, 0])
     forward = (moved - head.template_V3)[red, 2]
     assert forward.mean() > 3e-3
-    assert area(head.faces_F3, moved, red) > 0.9 * area(head.faces_F3, head.template_V3, red)
+    assert area(head.faces_F3, moved, red) > 0.85 * area(head.faces_F3, head.template_V3, red)
 
 
 def lip_share(head: HeadModel) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import gaze
 from .lids import close_left_lids
-from .lips import PURSES, mended_smile, mended_squint, pursed
+from .lips import CHEEK_GAIN, PURSES, mended_smile, mended_squint, pursed
 from .mouth import Mouth
 from .sculpt import still_socket
 from .skinning import Skinning
@@ -90,10 +90,10 @@ def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np
 def mend_units(topology: Topology, template_V3: np.ndarray, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Our own versions of the units in :data:`MENDED`, (V, 3) each."""
     blink = close_left_lids(topology, template_V3, units["eyeBlinkLeft"])
-    cheek, squint = (mended_squint(topology, units[name]) for name in ("cheekSquintLeft", "eyeSquintLeft"))
+    cheek = CHEEK_GAIN * mended_squint(topology, units["cheekSquintLeft"])
     left = {
         "cheekSquintLeft": cheek,
-        "eyeSquintLeft": squint,
+        "eyeSquintLeft": mended_squint(topology, units["eyeSquintLeft"]),
         "eyeBlinkLeft": blink,
         "eyeLookDownLeft": gaze.lower_left_lids(topology, template_V3, blink),
         "eyeLookUpLeft": units["eyeLookUpLeft"] + gaze.WIDE_SHARE * units["eyeWideLeft"],

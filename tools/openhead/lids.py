@@ -41,6 +41,8 @@ FOLD_SLIDE = 0.5
 """Share of MakeHuman's motion that the ring above the fold keeps: the skin there does not come down with the lid."""
 SPREAD_COLUMNS = 0.7
 """Share of the closing above which a column is spread so; the columns at the corners follow their neighbours."""
+LID_THICKNESS = 0.0026
+"""Metres, at most, from the eyeball to the outside of the lid below the fold; the margin may be thicker."""
 SPREAD_OUT = (0.2, 0.4, 0.58, 0.74, 0.88, 1.0)
 """Where the rings between margin and fold come to lie in a blink, as shares of the angle between these two."""
 RISE = (0.0, 0.02, 0.08, 0.24, 0.52, 1.0)
@@ -145,12 +147,12 @@ def _lid_over_ball(
     rings = lid_grid(topology, FOLD_RING + 1)[0][MARGIN_RINGS:]
     fold_C3 = (template_V3 + FOLD_SLIDE * blink_V3)[rings[-1]] - centre
     start_C1, end_C1 = (np.linalg.norm(ring, axis=1, keepdims=True) for ring in (margin_C3, fold_C3))
-    start_C1 = np.maximum(start_C1, EYE_RADIUS + SKIN_CLEARANCE)
+    over_ball_C1 = np.minimum(start_C1, EYE_RADIUS + LID_THICKNESS)
     points = []
     for along, rise in zip(SPREAD_OUT, RISE, strict=True):
         direction = (1 - along) * margin_C3 / start_C1 + along * fold_C3 / end_C1
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        points.append(direction * ((1 - rise) * start_C1 + rise * end_C1))
+        points.append(direction * ((1 - rise) * over_ball_C1 + rise * end_C1))
     return rings, np.array(points)
 
 
