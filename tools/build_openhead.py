@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
 from deca.head import HeadModel
 from openhead.atlas import build_atlas
-from openhead.expression import build_expression, face_units
+from openhead.expression import MENDED, build_expression, face_units
 from openhead.landmarks import build_landmarks
 from openhead.masks import build_masks
 from openhead.population import calibrate
@@ -46,7 +46,7 @@ DRAFT_ROUNDS, ROUNDS = 4, 5
 
 
 def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
-    """All arrays of the head model file, the ARKit names, and the blinks (V, 3) as mended.
+    """All arrays of the head model file, the ARKit names, and the units (V, 3) that are mended.
 
     People are measured by landmarks on the head, and these lie where the network sees them on the head: so a head of
     people as they were guessed comes first, and one of people who were measured by it.
@@ -89,7 +89,7 @@ def _build_of(
     }
     arrays.update(_texture_arrays(source, topology))
     arrays.update(build_landmarks(_head_of(arrays)))
-    return arrays, expression.arkit_names, {name: units[name] for name in ("eyeBlinkLeft", "eyeBlinkRight")}
+    return arrays, expression.arkit_names, {name: units[name] for name in MENDED}
 
 
 def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]:
@@ -115,9 +115,9 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="also write the tests' extract of the source to this file")
     options = parser.parse_args()
     source = Source(options.source)
-    arrays, arkit_names, blinks = build(source)
+    arrays, arkit_names, mended = build(source)
     if options.reference:
-        write_reference(source, build_topology(source), blinks, options.reference)
+        write_reference(source, build_topology(source), mended, options.reference)
     write_head(options.output, arrays, arkit_names, TRAITS)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
 

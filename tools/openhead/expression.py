@@ -13,7 +13,7 @@ import numpy as np
 
 from . import gaze
 from .lids import close_left_lids
-from .lips import PURSES, mended_smile, mended_squint, pursed
+from .lips import CHEEK_GAIN, PURSES, mended_smile, mended_squint, pursed
 from .mouth import Mouth
 from .sculpt import still_socket
 from .skinning import Skinning
@@ -62,6 +62,16 @@ class Expression:
 OWN_MOUTH = ("jaw", "mouthClose", "tongueOut")
 """Starts of the names of the units that move the jaw or tongue: the inside of the mouth keeps MakeHuman's motion."""
 
+MENDED = (
+    *(
+        f"{name}{side}"
+        for name in ("cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookUp", "eyeSquint", "mouthSmile")
+        for side in ("Left", "Right")
+    ),
+    *PURSES,
+)
+"""Units of our own: MakeHuman's fit its own face, not the mean of many, or are not what people do."""
+
 
 def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np.ndarray]:
     """The 52 units on our mesh, (V, 3) float64, metres; left and right twins are exact mirror images."""
@@ -78,12 +88,12 @@ def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np
 
 
 def mend_units(topology: Topology, template_V3: np.ndarray, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Our own versions of the units that are not natural on the mean head, (V, 3) each."""
+    """Our own versions of the units in :data:`MENDED`, (V, 3) each."""
     blink = close_left_lids(topology, template_V3, units["eyeBlinkLeft"])
-    cheek, squint = (mended_squint(topology, units[name]) for name in ("cheekSquintLeft", "eyeSquintLeft"))
+    cheek = CHEEK_GAIN * mended_squint(topology, units["cheekSquintLeft"])
     left = {
         "cheekSquintLeft": cheek,
-        "eyeSquintLeft": squint,
+        "eyeSquintLeft": mended_squint(topology, units["eyeSquintLeft"]),
         "eyeBlinkLeft": blink,
         "eyeLookDownLeft": gaze.lower_left_lids(topology, template_V3, blink),
         "eyeLookUpLeft": units["eyeLookUpLeft"] + gaze.WIDE_SHARE * units["eyeWideLeft"],

@@ -39,12 +39,16 @@ FOLD_RING = 9
 """Ring of the upper lid above its fold. A blink spreads the rings between it and the margin over the eyeball."""
 FOLD_SLIDE = 0.5
 """Share of MakeHuman's motion that the ring above the fold keeps: the skin there does not come down with the lid."""
-SPREAD_OUT = (0.2, 0.4, 0.58, 0.74, 0.88)
+SPREAD_COLUMNS = 0.7
+"""Share of the closing above which a column is spread so; the columns at the corners follow their neighbours."""
+LID_THICKNESS = 0.0026
+"""Metres, at most, from the eyeball to the outside of the lid below the fold; the margin may be thicker."""
+SPREAD_OUT = (0.2, 0.4, 0.58, 0.74, 0.88, 1.0)
 """Where the rings between margin and fold come to lie in a blink, as shares of the angle between these two."""
-RISE = (0.0, 0.02, 0.09, 0.25, 0.54)
+RISE = (0.0, 0.02, 0.08, 0.24, 0.52, 1.0)
 """Their distance from the eyeball, from the margin's (0) to that of the ring above the fold (1): the lid hugs the ball
 and turns up into the fold where the ball goes under the brow."""
-REACH = 0.018
+REACH = 0.024
 """Metres from the eye's centre within which the lids' skin may be moved."""
 LOCALITY = 0.04
 """How quickly the correction of the lid's margin fades over the lid."""
@@ -112,14 +116,14 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     delta = np.zeros_like(closed)
     delta[grid] = goal_RC3 + centre - closed[grid]
     rings, lid_RC3 = _lid_over_ball(topology, template_V3, blink_V3, centre, goal_RC3[-1])
-    lid_RC3 += centre - closed[rings]
-    delta[rings[:, is_upper]] = (share * lid_RC3)[:, is_upper]
+    rings, lid_RC3 = (values[:, is_upper & (closing_C > SPREAD_COLUMNS)] for values in (rings, lid_RC3))
+    delta[rings] = lid_RC3 + centre - closed[rings]
     distance = np.linalg.norm(template_V3 - centre, axis=1)
     near = np.zeros(len(template_V3), bool)
     near[topology.triangles[topology.island == 0]] = True
     near &= distance < REACH
     free = near.copy()
-    free[grid], free[rings[:, is_upper]] = False, False
+    free[grid], free[rings] = False, False
     matrix = laplacian(topology) + LOCALITY * sp.identity(len(template_V3))
     inside, known = np.flatnonzero(free), np.flatnonzero(~free)
     delta[inside] = spsolve(matrix[inside][:, inside].tocsc(), -(matrix[inside][:, known] @ delta[known]))
@@ -143,13 +147,13 @@ def _lid_over_ball(
     rings = lid_grid(topology, FOLD_RING + 1)[0][MARGIN_RINGS:]
     fold_C3 = (template_V3 + FOLD_SLIDE * blink_V3)[rings[-1]] - centre
     start_C1, end_C1 = (np.linalg.norm(ring, axis=1, keepdims=True) for ring in (margin_C3, fold_C3))
-    start_C1 = np.maximum(start_C1, EYE_RADIUS + SKIN_CLEARANCE)
+    over_ball_C1 = np.minimum(start_C1, EYE_RADIUS + LID_THICKNESS)
     points = []
     for along, rise in zip(SPREAD_OUT, RISE, strict=True):
         direction = (1 - along) * margin_C3 / start_C1 + along * fold_C3 / end_C1
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        points.append(direction * ((1 - rise) * start_C1 + rise * end_C1))
-    return rings[:-1], np.array(points)
+        points.append(direction * ((1 - rise) * over_ball_C1 + rise * end_C1))
+    return rings, np.array(points)
 
 
 def _border(triangles: np.ndarray) -> np.ndarray:

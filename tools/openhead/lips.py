@@ -43,13 +43,15 @@ class Purse:
     rounder: float
 
 
-PURSES = {"mouthPucker": Purse(0.20, 0.30, 0.05, 0.05, 0.0), "mouthFunnel": Purse(0.26, 0.25, 0.05, 0.15, 0.16)}
+PURSES = {"mouthPucker": Purse(0.20, 0.55, 0.10, 0.10, 0.0), "mouthFunnel": Purse(0.16, 0.75, 0.10, 0.20, 0.16)}
 SQUINT_SMOOTHING = 15.0
+CHEEK_GAIN = 1.35
+"""Factor of cheekSquint that gives the cheek's apple back the rise that smoothing takes."""
 PURSE_SMOOTHING = 12.0
 """Of MakeHuman's motion beyond the lips, which has bumps between nose and lip."""
 PURSE_REACH = 0.8
 """Half widths from the lip line over which a purse falls off."""
-LIP_HEIGHT = 0.5
+LIP_HEIGHT = 0.6
 """The same for the lips' height."""
 LOWER_LIP = 0.7
 """Share of the largest drop in jawOpen with which all of the lower lip moves."""
