@@ -11,8 +11,8 @@ FOLDER is laid out as FOLDER/person/*.jpg, e.g. Labeled Faces in the Wild. `--sp
     report  the other half: for numbers that are told
     unseen  those of the report half who were kept out of the networks' training, too
 
-Who is where depends on the person's name alone (`in_split`). `--head FILE` measures another head file, which the
-built-in networks do not fit, so that the product's way is left out unless `--weights FILE` has networks for it;
+A person's name alone decides (`tools/photo_people.py`). `--head FILE` measures another head file, which the
+built-in networks do not fit, so that the product's way is left out unless `--weights FILE` has networks for it.
 `--noise FILE` takes another landmark calibration. All errors are in percent of the distance of the outer eye corners.
 Nothing is written but the landmarks to `--cache FILE`, which all measurements of a folder may share.
 """
@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,9 +33,9 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "training"), str(ROOT / "tests/benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "training"), str(ROOT / "tests/benchmarks")]
 
-from bench_fit import fit_all, quantiles  # noqa: E402
+from bench_fit import quantiles  # noqa: E402
 
 from deca.head import load_head  # noqa: E402
 from deca.reconstruct import fit as landmark_fit  # noqa: E402
@@ -45,21 +44,24 @@ from deca.reconstruct.decode import Decoder  # noqa: E402
 from deca.reconstruct.face import Face  # noqa: E402
 from deca.reconstruct.fit import Guess, LandmarkSolver  # noqa: E402
 from deca.reconstruct.fit_result import Leeway  # noqa: E402
-from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, interior_landmarks  # noqa: E402
+from deca.reconstruct.noise import LandmarkNoise, interior_landmarks  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
-from deca.vision import DetectedFace, Photo, find_faces, read_photo  # noqa: E402
-from deca_training.config import VALIDATION_SHARE  # noqa: E402
-from deca_training.data.order import fraction  # noqa: E402
-from openhead.landmarks import (  # noqa: E402
+from deca.vision import DetectedFace, Photo, read_photo  # noqa: E402
+from tools.openhead.landmarks import (  # noqa: E402
     LIP_CORNERS_INNER,
     LOWER_LIP_INNER,
     LOWER_LIP_OUTER,
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
-
-FRONTAL = 15.0
-"""Degrees of yaw up to which a photo counts as seen from the front."""
+from tools.photo_people import (  # noqa: E402
+    SPLITS,
+    Landmarks,
+    eye_distance,
+    people_of,
+    photo_name,
+    photos_of,
+)
 
 LIP_CORNERS = (61, 291)
 LIPS = sorted({*UPPER_LIP_OUTER, *LOWER_LIP_OUTER, *UPPER_LIP_INNER, *LOWER_LIP_INNER})
@@ -72,84 +74,6 @@ HELD = Leeway(shape=1e-4, tracing_shape=1e-4)
 
 AVERAGED_PEOPLE = 200
 """People of the choosing half whose codes make the average code."""
-
-# -- Photos -----------------------------------------------------------------------------------------------------------
-
-
-def in_split(name: str, split: str) -> bool:
-    """Whether a person belongs to `choose`, `report` or `unseen`.
-
-    People named p000, p001 and so on are split by number: up to p249 to choose. All others by the hash of their name
-    that also decides whom the training keeps out; these are all in the half to report.
-    """
-    if re.fullmatch(r"p\d{3,}", name):
-        chooses, unseen = int(name[1:]) < 250, int(name[1:]) >= 250
-    else:
-        place = fraction(name, 0)
-        chooses, unseen = place >= 0.5, place < VALIDATION_SHARE
-    return {"choose": chooses, "report": not chooses, "unseen": unseen}[split]
-
-
-def people_of(folder: Path, split: str) -> list[Path]:
-    return [person for person in sorted(folder.iterdir()) if person.is_dir() and in_split(person.name, split)]
-
-
-def photos_of(person: Path, count: int) -> list[Path]:
-    return sorted(person.glob("*.jpg"))[:count]
-
-
-class Landmarks:
-    """The landmarks of the most prominent face of photos, found once and kept in a file.
-
-    Args:
-        cache: The .npz file; None keeps nothing.
-    """
-
-    def __init__(self, cache: Path | None) -> None:
-        self._cache = cache
-        self._known: dict[str, tuple[NDArray, NDArray]] = {}
-        if cache is not None and cache.exists():
-            with np.load(cache) as stored:
-                rows = zip(stored["names"], stored["landmarks_NL3"], stored["sizes_N2"], strict=True)
-                self._known = {str(name): (landmarks_L3, size_2) for name, landmarks_L3, size_2 in rows}
-
-    def find(self, paths: list[Path]) -> tuple[NDArray, NDArray]:
-        """Landmarks (N, 478, 3), photo pixels, NaN where there is no face; and the photos' widths and heights."""
-        missing = [path for path in paths if _name(path) not in self._known]
-        for path in missing:
-            photo = read_photo(path)
-            faces = find_faces(photo, max_faces=1)
-            landmarks_L3 = faces[0].landmarks_L3 if faces else np.full((478, 3), np.nan)
-            self._known[_name(path)] = landmarks_L3.astype(np.float32), np.array((photo.width, photo.height))
-        if missing and self._cache is not None:
-            landmarks, sizes = zip(*self._known.values(), strict=True)
-            np.savez(self._cache, names=list(self._known), landmarks_NL3=landmarks, sizes_N2=sizes)
-        found, sizes = zip(*(self._known[_name(path)] for path in paths), strict=True)
-        return np.array(found, np.float64), np.array(sizes)
-
-
-def _name(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
-
-
-def yaw_degrees(landmarks_NL3: NDArray) -> NDArray:
-    """How far faces are turned, from the depth that the network gives the outer eye corners."""
-    across_N3 = landmarks_NL3[:, OUTER_EYES[1]] - landmarks_NL3[:, OUTER_EYES[0]]
-    return np.degrees(np.arctan2(across_N3[:, 2], across_N3[:, 0]))
-
-
-def eye_distance(landmarks_NLC: NDArray) -> NDArray:
-    """Distance of the outer eye corners on the photo, pixels."""
-    return np.linalg.norm(landmarks_NLC[:, OUTER_EYES[0], :2] - landmarks_NLC[:, OUTER_EYES[1], :2], axis=1)
-
-
-def frontal_photos(options: argparse.Namespace) -> tuple[list[Path], NDArray]:
-    """The first two photos of each person that show a face from the front, and their landmarks (N, 478, 3)."""
-    paths = [path for person in people_of(options.folder, options.split) for path in photos_of(person, 2)]
-    landmarks_NL3, _ = Landmarks(options.cache).find(paths)
-    rows = np.flatnonzero(np.isfinite(landmarks_NL3[:, 0, 0]) & (np.abs(yaw_degrees(landmarks_NL3)) < FRONTAL))
-    return [paths[row] for row in rows], landmarks_NL3[rows]
-
 
 # -- The ways to a head -----------------------------------------------------------------------------------------------
 
@@ -202,22 +126,16 @@ def measure_cross(options: argparse.Namespace) -> dict:
     count = len(points_NL2)
 
     def held(shape_NS: NDArray) -> NDArray:
-        results = []
-        for row in range(count):
-            guess = Guess(shape_NS[row : row + 1], np.zeros((1, 0)), np.zeros((1, 3)), HELD)
-            size = (int(sizes_N2[row, 0]), int(sizes_N2[row, 1]))
-            results.append(solver.fit(points_NL2[row : row + 1], size, guess=guess).error_B[0])
-        return 100 * np.array(results)
+        return 100 * fitted(solver, points_NL2, sizes_N2, shape_NS)[1]
 
-    own = fit_all(solver, points_NL2, sizes_N2)
-    shape_NS = own.shape_BS
+    shape_NS, own_N = fitted(solver, points_NL2, sizes_N2)
     average_S = average_code(options.folder, landmarks, solver)
     next_N = np.arange(count).reshape(-1, 3)[:, [1, 2, 0]].ravel()
     rows = {
         "mean head": held(np.zeros_like(shape_NS)),
         "average code of the choosing half": held(np.tile(average_S, (count, 1))),
         "another photo's landmark fit": held(shape_NS[next_N]),
-        "its own landmark fit": 100 * own.error_B,
+        "its own landmark fit": 100 * own_N,
         "another person's landmark fit": held(np.roll(shape_NS, 3, axis=0)),
     }
     return {
@@ -229,12 +147,34 @@ def measure_cross(options: argparse.Namespace) -> dict:
     }
 
 
+def fitted(
+    solver: LandmarkSolver, points_NL2: NDArray, sizes_N2: NDArray, held_NS: NDArray | None = None
+) -> tuple[NDArray, NDArray]:
+    """Shape codes (N, S) and interior errors (N,) of the landmark fit, with given shapes held if there are any."""
+    shape_NS, error_N = np.zeros((len(points_NL2), solver.reduced.num_shape)), np.zeros(len(points_NL2))
+    for size in np.unique(sizes_N2, axis=0):
+        same = np.flatnonzero((sizes_N2 == size).all(1))
+        for rows in np.array_split(same, -(-len(same) // 16)):  # sixteen at once take two thirds of the time
+            guess = None
+            if held_NS is not None:
+                guess = Guess(held_NS[rows], np.zeros((len(rows), 0)), np.zeros((len(rows), 3)), HELD)
+            result = solver.fit(points_NL2[rows], (int(size[0]), int(size[1])), guess=guess)
+            shape_NS[rows], error_N[rows] = result.shape_BS, result.error_B
+    return shape_NS, error_N
+
+
 def average_code(folder: Path, landmarks: Landmarks, solver: LandmarkSolver) -> NDArray:
     """The mean shape (S,) that the landmark fit finds on one photo each of people of the choosing half."""
     paths = [path for person in people_of(folder, "choose")[:AVERAGED_PEOPLE] for path in photos_of(person, 1)]
     found_NL3, sizes_N2 = landmarks.find(paths)
     there = np.isfinite(found_NL3[:, 0, 0])
-    return fit_all(solver, found_NL3[there, :, :2], sizes_N2[there]).shape_BS.mean(0)
+    return fitted(solver, found_NL3[there, :, :2], sizes_N2[there])[0].mean(0)
+
+
+def frontal_photos(options: argparse.Namespace) -> tuple[list[Path], NDArray]:
+    """The first two photos of each person that show a face from the front, and their landmarks (N, 478, 3)."""
+    people = people_of(options.folder, options.split)
+    return Landmarks(options.cache).frontal([path for person in people for path in photos_of(person, 2)])[:2]
 
 
 def measure_mouths(options: argparse.Namespace) -> dict:
@@ -258,7 +198,7 @@ def measure_mouths(options: argparse.Namespace) -> dict:
         kinds[kind] = best
     rows = np.concatenate(list(kinds.values()))
     chosen = [paths[row] for row in rows]
-    result: dict = {"photos": {kind: [_name(paths[row]) for row in best] for kind, best in kinds.items()}}
+    result: dict = {"photos": {kind: [photo_name(paths[row]) for row in best] for kind, best in kinds.items()}}
     for name, placed_NL2 in placed_by_ways(options, chosen, landmarks_NL3[rows]):
         miss_NL = np.linalg.norm(placed_NL2 - landmarks_NL3[rows, :, :2], axis=2)
         error_N = 100 * miss_NL[:, LIPS].mean(1) / eye_distance(landmarks_NL3[rows])
@@ -282,7 +222,7 @@ def measure_lids(options: argparse.Namespace) -> dict:
     chosen, found_NL3 = [paths[row] for row in rows], landmarks_NL3[rows]
     open_eye = float(np.median(opening_N))
     result: dict = {
-        "photos": [_name(path) for path in chosen],
+        "photos": [photo_name(path) for path in chosen],
         "open_eye_percent": round(100 * open_eye, 2),
         "landmarks": round(float((opening_N[rows] / open_eye).mean()), 3),
     }
@@ -325,7 +265,7 @@ def main() -> None:
         command = commands.add_parser(name)
         command.set_defaults(measure=measure)
         command.add_argument("folder", type=Path, help="FOLDER/person/*.jpg")
-        command.add_argument("--split", choices=("choose", "report", "unseen"), default="report")
+        command.add_argument("--split", choices=SPLITS, default="report")
         command.add_argument("--cache", type=Path, metavar="FILE", help="keeps the photos' landmarks in this .npz file")
         command.add_argument("--head", default="openhead", metavar="FILE", help="another head model file")
         command.add_argument("--noise", type=Path, metavar="FILE", help="another landmark calibration")
