@@ -31,7 +31,7 @@ from deca.head import HeadModel, SurfacePoints, load_head  # noqa: E402
 from deca.reconstruct.fit import FitResult, Guess, LandmarkSolver  # noqa: E402
 from deca.reconstruct.fit_result import Leeway  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
-from deca.reconstruct.noise import LandmarkNoise  # noqa: E402
+from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise  # noqa: E402
 from tools.openhead.landmarks import PLACES, observe, place_mediapipe, write_places  # noqa: E402
 from tools.openhead.outline import Outline  # noqa: E402
 from tools.openhead.surface import MIRROR, Surface  # noqa: E402
@@ -45,6 +45,9 @@ MEAN_HEAD = Leeway(shape=1e-4, tracing_shape=1e-4)
 
 LOST = 0.04
 """Interior error, as a fraction of the outer-eye distance, beyond which a photo says nothing: something is in front."""
+
+FARTHEST = 0.006
+"""Metres that a point may move; more is a silhouette's doing, not the surface's."""
 
 GRAZING = 0.05
 """Weight of leaving a point where it is, against the photos': it counts where the surface faces sideways."""
@@ -109,8 +112,11 @@ def measure(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArr
         normal_L3 = np.cross(corners_L33[:, 1] - corners_L33[:, 0], corners_L33[:, 2] - corners_L33[:, 0])
         normal_L3 /= np.linalg.norm(normal_L3, axis=1, keepdims=True)
         move_L3 = common_move(left_NL2, root_N33, normal_L3)
+        move_L3[FACE_OVAL] = 0  # it follows the silhouette of every view, which is the outline's business
         moved_L3 += (move_L3 + move_L3[sightings.pairs_L] * MIRROR) / 2
-    return moved_L3
+        moved_L3 *= np.minimum(1, FARTHEST / np.maximum(np.linalg.norm(moved_L3, axis=1, keepdims=True), FARTHEST))
+    first, last = (outline.surface.positions(place_mediapipe(head, outline, sightings, by)) for by in (None, moved_L3))
+    return last - first  # what geometry has not let move is not told
 
 
 def main() -> None:
