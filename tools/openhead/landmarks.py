@@ -1,7 +1,8 @@
 """Where the 68 iBUG and the 478 MediaPipe landmarks lie on the head.
 
 MediaPipe defines its points by what its network answers, so the network is asked: it looks at portraits of several
-people of the shape space from several sides, and its answers are traced back to the surface and averaged. Where
+people of the shape space from several sides, and its answers are traced back to the surface and averaged. On photos it
+answers a little otherwise: a table of how much (`tools/measure_landmark_places.py`) moves the points. Where
 geometry knows better, geometry decides: lid edges, lip lines, irises, and the outline of the face (`outline.py`).
 
 Shape suffixes: V vertices, F triangles, L landmarks, R renders.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +51,9 @@ IBUG_FROM_MEDIAPIPE = (
     *(78, 81, 13, 311, 308, 402, 14, 178),
 )
 
+PLACES = Path(__file__).with_name("landmark_places.csv")
+"""Where the network puts its points on photos, less where it puts them on painted portraits."""
+
 _PEOPLE = 8
 _SIZE = 400  # pixels of a portrait; the network looks at 192 of the face
 _VIEWS = ((0, 0), (0, 8), (0, -8), (10, 0), (-10, 0), (25, 0), (-25, 0))
@@ -79,7 +84,7 @@ def build_landmarks(head: HeadModel) -> dict[str, NDArray]:
         The tensors lmk68_*, contour_* and mp_* of docs/architecture.md.
     """
     outline = Outline(head, Surface(head))
-    mediapipe = place_mediapipe(head, outline, observe(head))
+    mediapipe = place_mediapipe(head, outline, observe(head), read_places(PLACES))
     contour = contour_table(outline)
     fixed = SurfacePoints(mediapipe.faces[list(IBUG_FROM_MEDIAPIPE)], mediapipe.bary[list(IBUG_FROM_MEDIAPIPE)])
     tensors = {}
@@ -145,11 +150,33 @@ def _pairing(mean_L3: NDArray) -> NDArray[np.int64]:
     return pairs_L
 
 
-def place_mediapipe(head: HeadModel, outline: Outline, sightings: Sightings) -> SurfacePoints:
-    """The 478 points as triangles and barycentrics, mirror-symmetric."""
+def read_places(path: Path) -> NDArray[np.float64]:
+    """The table of photo places: displacements (478, 3) on the mean head, metres; zero where there is no table."""
+    if not path.exists():
+        return np.zeros((NUM_LANDMARKS, 3))
+    return np.loadtxt(path, delimiter=",") * 1e-3
+
+
+def write_places(path: Path, moved_L3: NDArray, provenance: str) -> None:
+    """Writes the table, in millimetres, with a line on how it was measured."""
+    np.savetxt(path, 1e3 * moved_L3 + 0.0, fmt="%.2f", delimiter=",", header=f"x, y, z in millimetres. {provenance}")
+
+
+def place_mediapipe(
+    head: HeadModel, outline: Outline, sightings: Sightings, moved_L3: NDArray | None = None
+) -> SurfacePoints:
+    """The 478 points as triangles and barycentrics, mirror-symmetric.
+
+    Args:
+        head, outline: The mean head.
+        sightings: Where portraits place the points.
+        moved_L3: How far photos move them from there, metres. On lines that geometry decides, only along the line.
+    """
     surface = outline.surface
     pairs_L = sightings.pairs_L
     mean_L3 = geometric_median(sightings.both_sides())
+    if moved_L3 is not None:
+        mean_L3 = mean_L3 + moved_L3
     mean_L3 = (mean_L3 + mean_L3[pairs_L] * MIRROR) / 2
     faces = np.zeros(NUM_LANDMARKS, np.int64)
     bary = np.zeros((NUM_LANDMARKS, 3), np.float32)
