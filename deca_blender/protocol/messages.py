@@ -433,6 +433,8 @@ class DecodeWrinkles(Request[WrinklesReply]):
         expression: Expression coefficients; as many as F_d takes, or more.
         jaw: Axis-angle of the jaw, radians.
         head: Name of the head model that the weights are for, or the path of its file.
+        head_hash: Hash of the head model that the head was made with, "" where it is not known: the head model of that
+            name may have changed since.
     """
 
     weights: str
@@ -441,6 +443,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
     expression: Annotated[NDArray[np.float32], Array("float32", "E")]
     jaw: Annotated[NDArray[np.float32], Array("float32", 3)]
     head: str = "openhead"
+    head_hash: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ A check is a file of `test_*` functions that ends with `blender_case.main(global
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
@@ -80,7 +81,7 @@ def head_reply() -> HeadReply:
         age_direction = (per_deviation / traits[age]["deviation"]).astype(np.float32)
     return HeadReply(
         name=metadata.get("name", "openhead"),
-        hash="0123456789abcdef",
+        hash=hashlib.sha256(HEAD_FILE.read_bytes()).hexdigest()[:16],
         licence="CC0-1.0",
         num_shape=num_shape,
         num_expression=directions.shape[2] - num_shape,

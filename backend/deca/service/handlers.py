@@ -167,6 +167,14 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     import torch
 
     networks = _networks(request.head, request.weights, device)
+    if request.head_hash and networks.card.head_hash not in ("", request.head_hash):
+        name = "OpenHead" if networks.card.head == "openhead" else networks.card.head
+        raise AssetError(
+            f"This head was made with an earlier {name} ({request.head_hash}), which these weights"
+            f" ({networks.card.head_hash}) do not know.",
+            "Its sliders, bones and texture, and the wrinkles that it shows or has baked, go on working."
+            " For wrinkles that follow the expression, import the photo again.",
+        )
     if request.weights_hash and request.weights_hash != networks.hash:
         raise AssetError(
             f"These wrinkles were made with other weights ({request.weights_hash}) than"
