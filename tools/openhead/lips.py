@@ -44,8 +44,8 @@ class Purse:
 
 
 PURSES = {"mouthPucker": Purse(0.20, 0.55, 0.10, 0.10, 0.0), "mouthFunnel": Purse(0.16, 0.75, 0.10, 0.20, 0.16)}
-SQUINT_SMOOTHING = 15.0
-CHEEK_GAIN = 1.35
+SQUINT_SMOOTHING = 25.0
+CHEEK_GAIN = 1.45
 """Factor of cheekSquint that gives the cheek's apple back the rise that smoothing takes."""
 PURSE_SMOOTHING = 12.0
 """Of MakeHuman's motion beyond the lips, which has bumps between nose and lip."""
