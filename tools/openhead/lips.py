@@ -1,4 +1,4 @@
-"""Mends MakeHuman's smile, squints, pucker, funnel and puffed cheeks, whose folds and thin lips no longer fit the mean of many faces.
+"""Mends MakeHuman's smile, squints, pucker, funnel and puffed cheeks: their folds do not fit the mean of many faces.
 
 All measures are relative to half the mouth's width, so that they hold for other mean heads.
 """
