@@ -13,7 +13,7 @@ import numpy as np
 
 from . import gaze
 from .lids import close_left_lids
-from .lips import CHEEK_GAIN, PURSES, mended_smile, mended_squint, pursed
+from .lips import CHEEK_GAIN, PURSES, mended_puff, mended_smile, mended_squint, pursed
 from .mouth import Mouth
 from .sculpt import still_socket
 from .skinning import Skinning
@@ -69,6 +69,7 @@ MENDED = (
         for side in ("Left", "Right")
     ),
     *PURSES,
+    "cheekPuff",
 )
 """Units of our own: MakeHuman's fit its own face, not the mean of many, or are not what people do."""
 
@@ -103,6 +104,7 @@ def mend_units(topology: Topology, template_V3: np.ndarray, units: dict[str, np.
     middle = {
         name: pursed(topology, template_V3, units[name], units["jawOpen"], purse) for name, purse in PURSES.items()
     }
+    middle["cheekPuff"] = mended_puff(topology, template_V3, units["cheekPuff"])
     return left | right | middle
 
 

@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import spsolve
 
 from .skinning import laplacian
-from .topology import EYE_LEFT, EYE_RADIUS, Topology
+from .topology import EYE_LEFT, Topology
 
 MARGIN_RINGS = 4
 """Rings of a lid's margin: the edge on the eyeball, two on the margin's breadth, the front of the lid."""
@@ -83,6 +83,7 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     """The left blink with the upper lid's margin laid on the lower one's, (V, 3)."""
     ball = topology.vertices_of(EYE_LEFT)
     centre = (template_V3[ball[0]] + template_V3[ball[-1]]) / 2
+    ball_radius = float(np.linalg.norm(template_V3[ball[0]] - centre))
     grid, partner = lid_grid(topology, MARGIN_RINGS)
     open_RC3 = template_V3[grid] - centre
     columns = np.arange(len(partner))
@@ -96,7 +97,7 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     goal_RC3 = open_RC3 + blink_V3[grid]
     goal_RC3[..., 1] += LOWER_LID_RISE * closing_C
     radius = np.linalg.norm(goal_RC3, axis=-1, keepdims=True)
-    goal_RC3 *= np.maximum(radius, EYE_RADIUS + CLEARANCE) / radius
+    goal_RC3 *= np.maximum(radius, ball_radius + CLEARANCE) / radius
     lower_RC3 = goal_RC3[:, partner]
     landed_RC3 = np.empty_like(lower_RC3)
     for own, (ring, up, out) in enumerate(LANDING):
@@ -106,7 +107,7 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
         point_C3 = start_C3 + (ring_C - first_C)[:, None] * (end_C3 - start_C3)
         point_C3[:, 1] += up * tuck_C
         radius = np.linalg.norm(point_C3, axis=1, keepdims=True)
-        landed_RC3[own] = point_C3 / radius * np.maximum(radius + out, EYE_RADIUS + CLEARANCE)
+        landed_RC3[own] = point_C3 / radius * np.maximum(radius + out, ball_radius + CLEARANCE)
     # At the corners the lids grow together: there they meet half-way instead of passing each other.
     share = closing_C[:, None]
     upper_goal = share * landed_RC3 + (1 - share) * (0.3 * goal_RC3 + 0.7 * lower_RC3)
@@ -115,7 +116,7 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     closed = template_V3 + blink_V3
     delta = np.zeros_like(closed)
     delta[grid] = goal_RC3 + centre - closed[grid]
-    rings, lid_RC3 = _lid_over_ball(topology, template_V3, blink_V3, centre, goal_RC3[-1])
+    rings, lid_RC3 = _lid_over_ball(topology, template_V3, blink_V3, (centre, ball_radius), goal_RC3[-1])
     rings, lid_RC3 = (values[:, is_upper & (closing_C > SPREAD_COLUMNS)] for values in (rings, lid_RC3))
     delta[rings] = lid_RC3 + centre - closed[rings]
     distance = np.linalg.norm(template_V3 - centre, axis=1)
@@ -132,22 +133,27 @@ def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.nd
     near[grid] = False
     offset = closed[near] - centre
     length = np.linalg.norm(offset, axis=1, keepdims=True)
-    closed[near] = centre + offset / length * np.maximum(length, EYE_RADIUS + SKIN_CLEARANCE)
+    closed[near] = centre + offset / length * np.maximum(length, ball_radius + SKIN_CLEARANCE)
     # A vertex moves on a straight line: half-way, too, the lid's skin has to lie outside the eyeball.
     half = (closed[near] + template_V3[near]) / 2 - centre
     length = np.linalg.norm(half, axis=1, keepdims=True)
-    closed[near] += 2 * half / length * np.maximum(EYE_RADIUS + SKIN_CLEARANCE - length, 0)
+    closed[near] += 2 * half / length * np.maximum(ball_radius + SKIN_CLEARANCE - length, 0)
     return closed - template_V3
 
 
 def _lid_over_ball(
-    topology: Topology, template_V3: np.ndarray, blink_V3: np.ndarray, centre: np.ndarray, margin_C3: np.ndarray
+    topology: Topology,
+    template_V3: np.ndarray,
+    blink_V3: np.ndarray,
+    ball: tuple[np.ndarray, float],
+    margin_C3: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rings between margin and fold, and where they lie in a blink: (R, C), and (R, C, 3) from the eye's centre."""
+    centre, ball_radius = ball
     rings = lid_grid(topology, FOLD_RING + 1)[0][MARGIN_RINGS:]
     fold_C3 = (template_V3 + FOLD_SLIDE * blink_V3)[rings[-1]] - centre
     start_C1, end_C1 = (np.linalg.norm(ring, axis=1, keepdims=True) for ring in (margin_C3, fold_C3))
-    over_ball_C1 = np.minimum(start_C1, EYE_RADIUS + LID_THICKNESS)
+    over_ball_C1 = np.minimum(start_C1, ball_radius + LID_THICKNESS)
     points = []
     for along, rise in zip(SPREAD_OUT, RISE, strict=True):
         direction = (1 - along) * margin_C3 / start_C1 + along * fold_C3 / end_C1

@@ -1,4 +1,4 @@
-"""Mends MakeHuman's smile, pucker and funnel, whose folds and thin lips no longer fit the mean of many faces.
+"""Mends MakeHuman's smile, squints, pucker, funnel and puffed cheeks: their folds do not fit the mean of many faces.
 
 All measures are relative to half the mouth's width, so that they hold for other mean heads.
 """
@@ -43,10 +43,11 @@ class Purse:
     rounder: float
 
 
-PURSES = {"mouthPucker": Purse(0.20, 0.55, 0.10, 0.10, 0.0), "mouthFunnel": Purse(0.16, 0.75, 0.10, 0.20, 0.16)}
-SQUINT_SMOOTHING = 15.0
-CHEEK_GAIN = 1.35
+PURSES = {"mouthPucker": Purse(0.15, 0.55, 0.10, 0.10, 0.0), "mouthFunnel": Purse(0.16, 0.75, 0.10, 0.20, 0.16)}
+SQUINT_SMOOTHING = 25.0
+CHEEK_GAIN = 1.45
 """Factor of cheekSquint that gives the cheek's apple back the rise that smoothing takes."""
+PUFF_SMOOTHING, PUFF_GAIN = 5.0, 1.25
 PURSE_SMOOTHING = 12.0
 """Of MakeHuman's motion beyond the lips, which has bumps between nose and lip."""
 PURSE_REACH = 0.8
@@ -84,6 +85,11 @@ def pursed(
     unit_V3[face, 1] += purse.rounder * half_width * between * near * (1 - 2 * is_lower)
     unit_V3[face, 2] += forward * half_width * middle * near
     return unit_V3
+
+
+def mended_puff(topology: Topology, template_V3: np.ndarray, puff_V3: np.ndarray) -> np.ndarray:
+    """The cheekPuff without the dents around its balls, (V, 3)."""
+    return PUFF_GAIN * _smoothed(topology, template_V3, puff_V3, PUFF_SMOOTHING)
 
 
 def mended_squint(topology: Topology, unit_V3: np.ndarray) -> np.ndarray:
