@@ -6,6 +6,8 @@ Coefficients have as many entries as their head model, so they are plain custom 
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, IntProperty, IntVectorProperty, StringProperty
 
@@ -44,12 +46,12 @@ def age_key(head_object: bpy.types.Object) -> bpy.types.ShapeKey | None:
     return keys.key_blocks.get(rig.AGE_KEY) if keys is not None else None
 
 
-def _age(self: bpy.types.PropertyGroup) -> float:
+def _age(self: Any) -> float:
     key = age_key(self.id_data)
     return rig.AGE_KEY_YEARS * key.value if key is not None else 0.0
 
 
-def _set_age(self: bpy.types.PropertyGroup, years: float) -> None:
+def _set_age(self: Any, years: float) -> None:
     key = age_key(self.id_data)
     if key is not None:
         key.value = years / rig.AGE_KEY_YEARS
