@@ -24,6 +24,7 @@ from deca.head import HeadModel
 from openhead.atlas import build_atlas
 from openhead.expression import MENDED, build_expression, face_units
 from openhead.landmarks import build_landmarks
+from openhead.lids import eye_corners
 from openhead.masks import build_masks
 from openhead.population import calibrate
 from openhead.reference import write_reference
@@ -66,6 +67,7 @@ def _build_of(
     """As `build`, of the heads of some people."""
     shape = build_shape(make(people), people, topology)
     mouth = make.mouth
+    corners = eye_corners(topology)
     topology = dataclasses.replace(topology, template=shape.template)
     units = face_units(source, topology, mouth)
     skinning = build_skinning(source, topology, shape.template, units["jawOpen"])
@@ -88,7 +90,7 @@ def _build_of(
         "trait_codes": shape.trait_codes.astype(np.float32),
     }
     arrays.update(_texture_arrays(source, topology))
-    arrays.update(build_landmarks(_head_of(arrays)))
+    arrays.update(build_landmarks(_head_of(arrays), shape.template[corners]))
     return arrays, expression.arkit_names, {name: units[name] for name in MENDED}
 
 

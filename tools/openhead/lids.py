@@ -79,6 +79,13 @@ def lid_grid(topology: Topology, rings: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array(grid), min(pairings, key=lambda partner: np.abs(x - x[partner]).sum())
 
 
+def eye_corners(topology: Topology) -> np.ndarray:
+    """Vertices of the left eye's inner and outer corner, where the fronts of the lids meet."""
+    front = lid_grid(topology, MARGIN_RINGS)[0][-1]
+    x = topology.template[front, 0]
+    return front[[x.argmin(), x.argmax()]]
+
+
 def close_left_lids(topology: Topology, template_V3: np.ndarray, blink_V3: np.ndarray) -> np.ndarray:
     """The left blink with the upper lid's margin laid on the lower one's, (V, 3)."""
     ball = topology.vertices_of(EYE_LEFT)

@@ -25,8 +25,10 @@ from .sliders import AGE_SPREAD, MEAN_AGE, People, side_twin, slider_spread
 
 STEP = 0.15
 """Slider positions by which each is moved to see what it does."""
-NOISE = 0.1
-"""Share of a measure's published deviation that need not be met, so that no slider is torn out for it."""
+SLACK = {"bigonial": 0.5, "philtrum_width": 0.3}
+DEFAULT_SLACK = 0.1
+"""Share of a measure's published deviation that need not be met, so that no slider is torn out for it: more for those
+whose points are hardly to be found on a smooth surface, or of which one survey alone knows."""
 FURTHEST = 1.6
 """Slider positions that nobody exceeds; MakeHuman's own limit is 1."""
 WITH_YEARS = {
@@ -58,6 +60,7 @@ def calibrate(people: People, finish: Finish, head: HeadModel, rounds: int) -> P
     keys = [measure.key for measure in MEASURES]
     wanted_PM, covariance_MM = wanted(keys)
     spread_M = np.array([target(key).spread for key in keys])
+    slack_M = np.array([SLACK.get(key, DEFAULT_SLACK) for key in keys])
     predictors_NP = np.stack(
         [np.ones(len(people)), 2 * people.male_N - 1, (people.age_N - MEAN_AGE) / AGE_SPREAD], axis=1
     )
@@ -78,7 +81,8 @@ def calibrate(people: People, finish: Finish, head: HeadModel, rounds: int) -> P
         )
         if round_ % 2 == 0:
             effect_LM = effects(people, values_NL.mean(0), finish, measured)
-        values_NL = values_NL + shortest_way((goal_NM - heads_NM) / spread_M, effect_LM / spread_M, people.sliders)
+        change_NM = (goal_NM - heads_NM) / spread_M
+        values_NL = values_NL + shortest_way(change_NM, effect_LM / spread_M, slack_M, people.sliders)
         values_NL = np.clip(values_NL, [-FURTHEST if low else 0 for _, low, _ in people.sliders], FURTHEST)
     return people.moved(values_NL)
 
@@ -163,10 +167,12 @@ def effects(people: People, values_L: np.ndarray, finish: Finish, measured: Meas
     return effect_LM
 
 
-def shortest_way(change_NM: np.ndarray, effect_LM: np.ndarray, sliders: list[tuple[str, str, str]]) -> np.ndarray:
+def shortest_way(
+    change_NM: np.ndarray, effect_LM: np.ndarray, slack_M: np.ndarray, sliders: list[tuple[str, str, str]]
+) -> np.ndarray:
     """Slider changes (N, L) that make measures change as wanted (deviations), least squares in guessed deviations."""
     scaled_LM = slider_spread(sliders)[:, None] ** 2 * effect_LM
-    return change_NM @ np.linalg.solve(effect_LM.T @ scaled_LM + NOISE**2 * np.eye(effect_LM.shape[1]), scaled_LM.T)
+    return change_NM @ np.linalg.solve(effect_LM.T @ scaled_LM + np.diag(slack_M**2), scaled_LM.T)
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:
