@@ -31,7 +31,7 @@ PRESETS: dict[str, Weights] = {
         "mouthPressLeft": 0.4,
         "mouthLeft": 0.3,
     },
-    "Kiss": _both(eyeBlink=0.3) | {"mouthPucker": 0.85, "mouthFunnel": 0.1},
+    "Kiss": _both(eyeBlink=0.3) | {"mouthPucker": 0.9, "mouthFunnel": 0.2},
     "Puffed Cheeks": _both(mouthPress=0.3) | {"cheekPuff": 0.9, "mouthPucker": 0.2},
     "Shout": _both(browDown=0.6, eyeSquint=0.4, noseSneer=0.4, mouthLowerDown=0.6, mouthUpperUp=0.4) | {"jawOpen": 0.8},
     "Yawn": _both(eyeBlink=0.8, browDown=0.2, mouthStretch=0.2) | {"jawOpen": 0.95, "browInnerUp": 0.2},
