@@ -72,7 +72,8 @@ def head_reply() -> HeadReply:
         directions[mirror[vertex]] = half[row] * tensors["parity"] * np.array([[-1], [1], [1]], np.float32)
         directions[vertex] = half[row]
     num_shape = int(metadata.get("num_shape", 300))
-    polygons, uv_polygons = _polygons(tensors["f"], tensors["ft"], tensors["polygons"])
+    polygons = tensors.get("polygons", np.pad(tensors["f"], ((0, 0), (0, 1)), constant_values=-1))
+    polygons, uv_polygons = _polygons(tensors["f"], tensors["ft"], polygons)
     return HeadReply(
         name=metadata.get("name", "openhead"),
         hash=hashlib.sha256(HEAD_FILE.read_bytes()).hexdigest()[:16],
