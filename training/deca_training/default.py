@@ -97,11 +97,11 @@ _CPU = {"pretrain": 1500, "coarse": 240, "detail": 1200, "landmarks": 500}
 _GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "landmarks": 5000}
 _MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 2, "detail decoder": 15, "shape encoder": 2, "file": 0.5}
 SCALES: dict[Budget, Scale] = {
-    "cpu": Scale(500, 6, 1500, _CPU, {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
+    "cpu": Scale(500, 6, 1300, _CPU, {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
     "gpu": Scale(10_000, 8, 20_000, _GPU),
 }
 CARRIED: dict[Budget, Scale] = {
-    "cpu": Scale(500, 6, 1500, {"detail": 1200, "landmarks": 500}, _MINUTES),
+    "cpu": Scale(500, 6, 1300, {"detail": 1200, "landmarks": 500}, _MINUTES),
     "gpu": Scale(10_000, 8, 20_000, {"detail": 50_000, "landmarks": 5000}),
 }
 """With networks to begin with: E_c's backbone, which knows faces already, stays as it is."""
