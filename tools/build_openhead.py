@@ -18,15 +18,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "backend"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
 from deca.head import HeadModel
 from openhead.atlas import build_atlas
-from openhead.expression import build_expression, face_units
+from openhead.expression import MENDED, build_expression, face_units
 from openhead.landmarks import build_landmarks
+from openhead.lids import eye_corners
 from openhead.masks import build_masks
+from openhead.population import calibrate
 from openhead.reference import write_reference
-from openhead.shape import build_shape
+from openhead.shape import TRAITS, HeadMaker, build_shape
 from openhead.skinning import PARENTS, build_skinning
+from openhead.sliders import People, random_people
 from openhead.source import Source
 from openhead.topology import Topology, build_topology
 from openhead.write import half_directions, write_head
@@ -34,10 +38,36 @@ from openhead.write import half_directions, write_head
 DEFAULT_OUTPUT = Path(__file__).parent.parent / "assets" / "openhead" / "openhead.safetensors"
 
 
+PEOPLE = 1000
+"""Heads whose principal components the shape space is."""
+DRAFT_PEOPLE = 300
+SEED = 2
+DRAFT_ROUNDS, ROUNDS = 4, 5
+"""How often people are measured and moved."""
+
+
 def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
-    """All arrays of the head model file, the ARKit names, and the blinks (V, 3) as mended."""
+    """All arrays of the head model file, the ARKit names, and the units (V, 3) that are mended.
+
+    People are measured by landmarks on the head, and these lie where the network sees them on the head: so a head of
+    people as they were guessed comes first, and one of people who were measured by it.
+    """
     topology = build_topology(source)
-    shape, mouth = build_shape(source, topology)
+    make = HeadMaker(source, topology)
+    guessed = random_people(source, np.random.default_rng(SEED), PEOPLE)
+    few = guessed.first(DRAFT_PEOPLE)
+    draft = _head_of(_build_of(source, topology, make, few)[0])
+    draft = _head_of(_build_of(source, topology, make, calibrate(few, make, draft, DRAFT_ROUNDS))[0])
+    return _build_of(source, topology, make, calibrate(guessed, make, draft, ROUNDS))
+
+
+def _build_of(
+    source: Source, topology: Topology, make: HeadMaker, people: People
+) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+    """As `build`, of the heads of some people."""
+    shape = build_shape(make(people), people, topology)
+    mouth = make.mouth
+    corners = eye_corners(topology)
     topology = dataclasses.replace(topology, template=shape.template)
     units = face_units(source, topology, mouth)
     skinning = build_skinning(source, topology, shape.template, units["jawOpen"])
@@ -47,6 +77,7 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
     arrays = {
         "v_template": shape.template.astype(np.float32),
         "f": topology.triangles.astype(np.int32),
+        "polygons": topology.polygons.astype(np.int32),
         "shapedirs_half": half_directions(dirs, topology.mirror, parity),
         "parity": parity.astype(np.int8),
         "posedirs": skinning.posedirs.astype(np.float16),
@@ -56,10 +87,11 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
         "mirror": topology.mirror.astype(np.int32),
         "part": topology.part.astype(np.uint8),
         "arkit_map": expression.arkit_map.astype(np.float32),
+        "trait_codes": shape.trait_codes.astype(np.float32),
     }
     arrays.update(_texture_arrays(source, topology))
-    arrays.update(_landmark_arrays(arrays))
-    return arrays, expression.arkit_names, {name: units[name] for name in ("eyeBlinkLeft", "eyeBlinkRight")}
+    arrays.update(build_landmarks(_head_of(arrays), shape.template[corners]))
+    return arrays, expression.arkit_names, {name: units[name] for name in MENDED}
 
 
 def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]:
@@ -68,12 +100,12 @@ def _texture_arrays(source: Source, topology: Topology) -> dict[str, np.ndarray]
     return {"vt": vt, "ft": ft, **{f"mask_{name}": mask for name, mask in masks.items()}}
 
 
-def _landmark_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The landmarks, placed on the head as `deca` reads it from a file."""
+def _head_of(arrays: dict[str, np.ndarray]) -> HeadModel:
+    """The head as `deca` reads it from a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "head.safetensors"
-        write_head(path, arrays, [])
-        return build_landmarks(HeadModel.load(path))
+        write_head(path, arrays, [], TRAITS)
+        return HeadModel.load(path)
 
 
 def main() -> None:
@@ -85,10 +117,10 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="also write the tests' extract of the source to this file")
     options = parser.parse_args()
     source = Source(options.source)
-    arrays, arkit_names, blinks = build(source)
+    arrays, arkit_names, mended = build(source)
     if options.reference:
-        write_reference(source, build_topology(source), blinks, options.reference)
-    write_head(options.output, arrays, arkit_names)
+        write_reference(source, build_topology(source), mended, options.reference)
+    write_head(options.output, arrays, arkit_names, TRAITS)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
 
 

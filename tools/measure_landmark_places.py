@@ -32,7 +32,7 @@ from deca.reconstruct.fit import FitResult, Guess, LandmarkSolver  # noqa: E402
 from deca.reconstruct.fit_result import Leeway  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
 from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise  # noqa: E402
-from tools.openhead.landmarks import PLACES, observe, place_mediapipe, write_places  # noqa: E402
+from tools.openhead.landmarks import EYE_CORNERS_LEFT, PLACES, observe, place_mediapipe, write_places  # noqa: E402
 from tools.openhead.outline import Outline  # noqa: E402
 from tools.openhead.surface import MIRROR, Surface  # noqa: E402
 from tools.photo_people import FRONTAL, Landmarks, people_of, photos_of, yaw_degrees  # noqa: E402
@@ -103,9 +103,10 @@ def common_move(left_NL2: NDArray, root_N33: NDArray, normal_L3: NDArray) -> NDA
 def measure(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArray:
     """How far photos move the points (L, 3) from where portraits place them, metres, mirror-symmetric."""
     outline, sightings = Outline(head, Surface(head)), observe(head)
+    corners_23 = head.landmarks_478.positions(head.template_V3, head.faces_F3)[list(EYE_CORNERS_LEFT)]
     moved_L3 = np.zeros((landmarks_NL2.shape[1], 3))
     for _ in range(ROUNDS):
-        points = place_mediapipe(head, outline, sightings, moved_L3)
+        points = place_mediapipe(head, outline, corners_23, sightings, moved_L3)
         left_NL2, root_N33, error_N = fitted(head, points, landmarks_NL2, sizes_N2)
         print(f"{len(error_N)} photos, {len(left_NL2)} used, mean error {100 * error_N.mean():.3f} %", flush=True)
         corners_L33 = head.template_V3[head.faces_F3[points.faces]].astype(np.float64)
@@ -115,7 +116,9 @@ def measure(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArr
         move_L3[FACE_OVAL] = 0  # it follows the silhouette of every view, which is the outline's business
         moved_L3 += (move_L3 + move_L3[sightings.pairs_L] * MIRROR) / 2
         moved_L3 *= np.minimum(1, FARTHEST / np.maximum(np.linalg.norm(moved_L3, axis=1, keepdims=True), FARTHEST))
-    first, last = (outline.surface.positions(place_mediapipe(head, outline, sightings, by)) for by in (None, moved_L3))
+    first, last = (
+        outline.surface.positions(place_mediapipe(head, outline, corners_23, sightings, by)) for by in (None, moved_L3)
+    )
     return last - first  # what geometry has not let move is not told
 
 

@@ -30,6 +30,13 @@ NUM_EXPRESSION_KEYS = 50
 EXPRESSION_RANGE = 10.0
 """Largest magnitude of an expression key: the hard limit of Blender's shape key sliders."""
 
+AGE_KEY = "age"
+"""Name of the shape key that makes the neutral head older, where the head model knows how; 1 is a decade."""
+
+AGE_KEY_YEARS = 10.0
+AGE_RANGE = 30.0
+"""Years younger and older than on the photo: half of an adult life, as far as one straight direction can be trusted."""
+
 CORRECTIVE_RANGE = 3.0
 """Entries of R - I lie in [-2, 1]; Blender clamps driven values to the slider range."""
 

@@ -37,6 +37,7 @@ class WrinkleInputs:
         jaw_3: Axis-angle of the jaw relative to the neck, radians.
         weights_hash: Hash of the weights that the detail code belongs to.
         head: Name of the head model.
+        head_hash: Hash of the file that it was when the head was made; "" where that is not known.
     """
 
     detail_D: NDArray[np.float32]
@@ -44,12 +45,16 @@ class WrinkleInputs:
     jaw_3: NDArray[np.float32]
     weights_hash: str
     head: str
+    head_hash: str = ""
 
     @property
     def key(self) -> bytes:
         """Equal for inputs whose maps are the same to far below what anyone can see."""
         moved = np.concatenate([self.expression_E, self.jaw_3]).astype(np.float64) / _QUANTUM
-        codes = (f"{self.head}\n{self.weights_hash}\n".encode(), np.asarray(self.detail_D, np.float32).tobytes())
+        codes = (
+            f"{self.head}\n{self.head_hash}\n{self.weights_hash}\n".encode(),
+            np.asarray(self.detail_D, np.float32).tobytes(),
+        )
         return b"".join(codes) + np.rint(moved).astype(np.int64).tobytes()
 
     def request(self, weights: str) -> DecodeWrinkles:
@@ -59,7 +64,7 @@ class WrinkleInputs:
             weights: Path of the weights file on the backend's machine.
         """
         codes = (self.detail_D, self.expression_E, self.jaw_3)
-        return DecodeWrinkles(weights, self.weights_hash, *codes, head=self.head)
+        return DecodeWrinkles(weights, self.weights_hash, *codes, head=self.head, head_hash=self.head_hash)
 
 
 def seen_expression(

@@ -6,8 +6,12 @@ Coefficients have as many entries as their head model, so they are plain custom 
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, IntProperty, IntVectorProperty, StringProperty
+
+from ..core import rig
 
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
@@ -34,6 +38,23 @@ def _set_strength(self: bpy.types.PropertyGroup, value: float) -> None:
         low, high = STRENGTH_RANGE
         self.id_data[STRENGTH] = min(max(value, low), high)
         self.id_data.update_tag()  # Blender evaluates drivers of custom properties by itself for edits in its UI only
+
+
+def age_key(head_object: bpy.types.Object) -> bpy.types.ShapeKey | None:
+    """The shape key that makes a head older, or None where its head model does not know how."""
+    keys = head_object.data.shape_keys if head_object.type == "MESH" else None
+    return keys.key_blocks.get(rig.AGE_KEY) if keys is not None else None
+
+
+def _age(self: Any) -> float:
+    key = age_key(self.id_data)
+    return rig.AGE_KEY_YEARS * key.value if key is not None else 0.0
+
+
+def _set_age(self: Any, years: float) -> None:
+    key = age_key(self.id_data)
+    if key is not None:
+        key.value = years / rig.AGE_KEY_YEARS
 
 
 def _live_changed(group: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
@@ -74,6 +95,19 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         description="How deep the wrinkles are; 1 is as decoded. For scripts: keyframes go on the custom property",
         get=_strength,
         set=_set_strength,
+        options=set(),
+    )
+    age: FloatProperty(
+        name="Age",
+        description=(
+            "Years older or younger than on the photo. Moves jaw, nose, lips and ears as they change in people on"
+            " average; wrinkles stay. Keyframes go on the shape key"
+        ),
+        min=-rig.AGE_RANGE,
+        max=rig.AGE_RANGE,
+        precision=1,
+        get=_age,
+        set=_set_age,
         options=set(),
     )
     wrinkles_live: BoolProperty(

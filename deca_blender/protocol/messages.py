@@ -6,7 +6,7 @@ A request (`Request[Reply]`) is answered by exactly one reply of its type or by 
 The first request is `Hello`. Its fields and those of `Error` never change, so that any two versions can tell each
 other that they do not fit; everything else may change with PROTOCOL_VERSION.
 
-Conventions (pixels, camera, pose, UV) are those of docs/architecture.md. Suffix letters: V vertices, F triangles,
+Conventions (pixels, camera, pose, UV) are those of docs/architecture.md. Suffix letters: V vertices, P polygons,
 T texture vertices, S shape and E expression coefficients, D detail code, J joints, K ARKit names.
 Paths are Python's strings: bytes that are not UTF-8 travel as surrogate escapes, as JSON can say them.
 """
@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 4
+PROTOCOL_VERSION = 5
 
 
 class MessageError(ValueError):
@@ -210,9 +210,9 @@ class HeadReply(Message):
         num_shape: Shape coefficients of the whole model; `shape_dirs` may hold fewer.
         num_expression: Expression coefficients of the whole model; `expression_dirs` may hold fewer.
         verts: Mean neutral head, metres.
-        faces: Triangles, counter-clockwise from outside.
+        polygons: Faces of four, counter-clockwise from outside; -1 is the last corner of triangles.
         uv: Texture coordinates, v up.
-        uv_faces: Triangles of `uv`, in the order of `faces`.
+        uv_polygons: Polygons of `uv`, in the order of `polygons`.
         shape_dirs: Displacement per unit of each shape coefficient.
         expression_dirs: Displacement per unit of each expression coefficient.
         pose_dirs: Displacement per unit of each entry of (R_j - I), joints 1..4, row-major.
@@ -224,6 +224,8 @@ class HeadReply(Message):
         mirror: Index of the mirrored vertex, or None.
         arkit_names: The 52 ARKit names, or none.
         arkit_map: ARKit weight -> 51 expression coefficients, jaw, left eye, right eye axis-angle; or None.
+        age_direction: How the neutral head of people changes per year of age on average; None where the model does not
+            know.
     """
 
     name: str
@@ -232,9 +234,9 @@ class HeadReply(Message):
     num_shape: int
     num_expression: int
     verts: Annotated[NDArray[np.float32], Array("float32", "V", 3)]
-    faces: Annotated[NDArray[np.int32], Array("int32", "F", 3)]
+    polygons: Annotated[NDArray[np.int32], Array("int32", "P", 4)]
     uv: Annotated[NDArray[np.float32], Array("float32", "T", 2)]
-    uv_faces: Annotated[NDArray[np.int32], Array("int32", "F", 3)]
+    uv_polygons: Annotated[NDArray[np.int32], Array("int32", "P", 4)]
     shape_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, "S")]
     expression_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, "E")]
     pose_dirs: Annotated[NDArray[np.float32], Array("float32", "V", 3, 36)]
@@ -246,6 +248,7 @@ class HeadReply(Message):
     mirror: Annotated[NDArray[np.int32], Array("int32", "V")] | None
     arkit_names: tuple[str, ...]
     arkit_map: Annotated[NDArray[np.float32], Array("float32", 60, "K")] | None
+    age_direction: Annotated[NDArray[np.float32], Array("float32", "V", 3)] | None = None
 
 
 @dataclass(frozen=True)
@@ -430,6 +433,8 @@ class DecodeWrinkles(Request[WrinklesReply]):
         expression: Expression coefficients; as many as F_d takes, or more.
         jaw: Axis-angle of the jaw, radians.
         head: Name of the head model that the weights are for, or the path of its file.
+        head_hash: Hash of the head model that the head was made with, "" where it is not known: the head model of that
+            name may have changed since.
     """
 
     weights: str
@@ -438,6 +443,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
     expression: Annotated[NDArray[np.float32], Array("float32", "E")]
     jaw: Annotated[NDArray[np.float32], Array("float32", 3)]
     head: str = "openhead"
+    head_hash: str = ""
 
 
 @dataclass(frozen=True, eq=False)

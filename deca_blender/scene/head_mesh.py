@@ -16,7 +16,7 @@ MATERIAL_SLOT_OF_PART = (0, 1, 1, 2, 2, 2, 2)
 
 
 def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.types.Mesh:
-    """A mesh whose vertices and triangles are the head model's, in its order.
+    """A mesh whose vertices and faces are the head model's, in its order.
 
     Args:
         name: Name of the mesh.
@@ -24,19 +24,21 @@ def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.type
         neutral_V3: Vertices in metres, head space (y up).
     """
     mesh = bpy.data.meshes.new(name)
-    num_faces = len(head.faces)
+    is_corner_P4 = head.polygons >= 0
+    num_corners_P = is_corner_P4.sum(axis=1)
+    corners = head.polygons[is_corner_P4]
     mesh.vertices.add(len(neutral_V3))
-    mesh.loops.add(3 * num_faces)
-    mesh.polygons.add(num_faces)
+    mesh.loops.add(len(corners))
+    mesh.polygons.add(len(head.polygons))
     mesh.vertices.foreach_set("co", neutral_V3.astype(np.float32).ravel())
-    mesh.loops.foreach_set("vertex_index", head.faces.astype(np.int32).ravel())
-    mesh.polygons.foreach_set("loop_start", np.arange(0, 3 * num_faces, 3, dtype=np.int32))
-    mesh.polygons.foreach_set("use_smooth", np.ones(num_faces, bool))
-    slots = np.array(MATERIAL_SLOT_OF_PART, np.int32)[head.part[head.faces[:, 0]]]
+    mesh.loops.foreach_set("vertex_index", corners)
+    mesh.polygons.foreach_set("loop_start", (np.cumsum(num_corners_P) - num_corners_P).astype(np.int32))
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(head.polygons), bool))
+    slots = np.array(MATERIAL_SLOT_OF_PART, np.int32)[head.part[head.polygons[:, 0]]]
     mesh.update(calc_edges=True)
     mesh.polygons.foreach_set("material_index", slots)
     uv_layer = mesh.uv_layers.new(name=UV_MAP)
-    uv_layer.uv.foreach_set("vector", head.uv[head.uv_faces.ravel()].ravel())
+    uv_layer.uv.foreach_set("vector", head.uv[head.uv_polygons[is_corner_P4]].ravel())
     return mesh
 
 

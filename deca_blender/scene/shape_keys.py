@@ -1,4 +1,4 @@
-"""Shape keys of a head: expression, ARKit shapes, pose correctives (core/rig.py says how they add up)."""
+"""Shape keys of a head: expression, ARKit shapes, pose correctives, age (core/rig.py says how they add up)."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ def add_shape_keys(obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray) 
             positions_V3 = neutral_V3 + head.pose_dirs[:, :, 9 * joint_index + entry]
             name = rig.corrective_key(joint, *divmod(entry, 3))
             _add_key(obj, name, positions_V3, -rig.CORRECTIVE_RANGE, rig.CORRECTIVE_RANGE)
+    if head.age_direction is not None:
+        decades = rig.AGE_RANGE / rig.AGE_KEY_YEARS
+        positions_V3 = neutral_V3 + rig.AGE_KEY_YEARS * head.age_direction
+        _add_key(obj, rig.AGE_KEY, positions_V3, -decades, decades)
     keys = obj.data.shape_keys
     assert keys is not None
     return keys

@@ -212,6 +212,7 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         jaw_3=_seen_jaw(obj, depsgraph),
         weights_hash=obj.deca.weights_hash,
         head=model_reference(obj),
+        head_hash=obj.deca.model_hash,
     )
 
 

@@ -9,7 +9,7 @@ import bpy
 from .. import backend, preferences
 from ..client import State
 from ..core import arkit, rig
-from ..properties.head import STRENGTH
+from ..properties.head import STRENGTH, age_key
 from ..scene import live
 from ..scene.bake import is_baked
 from ..scene.duplicates import sharing
@@ -113,6 +113,8 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.operator("deca.view_photo_camera", icon="OUTLINER_OB_CAMERA")
         row.operator("deca.render_as_photo", text="", icon="RENDER_STILL")
+        if age_key(head) is not None:
+            self.layout.prop(head.deca, "age", text=texts.AGE, slider=True)
         others = sharing(head)
         if others:
             self.layout.label(text=texts.shares([other.name for other in others]), icon="LINKED")

@@ -24,6 +24,7 @@ GAZE = "Gaze"
 CATCHING_UP = "Catching up"
 UP_TO_DATE = "Up to date"
 NOT_LIVE = "Not live"
+AGE = "Age"
 STRENGTH = "Strength"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
@@ -40,7 +41,7 @@ CANCELLED = "Import cancelled"
 
 RESET = "Reset Expression"
 RESET_DESCRIPTION = "Put the sliders and bones of the active head to rest, or back to what the photo shows"
-RESET_NEUTRAL = ("NEUTRAL", "Neutral", "All sliders to zero, jaw and eyes to rest; the head is held as before")
+RESET_NEUTRAL = ("NEUTRAL", "Neutral", "Sliders of the face to zero, jaw and eyes to rest; the head is held as before")
 RESET_PHOTO = ("PHOTO", "As on Photo", "The expression and pose of the photo")
 STRAIGHTEN = "Straighten"
 STRAIGHTEN_DESCRIPTION = (

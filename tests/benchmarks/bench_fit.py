@@ -190,34 +190,23 @@ def measure_synthetic(args: argparse.Namespace) -> dict:
 
 def foreign_heads(head: HeadModel, count: int, seed: int) -> NDArray:
     """Neutral heads (N, V, 3) that the shape model cannot make: sliders it never saw, and smooth random bumps."""
-    from openhead import shape as sliders
-    from openhead.sculpt import Sculptor
+    from openhead.sliders import SKIPPED, local_sliders
     from openhead.source import Source
     from openhead.topology import build_topology
 
     source = Source()
-    rng = np.random.default_rng(seed)
-    names, weights_NT = sliders.sample_sliders(source, rng, count)
-    skipped, sliders.SKIPPED = sliders.SKIPPED, ("head-trans", "head-angle", "neck-trans", "measure-neck")
-    try:
-        known = set(names)
-        extra = [(folder, low, high) for folder, low, high in sliders.local_sliders(source)]
-    finally:
-        sliders.SKIPPED = skipped
-    columns = {}
-    for folder, low, high in extra:
-        value = np.clip(rng.normal(0, 0.2, count), -1, 1)
-        for target, part in ((low, -value), (high, value)):
-            if target and f"{folder}/{target}" not in known:
-                columns[f"{folder}/{target}"] = np.maximum(part, 0)
-    names = [*names, *columns]
-    weights_NT = np.concatenate((weights_NT, np.stack(list(columns.values()), 1)), axis=1)
     topology = build_topology(source)
-    sculptor = Sculptor(source, topology)
-    verts = sliders.morph(source, sculptor.source_index, names, weights_NT)
-    sliders.align(verts, sculptor.rigid_region, source.base.verts[sculptor.source_index])
-    verts = sculptor.finish(verts)
-    return np.stack([v + smooth_bumps(head.template_V3, rng) for v in verts])
+    rng = np.random.default_rng(seed)
+    known = set(local_sliders(source))
+    shape_NS = rng.normal(size=(count, head.shape_dirs_V3S.shape[2])).astype(np.float32)
+    verts_NV3 = head.template_V3 + np.einsum("vxs,ns->nvx", head.shape_dirs_V3S, shape_NS, optimize=True)
+    for folder, low, high in local_sliders(source, tuple(set(SKIPPED) - {"head-age", "asymm-"})):
+        if (folder, low, high) not in known:
+            value_N = np.clip(rng.normal(0, 0.2, count), -1, 1)
+            for target, part_N in ((low, np.maximum(-value_N, 0)), (high, np.maximum(value_N, 0))):
+                if target:
+                    verts_NV3 += part_N[:, None, None] * topology.gather(source.target(f"{folder}/{target}"))
+    return np.stack([v + smooth_bumps(head.template_V3, rng) for v in verts_NV3]).astype(np.float32)
 
 
 def smooth_bumps(points_V3: NDArray, rng: np.random.Generator, size: float = 7e-4, reach: float = 0.03) -> NDArray:

@@ -6,6 +6,7 @@ A check is a file of `test_*` functions that ends with `blender_case.main(global
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import os
@@ -71,16 +72,23 @@ def head_reply() -> HeadReply:
         directions[mirror[vertex]] = half[row] * tensors["parity"] * np.array([[-1], [1], [1]], np.float32)
         directions[vertex] = half[row]
     num_shape = int(metadata.get("num_shape", 300))
+    polygons, uv_polygons = _polygons(tensors["f"], tensors["ft"], tensors["polygons"])
+    age_direction = None
+    if "trait_codes" in tensors:
+        traits = json.loads(metadata["traits"])
+        (age,) = (index for index, trait in enumerate(traits) if trait["name"] == "age")
+        per_deviation = directions[:, :, :num_shape].astype(np.float64) @ tensors["trait_codes"][:, age]
+        age_direction = (per_deviation / traits[age]["deviation"]).astype(np.float32)
     return HeadReply(
         name=metadata.get("name", "openhead"),
-        hash="0123456789abcdef",
+        hash=hashlib.sha256(HEAD_FILE.read_bytes()).hexdigest()[:16],
         licence="CC0-1.0",
         num_shape=num_shape,
         num_expression=directions.shape[2] - num_shape,
         verts=tensors["v_template"].astype(np.float32),
-        faces=tensors["f"].astype(np.int32),
+        polygons=polygons,
         uv=tensors["vt"].astype(np.float32),
-        uv_faces=tensors["ft"].astype(np.int32),
+        uv_polygons=uv_polygons,
         shape_dirs=np.ascontiguousarray(directions[:, :, :NUM_SHAPE]),
         expression_dirs=np.ascontiguousarray(directions[:, :, num_shape : num_shape + NUM_EXPRESSION]),
         pose_dirs=tensors["posedirs"].astype(np.float32),
@@ -92,7 +100,24 @@ def head_reply() -> HeadReply:
         mirror=mirror.astype(np.int32),
         arkit_names=tuple(json.loads(metadata["arkit_names"])),
         arkit_map=tensors["arkit_map"].astype(np.float32),
+        age_direction=age_direction,
     )
+
+
+def _polygons(faces, uv_faces, polygons) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """The polygons, and the texture vertices of their corners, looked up in the triangles that they are made of."""
+    corners = zip(faces.tolist(), uv_faces.tolist(), strict=True)
+    texture_of = {frozenset(face): dict(zip(face, uv, strict=True)) for face, uv in corners}
+    uv_polygons = []
+    for a, b, c, d in polygons.tolist():
+        halves = texture_of[frozenset((a, b, c))] | (texture_of[frozenset((a, c, d))] if d >= 0 else {})
+        uv_polygons.append([halves.get(vertex, -1) for vertex in (a, b, c, d)])
+    return polygons.astype(np.int32), np.array(uv_polygons, np.int32)
+
+
+def triangles_of(polygons: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Triangles (F, 3) of faces of four or, where their last corner is -1, three."""
+    return np.concatenate([polygons[:, :3], polygons[polygons[:, 3] >= 0][:, [0, 2, 3]]])
 
 
 def face_reply(head: HeadReply, seed: int = 0, **changes: object) -> FaceReply:

@@ -120,8 +120,9 @@ class Folding:
     def __init__(self, seed: int = 0, regions: int = 24, depth: float = 1.5e-3) -> None:
         random = np.random.default_rng(seed)
         uv = np.zeros((len(HEAD.verts), 2))
-        uv[HEAD.faces] = HEAD.uv[HEAD.uv_faces]
-        edges = np.unique(np.sort(HEAD.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
+        faces = case.triangles_of(HEAD.polygons)
+        uv[faces] = HEAD.uv[case.triangles_of(HEAD.uv_polygons)]
+        edges = np.unique(np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1), axis=0)
         middle, along = uv[edges].mean(axis=1), np.diff(uv[edges], axis=1)[:, 0]
         is_skin = (HEAD.part[edges] == 0).all(axis=1) & (np.linalg.norm(along, axis=1) < 0.05)
         self.edges, middle, along = edges[is_skin], middle[is_skin], along[is_skin]

@@ -62,11 +62,12 @@ def displaced(obj: bpy.types.Object, modifier: str) -> tuple[NDArray[np.float64]
 
 def outwards(verts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Normals from the head model's triangles, turned so that they point out of the head, also of a mirrored one."""
-    triangles = verts[HEAD.faces]
+    faces = case.triangles_of(HEAD.polygons)
+    triangles = verts[faces]
     crosses = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
     normals = np.zeros_like(verts)
     for corner in range(3):
-        np.add.at(normals, HEAD.faces[:, corner], crosses)
+        np.add.at(normals, faces[:, corner], crosses)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     volume = np.einsum("fc,fc->f", triangles[:, 0] - verts.mean(axis=0), crosses).sum()
     return normals * np.sign(volume)

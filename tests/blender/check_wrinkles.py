@@ -87,6 +87,21 @@ def test_displaced_vertices_equal_a_numpy_reference() -> None:
     assert np.abs(depth).max() > 1e-4 and error < 1e-5, error
 
 
+def test_a_head_of_an_earlier_openhead_says_so_and_keeps_its_wrinkles() -> None:
+    obj = wrinkled_head()
+    live.update_now(obj)
+    shown = shown_map(obj)
+    obj.deca.model_hash = "0123456789abcdef"
+    obj.data.shape_keys.key_blocks["exp_007"].value = 1.5
+    try:
+        bpy.ops.deca.update_wrinkles()
+    except RuntimeError as error:
+        assert "made with an earlier OpenHead" in str(error) and "import the photo again" in str(error)
+    else:
+        raise AssertionError("decoded by weights of another head")
+    assert np.abs(shown).max() > 0 and np.array_equal(shown_map(obj), shown)
+
+
 def test_whatever_moves_is_followed() -> None:
     obj = wrinkled_head()
     settle(obj)

@@ -52,7 +52,8 @@ def test_head_is_the_librarys(session: Session) -> None:
     assert (reply.name, reply.hash, reply.parents) == (head.name, head.hash, head.parents)
     assert (reply.num_shape, reply.num_expression) == (300, 100)
     assert np.array_equal(reply.verts, head.template_V3)
-    assert np.array_equal(reply.faces, head.faces_F3) and np.array_equal(reply.uv_faces, head.uv_faces_F3)
+    for got, expected in zip((reply.polygons, reply.uv_polygons), head.faces_of_four(), strict=True):
+        assert np.array_equal(got, expected)
     assert np.array_equal(reply.uv, head.uv_T2)
     assert np.array_equal(reply.shape_dirs, head.shape_dirs_V3S[:, :, :12])
     assert np.array_equal(reply.expression_dirs, head.expression_dirs_V3E[:, :, :51])

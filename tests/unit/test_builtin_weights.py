@@ -101,6 +101,10 @@ def test_the_service_uses_them_and_says_what_is_wrong(builtin: Path, weights: Pa
     np.testing.assert_array_equal(by_builtin.displacement, by_file.displacement)
     with pytest.raises(AssetError, match="than the built-in ones"):
         ask(DecodeWrinkles("", "0" * 16, *codes))
+    ask(DecodeWrinkles("", described.hash, *codes, head_hash=described.head_hash))
+    with pytest.raises(AssetError, match="made with an earlier OpenHead") as refused:
+        ask(DecodeWrinkles("", "0" * 16, *codes, head_hash="0123456789abcdef"))
+    assert "go on working" in refused.value.hint and "import the photo again" in refused.value.hint
     builtin.write_bytes(b"nothing of use")  # is noticed without a restart
     _, notices = handlers._models("openhead", "", Device("cpu"))
     assert len(notices) == 1 and "cannot be used" in notices[0]

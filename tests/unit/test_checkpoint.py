@@ -388,8 +388,12 @@ def test_weights_and_head_must_belong_together(recwarn: pytest.WarningsRecorder)
     check_head(Card.of(head), head)
     with pytest.raises(AssetError, match=r"FLAME 2020 with 5023 vertices; openhead has"):
         check_head(OFFICIAL_CARD, head)
-    with pytest.raises(AssetError, match=rf"openhead \(hash 0123\), not to openhead \(hash {head.hash}\)"):
+    with pytest.raises(
+        AssetError, match=rf"another version of openhead \(hash 0123\) than this one \(hash {head.hash}\)"
+    ):
         check_head(dataclasses.replace(Card.of(head), head_hash="0123"), head)
+    with pytest.raises(AssetError, match=rf"model other \(hash 0123\), not to openhead \(hash {head.hash}\)"):
+        check_head(dataclasses.replace(Card.of(head), head="other", head_hash="0123"), head)
     with pytest.raises(AssetError, match=r"give 100 shape and 101 expression coefficients; openhead has 300 and 100"):
         check_head(Card.of(head, sizes=CodeSizes(expression=101)), head)
     flame = dataclasses.replace(head, name="FLAME 2020", hash="any", template_V3=np.zeros((5023, 3), np.float32))

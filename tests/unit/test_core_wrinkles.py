@@ -70,7 +70,9 @@ def test_keys_tell_apart_what_matters() -> None:
     assert base.key == inputs(0.5 + 1e-7, 0.1, 1.0).key
     others = [inputs(0.501, 0.1, 1.0), inputs(0.5, 0.101, 1.0), inputs(0.5, 0.1, 1.001), inputs(0.5, 0.1, 1.0, "v")]
     others.append(WrinkleInputs(base.detail_D, base.expression_E, base.jaw_3, "w", "flame"))
-    assert len({base.key, *(other.key for other in others)}) == 6
+    others.append(WrinkleInputs(base.detail_D, base.expression_E, base.jaw_3, "w", "openhead", "earlier"))
+    assert len({base.key, *(other.key for other in others)}) == 7
+    assert others[-1].request("").head_hash == "earlier"
 
 
 # ---- the cache -------------------------------------------------------------------------------------------------------

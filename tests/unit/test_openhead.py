@@ -125,12 +125,10 @@ def test_layer_equals_plain_skinning(head: HeadModel, layer: HeadLayer) -> None:
     assert np.abs(verts[0].numpy() - expected).max() < 2e-6
 
 
-def test_arkit_units_are_makehumans(head: HeadModel, reference: dict[str, np.ndarray]) -> None:
-    """Through map, correctives and skinning, against the units as stored in MakeHuman; the lids of its blinks are
-    stored as the builder mended them, and the cheeks of a smile are smoothed."""
-    verts, is_lip = reference["vertices"], reference["is_lip"]
-    is_any = np.ones_like(is_lip)
-    assert is_lip.sum() >= 10
+def test_arkit_units_are_the_builders(head: HeadModel, reference: dict[str, np.ndarray]) -> None:
+    """Through map, correctives and skinning, against the units as MakeHuman stores them, or as the builder mended
+    them."""
+    verts = reference["vertices"]
     units = dict(zip(head.arkit_names, reference["units"], strict=True))
     for name, unit in units.items():
         if name == "mouthClose":
@@ -138,9 +136,7 @@ def test_arkit_units_are_makehumans(head: HeadModel, reference: dict[str, np.nda
         else:
             moved, expected, bound = arkit(head, **{name: 1.0}), unit, 5e-4 if name == "jawOpen" else 5e-5
         error = np.linalg.norm((moved - head.template_V3)[verts] - expected, axis=1)
-        is_theirs = is_lip if name.startswith("mouthSmile") else is_any
-        assert error[is_theirs].max() < bound, name
-        assert error.max() < 4e-3, name
+        assert error.max() < bound, name
 
 
 def test_full_blink_is_within_three_deviations(head: HeadModel) -> None:
@@ -254,7 +250,7 @@ def test_blink_leaves_no_slit(head: HeadModel, layer: HeadLayer) -> None:
     for verts in verts_B:
         for yaw in (0, 35, -35):
             clip = ((verts - (0, 0.01, 0.07)) @ view_matrix(yaw, 0).T / 0.06 * (1, -1, -1)).astype(np.float32)
-            face = rasterize(torch.from_numpy(clip)[None], faces, 480, 480).face_BHW[0].numpy()
+            face = rasterize(torch.from_numpy(clip)[None], faces, 480, 480, closed=True).face_BHW[0].numpy()
             assert not eye[face[face >= 0]].any()
 
 

@@ -28,7 +28,7 @@ from deca_blender.protocol.messages import (
     ReconstructReply,
 )
 
-V, F, T, S, E = 6, 4, 7, 3, 2
+V, P, T, S, E = 6, 4, 7, 3, 2
 
 
 def head_reply(**changes: Any) -> HeadReply:
@@ -44,9 +44,9 @@ def head_reply(**changes: Any) -> HeadReply:
         "num_shape": 300,
         "num_expression": 100,
         "verts": f32(V, 3),
-        "faces": np.zeros((F, 3), np.int32),
+        "polygons": np.zeros((P, 4), np.int32),
         "uv": f32(T, 2),
-        "uv_faces": np.zeros((F, 3), np.int32),
+        "uv_polygons": np.zeros((P, 4), np.int32),
         "shape_dirs": f32(V, 3, S),
         "expression_dirs": f32(V, 3, E),
         "pose_dirs": f32(V, 3, 36),
@@ -154,7 +154,7 @@ def test_each_request_names_a_reply_that_can_be_sent() -> None:
         ({"verts": np.zeros((V, 3))}, r"verts is float64 \(6, 3\), not float32 \(V, 3\)"),
         ({"verts": np.zeros((V, 4), np.float32)}, "verts"),
         ({"skin_weights": np.zeros((V + 1, 5), np.float32)}, r"skin_weights is float32 \(7, 5\), not .* \{'V': 6\}"),
-        ({"uv_faces": np.zeros((F + 1, 3), np.int32)}, "uv_faces"),
+        ({"uv_polygons": np.zeros((P + 1, 4), np.int32)}, "uv_polygons"),
         ({"part": np.zeros((V, 1), np.uint8)}, "part"),
         ({"verts": None}, "verts is NoneType"),
         ({"mirror": [1, 2, 3]}, "mirror is list"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +19,6 @@ from safetensors import safe_open
 from torch import Tensor
 
 from deca.errors import AssetError, OptionError
-from deca.networks import load_checkpoint
 from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
@@ -205,25 +203,6 @@ def test_synthetic_batches_hold_what_made_the_photos(synthetic: Path) -> None:
 def test_wrinkles_without_truth_need_a_loss_of_photos(index: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="photos have none"):
         train(light(default("detail"), steps=2), index, tmp_path, hardware=CPU, progress=False)
-
-
-def test_default_makes_a_weights_file_and_goes_on_where_it_was(
-    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All runs after each other; what is done stays, what is missing is made again from it."""
-    from deca_training import default as made
-
-    steps = {"pretrain": 1, "coarse": 2, "detail": 2}
-    monkeypatch.setitem(made.SCALES, "cpu", made.Scale(subjects=10, images=2, faces=2, steps=steps | {"landmarks": 2}))
-    monkeypatch.setattr(made, "default", lambda stage: light(default(stage)))
-    weights = made.train_default(index, tmp_path, hardware=CPU)
-    card = load_checkpoint(weights).card
-    assert card.head == "openhead" and "2 steps" in card.recipe and "synthetic" in card.data
-    times = {name: (tmp_path / name / "last.ckpt").stat().st_mtime_ns for name in steps}
-    shutil.rmtree(tmp_path / "detail")
-    made.train_default(index, tmp_path, hardware=CPU)
-    again = {name: (tmp_path / name / "last.ckpt").stat().st_mtime_ns for name in steps}
-    assert [name for name in steps if again[name] != times[name]] == ["detail"]
 
 
 def test_it_learns(index: Path) -> None:

@@ -15,11 +15,13 @@ from deca.render.lighting import sh_shading
 from deca.vision.landmarks import IBUG_68
 from deca_training.cli import main
 from deca_training.data.synthetic.expressions import random_expression
+from deca_training.data.synthetic.generate import AGES as AGES_OF_PEOPLE
 from deca_training.data.synthetic.generate import Generator, generate
 from deca_training.data.synthetic.light import Light, nearest_harmonics
 from deca_training.data.synthetic.sheet import AGES, EXPRESSIONS, contact_sheet
 from deca_training.data.synthetic.strain import reader_of
 from deca_training.data.synthetic.subjects import SyntheticSubject, SyntheticSubjects
+from tests.head_with_traits import trait_codes, with_traits
 
 SEED, IMAGES = 7, 4
 
@@ -196,6 +198,28 @@ def test_the_command_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert first.stat().st_mtime_ns == stamp and first.read_bytes() == data
     people = SyntheticSubjects(tmp_path / "people")
     assert [person.name for person in people] == ["00000005", "00000006"]
+
+
+def test_shapes_follow_age_and_sex(tmp_path: Path) -> None:
+    made = Generator()
+    made.head = with_traits(made.head)
+    age_S, sex_S = trait_codes().astype(np.float64).T
+    # One person at two ages: only what is common to people changes.
+    young, old = made.subject(SEED, 1, age=20), made.subject(SEED, 1, age=71)
+    np.testing.assert_allclose(old[0].shape_S - young[0].shape_S, 3 * age_S, atol=1e-5)
+    young[0].save(tmp_path, young[1])
+    assert SyntheticSubjects(tmp_path)[0].sex == young[0].sex == old[0].sex in (-1, 1)
+    # Many: N(0, I) but for the ages, which are spread a little wider than people's, and regression on them gives C.
+    rng, count = np.random.default_rng(3), 6000
+    ages_N = rng.uniform(*AGES_OF_PEOPLE, count)
+    sexes_N = np.array([made._sex(rng) for _ in range(count)])
+    shapes_NS = np.stack([made._shape(age, sex, rng) for age, sex in zip(ages_N, sexes_N, strict=True)])
+    known_NT = np.stack(((ages_N - 45) / 17, sexes_N), 1)
+    slopes_TS = np.linalg.lstsq(np.column_stack((known_NT, np.ones(count))), shapes_NS, rcond=None)[0][:2]
+    assert np.abs(slopes_TS - (age_S, sex_S)).max() < 5 / np.sqrt(count)
+    standard_NS = shapes_NS - np.outer(known_NT[:, 0], age_S) + np.outer(rng.standard_normal(count), age_S)
+    assert np.abs(standard_NS.mean(0)).max() < 5 / np.sqrt(count)
+    assert np.abs(np.cov(standard_NS.T) - np.eye(300)).max() < 8 / np.sqrt(count)
 
 
 def test_the_sheet_shows_ages_and_expressions(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from . import gaze
 from .lids import close_left_lids
+from .lips import CHEEK_GAIN, PURSES, mended_puff, mended_smile, mended_squint, pursed
 from .mouth import Mouth
 from .sculpt import still_socket
-from .skinning import Skinning, fit_rotation, smooth
+from .skinning import Skinning
 from .source import Source
 from .topology import EYE_LEFT, EYE_RIGHT, INNER_MOUTH, SKIN, TONGUE, Topology
 
@@ -58,13 +59,19 @@ class Expression:
     arkit_map: np.ndarray
 
 
-SMILE_SMOOTHING = 4.0
-SMILE_LIPS = 0.007
-"""Metres from the lip line within which a smile keeps MakeHuman's shape."""
-EYE_SURROUNDINGS = 0.018
-"""Metres from an eye's centre within which a smile keeps MakeHuman's shape."""
 OWN_MOUTH = ("jaw", "mouthClose", "tongueOut")
 """Starts of the names of the units that move the jaw or tongue: the inside of the mouth keeps MakeHuman's motion."""
+
+MENDED = (
+    *(
+        f"{name}{side}"
+        for name in ("cheekSquint", "eyeBlink", "eyeLookDown", "eyeLookUp", "eyeSquint", "mouthSmile")
+        for side in ("Left", "Right")
+    ),
+    *PURSES,
+    "cheekPuff",
+)
+"""Units of our own: MakeHuman's fit its own face, not the mean of many, or are not what people do."""
 
 
 def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np.ndarray]:
@@ -75,27 +82,30 @@ def face_units(source: Source, topology: Topology, mouth: Mouth) -> dict[str, np
             mouth.follow(unit[None], mouth.bag)
     flip = np.array([-1, 1, 1])
     units = {name: (unit + units[twin(name)][topology.mirror] * flip) / 2 for name, unit in units.items()}
-    for name in ("mouthSmileLeft", "mouthSmileRight"):
-        share = smoothing_share(topology.template, topology, mouth.lip_line)
-        units[name] = np.stack([smooth(topology, column, share, SMILE_SMOOTHING) for column in units[name].T], axis=1)
-    blink = close_left_lids(topology, topology.template, units["eyeBlinkLeft"])
-    units["eyeBlinkLeft"], units["eyeBlinkRight"] = blink, blink[topology.mirror] * flip
+    units.update(mend_units(topology, topology.template, units))
     for unit in units.values():
         still_socket(topology, unit)
     return units
 
 
-def smoothing_share(verts_V3: np.ndarray, topology: Topology, lip_line: np.ndarray) -> np.ndarray:
-    """How much a smile may be smoothed at every vertex, 0..1: the skin of the face, but neither lips nor lids.
-
-    MakeHuman's smile puts lumps beside the mouth that no longer fit its own face once many faces are averaged.
-    """
-    from_lips = cKDTree(verts_V3[lip_line]).query(verts_V3)[0]
-    share = np.clip((from_lips - SMILE_LIPS) / SMILE_LIPS, 0, 1) * (topology.part == SKIN)
-    for part in (EYE_LEFT, EYE_RIGHT):
-        centre = verts_V3[topology.vertices_of(part)[[0, -1]]].mean(axis=0)
-        share[np.linalg.norm(verts_V3 - centre, axis=1) < EYE_SURROUNDINGS] = 0
-    return share
+def mend_units(topology: Topology, template_V3: np.ndarray, units: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Our own versions of the units in :data:`MENDED`, (V, 3) each."""
+    blink = close_left_lids(topology, template_V3, units["eyeBlinkLeft"])
+    cheek = CHEEK_GAIN * mended_squint(topology, units["cheekSquintLeft"])
+    left = {
+        "cheekSquintLeft": cheek,
+        "eyeSquintLeft": mended_squint(topology, units["eyeSquintLeft"]),
+        "eyeBlinkLeft": blink,
+        "eyeLookDownLeft": gaze.lower_left_lids(topology, template_V3, blink),
+        "eyeLookUpLeft": units["eyeLookUpLeft"] + gaze.WIDE_SHARE * units["eyeWideLeft"],
+        "mouthSmileLeft": mended_smile(topology, template_V3, units["mouthSmileLeft"], cheek),
+    }
+    right = {twin(name): unit[topology.mirror] * (-1, 1, 1) for name, unit in left.items()}
+    middle = {
+        name: pursed(topology, template_V3, units[name], units["jawOpen"], purse) for name, purse in PURSES.items()
+    }
+    middle["cheekPuff"] = mended_puff(topology, template_V3, units["cheekPuff"])
+    return left | right | middle
 
 
 def twin(name: str) -> str:
@@ -152,7 +162,7 @@ def build_expression(
     all_parity = np.ones(COMPONENTS, dtype=np.int8)
     all_parity[:SPAN] = parity
     mirrored = dirs[topology.mirror] * np.array([-1, 1, 1])[:, None] * all_parity
-    arkit_map = _arkit_map(source, names, span, np.linalg.inv(unit_weights), skinning)
+    arkit_map = _arkit_map(names, span, np.linalg.inv(unit_weights), skinning)
     return Expression((dirs + mirrored) / 2, all_parity, names, arkit_map)
 
 
@@ -186,23 +196,14 @@ def _vertex_weights(topology: Topology, template_V3: np.ndarray) -> np.ndarray:
     return weight
 
 
-def _arkit_map(source: Source, names: list[str], span: list[str], to_psi: np.ndarray, skinning: Skinning) -> np.ndarray:
+def _arkit_map(names: list[str], span: list[str], to_psi: np.ndarray, skinning: Skinning) -> np.ndarray:
     table = np.zeros((60, len(names)))
     for column, name in enumerate(names):
         if name in span:
             table[:SPAN, column] = to_psi[:, span.index(name)]
     table[TONGUE_OUT, names.index("tongueOut")] = 1
     table[51:54, names.index("jawOpen")] = skinning.jaw_open
-    base = source.base
-    for row, side in ((54, "Left"), (57, "Right")):
-        proxy = np.unique(base.quads[base.groups == f"helper-{side[0].lower()}-eye"])
-        for direction in ("Down", "In", "Out", "Up"):
-            name = f"eyeLook{direction}{side}"
-            before = base.verts[proxy]
-            table[row : row + 3, names.index(name)] = fit_rotation(before, before + source.face_unit(name)[proxy])
-    # Left and right as mirror images: x rotation alike, y and z opposite.
-    for direction in ("Down", "In", "Out", "Up"):
-        left, right = names.index(f"eyeLook{direction}Left"), names.index(f"eyeLook{direction}Right")
-        mean = (table[54:57, left] + table[57:60, right] * (1, -1, -1)) / 2
-        table[54:57, left], table[57:60, right] = mean, mean * (1, -1, -1)
+    for name, turn in gaze.rotations().items():
+        row = 54 if name.endswith("Left") else 57
+        table[row : row + 3, names.index(name)] = turn
     return table

@@ -30,6 +30,7 @@ from .surface import MIRROR, Surface
 # MediaPipe's indices, on the subject's left (+x); the right half follows from the pairing of the points.
 UPPER_LID = (466, 388, 387, 386, 385, 384, 398)
 LOWER_LID = (249, 390, 373, 374, 380, 381, 382)
+EYE_CORNERS_LEFT = (362, 263)
 UPPER_LIP_INNER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_LIP_INNER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
 LIP_CORNERS_INNER = (78, 308)
@@ -77,14 +78,18 @@ class Sightings:
         return np.concatenate((self.points_RL3, self.points_RL3[:, self.pairs_L] * MIRROR))
 
 
-def build_landmarks(head: HeadModel) -> dict[str, NDArray]:
+def build_landmarks(head: HeadModel, eye_corners_23: NDArray) -> dict[str, NDArray]:
     """Places the landmarks on a head model that has a mirror map, parts and UV masks.
+
+    Args:
+        head: The mean head.
+        eye_corners_23: The left eye's inner and outer corner, metres.
 
     Returns:
         The tensors lmk68_*, contour_* and mp_* of docs/architecture.md.
     """
     outline = Outline(head, Surface(head))
-    mediapipe = place_mediapipe(head, outline, observe(head), read_places(PLACES))
+    mediapipe = place_mediapipe(head, outline, eye_corners_23, observe(head), read_places(PLACES))
     contour = contour_table(outline)
     fixed = SurfacePoints(mediapipe.faces[list(IBUG_FROM_MEDIAPIPE)], mediapipe.bary[list(IBUG_FROM_MEDIAPIPE)])
     tensors = {}
@@ -163,12 +168,17 @@ def write_places(path: Path, moved_L3: NDArray, provenance: str) -> None:
 
 
 def place_mediapipe(
-    head: HeadModel, outline: Outline, sightings: Sightings, moved_L3: NDArray | None = None
+    head: HeadModel,
+    outline: Outline,
+    eye_corners_23: NDArray,
+    sightings: Sightings,
+    moved_L3: NDArray | None = None,
 ) -> SurfacePoints:
     """The 478 points as triangles and barycentrics, mirror-symmetric.
 
     Args:
         head, outline: The mean head.
+        eye_corners_23: The left eye's inner and outer corner, metres.
         sightings: Where portraits place the points.
         moved_L3: How far photos move them from there, metres. On lines that geometry decides, only along the line.
     """
@@ -191,6 +201,8 @@ def place_mediapipe(
 
     for indices, points in _feature_points(head, outline, mean_L3):
         put(list(indices), points)
+    # A ray through the network's corner may pass between the lids, and hit what does not move with them.
+    put(list(EYE_CORNERS_LEFT), surface.nearest(eye_corners_23))
     aside = middle[np.abs(surface.positions(SurfacePoints(faces[middle], bary[middle]))[:, 0]) > 1e-7]
     put(aside, surface.nearest_on_plane(surface.positions(SurfacePoints(faces[aside], bary[aside]))))
 

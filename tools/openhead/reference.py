@@ -5,34 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .expression import twin
 from .lids import island_edge, lid_grid
 from .sculpt import socket_vertices
 from .source import Source
-from .topology import EYE_LEFT, EYE_RIGHT, SKIN, TEETH_LOWER, TONGUE, Topology
+from .topology import SKIN, TEETH_LOWER, TONGUE, Topology
 
 VERTICES = 300
-LID_RADIUS = 0.020
-"""Metres around an eye's centre in which the blink is our own (see `lids.py`)."""
-LIP_RADIUS = 0.006
-"""Metres around the lip line in which the smile is MakeHuman's own; elsewhere it is smoothed (see `expression.py`)."""
 
 
 def write_reference(
-    source: Source, topology: Topology, blinks: dict[str, np.ndarray], path: Path, seed: int = 3
+    source: Source, topology: Topology, mended: dict[str, np.ndarray], path: Path, seed: int = 3
 ) -> None:
     """Stores MakeHuman's own face units at some vertices, and the loops around mouth and eyes.
 
-    Near the eyes the blinks are ours: there `blinks`, our units (V, 3) by name, take the place of MakeHuman's.
+    `mended`, our own versions (V, 3) of some units by name (see `expression.py`), take the place of MakeHuman's.
 
     MakeHuman's left and right units differ by rounding to 0.1 mm and more (up to 1 mm); their mirror-symmetric mean is
     the reference, since components that are exactly symmetric or antisymmetric can hold nothing else.
 
-    Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names, `is_lip` (N,) bool:
-    near the lip line; `lip_loop`, where skin and inner mouth meet, `lid_loop_left`,
-    `lid_loop_right`, on the front of the lids' margins: vertices in order;
+    Arrays: `vertices` (N,), `units` (52, N, 3) float32 metres in the order of the sorted names; `lip_loop`, where skin
+    and inner mouth meet, `lid_loop_left`, `lid_loop_right`, on the front of the lids' margins: vertices in order;
     `neck_loop`: the cut of the neck; `socket_faces`: triangles of the eye sockets.
     """
     candidates = topology.vertices_of(SKIN, TEETH_LOWER, TONGUE)
@@ -45,18 +39,13 @@ def write_reference(
     units = np.stack(twins)[:, topology.origin[candidates]]
     moving = np.linalg.norm(units, axis=-1).max(axis=0) > 1e-3
     chosen = np.sort(np.random.default_rng(seed).choice(np.flatnonzero(moving), VERTICES, replace=False))
-    centres = [topology.template[topology.vertices_of(part)[[0, -1]]].mean(axis=0) for part in (EYE_LEFT, EYE_RIGHT)]
-    place = topology.template[candidates[chosen]]
-    distance = np.min([np.linalg.norm(place - centre, axis=1) for centre in centres], axis=0)
     lid_loop = lid_grid(topology, 3)[0][2]
-    is_lid = distance < LID_RADIUS
-    for name, blink_V3 in blinks.items():
-        units[names.index(name)][chosen[is_lid]] = blink_V3[candidates[chosen[is_lid]]]
+    for name, unit_V3 in mended.items():
+        units[names.index(name)] = unit_V3[candidates]
     np.savez_compressed(
         path,
         vertices=candidates[chosen].astype(np.int32),
         units=units[:, chosen].astype(np.float32),
-        is_lip=cKDTree(topology.template[island_edge(topology, 1)]).query(place)[0] < LIP_RADIUS,
         socket_faces=np.flatnonzero(np.isin(topology.island, (2, 3))).astype(np.int32),
         lip_loop=island_edge(topology, 1).astype(np.int32),
         lid_loop_left=lid_loop.astype(np.int32),

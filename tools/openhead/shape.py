@@ -1,8 +1,9 @@
-"""Identity: random human heads from MakeHuman's sliders, and their principal components.
+"""Identity: heads of people (`sliders.py`, `population.py`) and their principal components.
 
-Every sample is a set of macro sliders (age, gender, ethnicity, muscle, weight), local sliders and asymmetry sliders,
-rigidly aligned on the upper face and skull. Symmetric and antisymmetric parts are analysed apart, so that every
-component is exactly one or the other.
+Heads are rigidly aligned on the upper face and skull. Symmetric and antisymmetric parts are analysed apart, so that
+every component is exactly one or the other. What age and sex add is known of every head, and so in the components.
+
+Shape suffixes: N heads, V vertices, K components, T traits.
 """
 
 from __future__ import annotations
@@ -13,38 +14,20 @@ import numpy as np
 
 from .mouth import Mouth
 from .sculpt import Sculptor
-from .source import LOCAL_FOLDERS, Source
+from .sliders import AGE_SPREAD, MEAN_AGE, People
+from .source import Source
 from .topology import EYE_LEFT, EYE_RIGHT, SKIN, Topology
 
-SAMPLES = 3000
 COMPONENTS = 300
 FACE_WEIGHT = 4.0
 """Weight of the face in the principal component analysis against the rest of the skin."""
-
-AGES = {"child": 0.1875, "young": 0.5, "old": 1.0}
-"""MakeHuman's age slider at the anchors between which it interpolates: about 10, 25 and 90 years."""
-RACES, GENDERS = ("african", "asian", "caucasian"), ("female", "male")
-LEVELS = ("min", "average", "max")
-
-OPPOSITES = {
-    "decr": "incr",
-    "down": "up",
-    "in": "out",
-    "backward": "forward",
-    "concave": "convex",
-    "compress": "uncompress",
-    "pointed": "triangle",
-    "square": "round",
-}
-"""Last word of the target at the negative end of a slider -> at the positive end."""
-
-SPREAD = {"head": 0.09, "forehead": 0.10, "neck": 0.15, "asym": 0.12, "ears": 0.24}
-"""Standard deviation of the sliders by folder (a slider runs from -1 to 1); others have :data:`DEFAULT_SPREAD`."""
-DEFAULT_SPREAD = 0.22
-SIDE_SPREAD = 0.25
-"""Standard deviation of the difference of a left slider from its right twin, relative to the slider's own."""
-SKIPPED = ("head-trans", "head-angle", "neck-trans", "asymm-", "head-age", "measure-neck")
-"""Sliders that move the head as a whole, belong to the body, or look like a caricature."""
+CERTAIN = 2.5
+"""Standard errors from which on a component is said to follow a trait."""
+TRAITS = (
+    {"name": "age", "unit": "years", "mean": MEAN_AGE, "deviation": AGE_SPREAD},
+    {"name": "sex", "unit": "-1 women, +1 men", "mean": 0.0, "deviation": 1.0},
+)
+"""As the head model's file names them (docs/architecture.md)."""
 
 
 @dataclass(frozen=True)
@@ -56,102 +39,46 @@ class Shape:
         dirs: (V, 3, 300) float64, displacement per standard deviation, by descending variance.
         parity: (300,) int8, +1 symmetric, -1 antisymmetric.
         explained: (300,) float64, cumulative share of the weighted variance.
+        trait_codes: (300, 2) float64, mean coefficients of people one deviation above the mean of each of `TRAITS`.
     """
 
     template: np.ndarray
     dirs: np.ndarray
     parity: np.ndarray
     explained: np.ndarray
+    trait_codes: np.ndarray
 
 
-def build_shape(source: Source, topology: Topology, seed: int = 2) -> tuple[Shape, Mouth]:
-    """Samples identities and reduces them to :data:`COMPONENTS` directions; also the mouth they all share."""
-    rng = np.random.default_rng(seed)
-    names, weights_NT = sample_sliders(source, rng, SAMPLES)
-    sculptor = Sculptor(source, topology)
-    verts_NV3 = morph(source, sculptor.source_index, names, weights_NT)
-    align(verts_NV3, sculptor.rigid_region, source.base.verts[sculptor.source_index])
-    verts_NV3 = sculptor.finish(verts_NV3)
-    return principal_components(verts_NV3, topology), sculptor.mouth
+class HeadMaker:
+    """Makes finished heads of slider positions.
 
-
-def local_sliders(source: Source) -> list[tuple[str, str, str]]:
-    """The local sliders as (folder, target at the negative end or "", target at the positive end)."""
-    sliders = []
-    for folder in LOCAL_FOLDERS:
-        prefix = f"data/mpfb2/targets/{folder}/"
-        stems = [
-            name.removeprefix(prefix).removesuffix(".target.gz")
-            for name in source.data_files
-            if name.startswith(prefix)
-        ]
-        for stem in stems:
-            if stem.startswith(SKIPPED):
-                continue
-            base, _, last = stem.rpartition("-")
-            if folder == "asym":
-                if last == "r":
-                    sliders.append((folder, stem, f"{base}-l"))
-            elif last in OPPOSITES and f"{base}-{OPPOSITES[last]}" in stems:
-                sliders.append((folder, stem, f"{base}-{OPPOSITES[last]}"))
-            elif not (last in OPPOSITES.values() and any(f"{base}-{low}" in stems for low in OPPOSITES)):
-                sliders.append((folder, "", stem))
-    return sliders
-
-
-def sample_sliders(source: Source, rng: np.random.Generator, count: int) -> tuple[list[str], np.ndarray]:
-    """Random people.
-
-    Returns:
-        The names of the targets (T) and their weights (count, T), each in 0..1.
+    Attributes:
+        mouth: The inside of the mouth of the heads made last.
     """
-    weights: dict[str, np.ndarray] = _sample_macros(rng, count)
-    values: dict[str, np.ndarray] = {}
-    for folder, negative, positive in local_sliders(source):
-        spread = SPREAD.get(folder, DEFAULT_SPREAD)
-        value = rng.normal(0, spread, count)
-        if positive.startswith(("l-", "r-")):
-            # Twins share their value but for a small difference; the left one comes first.
-            twin = values.get(positive[2:])
-            values[positive[2:]] = value if twin is None else twin
-            value = values[positive[2:]] + rng.normal(0, spread * SIDE_SPREAD, count)
-        value = np.clip(value, -1, 1) if negative else np.clip(np.abs(value), 0, 1)
-        if negative:
-            weights[f"{folder}/{negative}"] = np.maximum(-value, 0)
-        weights[f"{folder}/{positive}"] = np.maximum(value, 0)
-    return list(weights), np.stack(list(weights.values()), axis=1)
 
+    def __init__(self, source: Source, topology: Topology) -> None:
+        self._source, self._sculptor = source, Sculptor(source, topology)
+        self._targets: dict[str, np.ndarray] = {}
 
-def _sample_macros(rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-    is_young_person = rng.random(count) < 0.08
-    age = np.where(is_young_person, rng.uniform(0.22, 0.40, count), rng.uniform(0.40, 0.92, count))
-    positions = np.array(list(AGES.values()))
-    age_weights = {name: np.interp(age, positions, np.eye(3)[k]) for k, name in enumerate(AGES)}
-    male = rng.beta(0.45, 0.45, count)
-    gender_weights = {"female": 1 - male, "male": male}
-    race_weights = dict(zip(RACES, rng.dirichlet([0.6] * 3, count).T, strict=True))
-    muscle, weight = (np.clip(rng.normal(0.5, sd, count), 0, 1) for sd in (0.18, 0.24))
-    muscle_weights, weight_weights = (
-        {level: np.interp(value, [0, 0.5, 1], np.eye(3)[k]) for k, level in enumerate(LEVELS)}
-        for value in (muscle, weight)
-    )
-    weights = {}
-    for gender, g in gender_weights.items():
-        for age_name, a in age_weights.items():
-            for race, r in race_weights.items():
-                weights[f"macrodetails/{race}-{gender}-{age_name}"] = g * a * r
-            for muscle_level, m in muscle_weights.items():
-                for weight_level, w in weight_weights.items():
-                    name = f"universal-{gender}-{age_name}-{muscle_level}muscle-{weight_level}weight"
-                    weights[f"macrodetails/{name}"] = g * a * m * w
-    return weights
+    @property
+    def mouth(self) -> Mouth:
+        return self._sculptor.mouth
 
+    def __call__(self, people: People) -> np.ndarray:
+        """(N, V, 3) float32, metres."""
+        index = self._sculptor.source_index
+        verts_NV3 = self._morph(people, index)
+        align(verts_NV3, self._sculptor.rigid_region, self._source.base.verts[index])
+        return self._sculptor.finish(verts_NV3)
 
-def morph(source: Source, index: np.ndarray, names: list[str], weights_NT: np.ndarray) -> np.ndarray:
-    """Base mesh plus weighted targets at some source vertices, (N, V, 3) float32, metres, source space."""
-    targets = np.stack([source.target(name)[index].ravel() for name in names]).astype(np.float32)
-    moved = weights_NT.astype(np.float32) @ targets
-    return (moved + source.base.verts[index].ravel().astype(np.float32)).reshape(len(weights_NT), -1, 3)
+    def _morph(self, people: People, index: np.ndarray) -> np.ndarray:
+        """Base mesh plus weighted targets at some source vertices, (N, V, 3) float32, metres, source space."""
+        names, weights_NT = people.targets()
+        for name in names:
+            if name not in self._targets:
+                self._targets[name] = self._source.target(name)[index].ravel().astype(np.float32)
+        moved = weights_NT.astype(np.float32) @ np.stack([self._targets[name] for name in names])
+        return (moved + self._source.base.verts[index].ravel().astype(np.float32)).reshape(len(people), -1, 3)
 
 
 def align(verts_NV3: np.ndarray, region: np.ndarray, reference_V3: np.ndarray) -> None:
@@ -176,18 +103,27 @@ def align(verts_NV3: np.ndarray, region: np.ndarray, reference_V3: np.ndarray) -
         reference = verts_NV3[:, region].mean(axis=0, dtype=np.float64)
 
 
-def principal_components(verts_NV3: np.ndarray, topology: Topology) -> Shape:
-    """Symmetric and antisymmetric principal components of aligned samples, merged by variance."""
-    count = len(verts_NV3)
+def build_shape(heads_NV3: np.ndarray, people: People, topology: Topology) -> Shape:
+    """Symmetric and antisymmetric principal components of aligned heads (N, V, 3), merged by variance.
+
+    Args:
+        heads_NV3: of `HeadMaker`; overwritten.
+        people: whose heads they are.
+        topology: the mesh.
+    """
+    count = len(heads_NV3)
     flip = np.array([-1, 1, 1], dtype=np.float32)
-    mirrored = verts_NV3[:, topology.mirror] * flip
-    symmetric = (verts_NV3 + mirrored) / 2
-    antisymmetric = verts_NV3 - symmetric
+    mirrored = heads_NV3[:, topology.mirror] * flip
+    symmetric = (heads_NV3 + mirrored) / 2
+    antisymmetric = heads_NV3 - symmetric
     template = symmetric.mean(axis=0, dtype=np.float64)
     symmetric -= template.astype(np.float32)
     weight = np.sqrt(vertex_weights(topology)).astype(np.float32)[:, None]
 
-    variances, directions, parities = [], [], []
+    traits_NT = np.stack([people.age_N, people.male_N], axis=1)
+    traits_NT = (traits_NT - traits_NT.mean(0)) / traits_NT.std(0)
+
+    variances, directions, parities, codes = [], [], [], []
     for part, parity in ((symmetric, 1), (antisymmetric, -1)):
         rows = (part * weight).reshape(count, -1)
         gram = (rows @ rows.T).astype(np.float64) / count
@@ -197,18 +133,23 @@ def principal_components(verts_NV3: np.ndarray, topology: Topology) -> Shape:
         variances.append(value[keep])
         directions.append((coefficients.T.astype(np.float32) @ part.reshape(count, -1)).astype(np.float64))
         parities.append(np.full(len(keep), parity))
-    variance, direction, parity = (np.concatenate(x) for x in (variances, directions, parities))
+        codes.append(vector[:, keep].T @ traits_NT / np.sqrt(count))
+    variance, direction, parity, code = (np.concatenate(x) for x in (variances, directions, parities, codes))
     total = variance.sum()
     order = np.argsort(-variance, kind="stable")[:COMPONENTS]
     dirs = direction[order].reshape(COMPONENTS, -1, 3)
     largest = np.abs(dirs.reshape(COMPONENTS, -1)).argmax(axis=1)
-    dirs *= np.sign(np.take_along_axis(dirs.reshape(COMPONENTS, -1), largest[:, None], axis=1))[:, :, None]
+    sign = np.sign(np.take_along_axis(dirs.reshape(COMPONENTS, -1), largest[:, None], axis=1))
+    dirs *= sign[:, :, None]
+    code = sign * code[order]
+    code[(np.abs(code) < CERTAIN / np.sqrt(count)) | (parity[order] < 0)[:, None]] = 0
     sides = parity[order][:, None, None] * dirs[:, topology.mirror] * flip
     return Shape(
         template=(template + template[topology.mirror] * flip) / 2,
         dirs=np.ascontiguousarray(((dirs + sides) / 2).transpose(1, 2, 0)),
         parity=parity[order].astype(np.int8),
         explained=np.cumsum(variance[order]) / total,
+        trait_codes=code,
     )
 
 

@@ -1,4 +1,4 @@
-"""Which vertices and triangles make OpenHead, in which order, and how they mirror.
+"""Which vertices, polygons and triangles make OpenHead, in which order, and how they mirror.
 
 Vertex order: skin (head, eye sockets, neck), inner mouth, left eyeball, right eyeball, upper teeth, lower teeth,
 tongue. A model without teeth and tongue is therefore a slice. Skin, inner mouth, teeth and tongue are vertices of
@@ -37,6 +37,8 @@ class Topology:
     Attributes:
         template: (V, 3) float64, metres, head space, mirror-symmetric.
         triangles: (F, 3) int32, counter-clockwise seen from outside.
+        polygons: (P, 4) int32, the quads of MakeHuman and of the eyeballs, of which the triangles are halves: cut from
+            the first to the third corner. -1 is the last corner of the triangles at the eyeballs' poles.
         mirror: (V,) int32, index of the mirrored vertex, an involution.
         part: (V,) uint8, see :data:`SKIN` and the others.
         source_uv: (F, 3, 2) float64, MakeHuman's UV at every corner; NaN on the eyeballs.
@@ -49,6 +51,7 @@ class Topology:
 
     template: np.ndarray
     triangles: np.ndarray
+    polygons: np.ndarray
     mirror: np.ndarray
     part: np.ndarray
     source_uv: np.ndarray
@@ -80,7 +83,7 @@ def build_topology(source: Source) -> Topology:
     origin, part = _order_vertices(base, quads, island)
     template = base.verts - HEAD_CENTRE
 
-    triangles, corner_quad, corners = _triangulate(quads, template, source.mirror)
+    triangles, corner_quad, corners, polygons = _triangulate(quads, template, source.mirror)
     to_ours = np.full(len(base.verts), -1)
     n_before_eyes = int(np.sum(np.isin(part, (SKIN, INNER_MOUTH))))
     n_eye = 2 + EYE_MERIDIANS * len(EYE_RING_DEGREES)
@@ -104,13 +107,19 @@ def build_topology(source: Source) -> Topology:
     mirror[first + n_eye : first + 2 * n_eye] = eye_mirror + first
 
     eye_faces = np.concatenate([eye_triangles + first, mirror[eye_triangles + first][:, ::-1]])
-    triangles = to_ours[triangles]
+    left_eye = _eyeball_polygons(first)
+    is_quad = left_eye[:, 3:] >= 0
+    right_eye = np.where(left_eye < 0, -1, mirror[left_eye])
+    right_eye = np.where(is_quad, right_eye[:, [0, 3, 2, 1]], right_eye[:, [0, 2, 1, 3]])
+    triangles, polygons = to_ours[triangles], to_ours[polygons]
     uv = base.uv[quads_uv[corner_quad[:, None], corners]]
-    inner = np.isin(island[corner_quad], range(5))
+    inner_quad = np.isin(island, range(5))
+    inner = inner_quad[corner_quad]
     n_eye_faces = len(eye_triangles)
     return Topology(
         template=(all_verts + all_verts[mirror] * (-1, 1, 1)) / 2,
         triangles=np.concatenate([triangles[inner], eye_faces, triangles[~inner]]).astype(np.int32),
+        polygons=np.concatenate([polygons[inner_quad], left_eye, right_eye, polygons[~inner_quad]]).astype(np.int32),
         mirror=mirror.astype(np.int32),
         part=all_part.astype(np.uint8),
         source_uv=np.concatenate([uv[inner], np.full((2 * n_eye_faces, 3, 2), np.nan), uv[~inner]]),
@@ -148,6 +157,17 @@ def eyeball() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     triangles.append(np.stack([index[-1], np.full_like(index[0], last), after[-1]], 1))
     mirror = np.concatenate([[0], index[:, step].ravel(), [last]])
     return verts, np.concatenate(triangles), mirror
+
+
+def _eyeball_polygons(first: int) -> np.ndarray:
+    """The polygons (H, 4) of an eyeball whose front pole is vertex `first`; see :attr:`Topology.polygons`."""
+    rings = first + 1 + np.arange(EYE_MERIDIANS * len(EYE_RING_DEGREES)).reshape(-1, EYE_MERIDIANS)
+    after = np.roll(rings, -1, axis=1)
+    none = np.full(EYE_MERIDIANS, -1)
+    front, back = np.full(EYE_MERIDIANS, first), np.full(EYE_MERIDIANS, first + 1 + rings.size)
+    strips = np.stack([rings[:-1], rings[1:], after[1:], after[:-1]], -1).reshape(-1, 4)
+    poles = [(front, rings[0], after[0], none), (rings[-1], back, after[-1], none)]
+    return np.concatenate([np.stack(poles[0], 1), strips, np.stack(poles[1], 1)])
 
 
 def eye_centre(base: ObjMesh) -> np.ndarray:
@@ -247,7 +267,8 @@ def _triangulate(quads: np.ndarray, verts: np.ndarray, mirror: np.ndarray):
     """Splits quads along the shorter diagonal, mirrored quads alike.
 
     Returns:
-        triangles (F, 3) of base mesh vertices, the quad of every triangle (F,), its corners in the quad (F, 3).
+        triangles (F, 3) of base mesh vertices, the quad of every triangle (F,), its corners in the quad (F, 3), and the
+        quads turned so that each is cut from its first to its third corner.
     """
     diagonal = np.linalg.norm(verts[quads[:, [0, 1]]] - verts[quads[:, [2, 3]]], axis=-1)
     difference = diagonal[:, 0] - diagonal[:, 1]
@@ -258,4 +279,5 @@ def _triangulate(quads: np.ndarray, verts: np.ndarray, mirror: np.ndarray):
     split = np.where(first[:, None, None], [[[0, 1, 2], [0, 2, 3]]], [[[0, 1, 3], [1, 2, 3]]])
     corners = split.reshape(-1, 3)
     quad = np.repeat(np.arange(len(quads)), 2)
-    return quads[quad[:, None], corners], quad, corners
+    turned = np.where(first[:, None], quads, np.roll(quads, -1, axis=1))
+    return quads[quad[:, None], corners], quad, corners, turned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,16 @@ def half_directions(dirs_V3K: np.ndarray, mirror: np.ndarray, parity_K: np.ndarr
     return half.astype(np.float16)
 
 
-def write_head(path: Path, arrays: dict[str, np.ndarray], arkit_names: list[str]) -> None:
+def write_head(
+    path: Path, arrays: dict[str, np.ndarray], arkit_names: list[str], traits: Sequence[dict[str, str | float]]
+) -> None:
     """Writes a head model; arrays must have the names, shapes and types of docs/architecture.md."""
     metadata = {
         "format": "deca-head",
-        "version": "1",
+        "version": "2",
         "name": "openhead",
         "licence": LICENCE,
         "arkit_names": json.dumps(arkit_names),
+        "traits": json.dumps(traits),
     }
     write_file(path, safetensors_bytes(arrays, metadata))

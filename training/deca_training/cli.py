@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     default.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
     default.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; goes on where it was")
     default.add_argument("--budget", choices=("cpu", "gpu"), default="cpu", help="hours of two CPU cores, or of a GPU")
+    default.add_argument("--start", type=Path, metavar="WEIGHTS",
+                         help="begin with the weights of an earlier version of the head model")  # fmt: skip
+    default.add_argument("--start-head", metavar="FILE", help="the head model of these weights")
+    default.add_argument("--start-albedo", metavar="FILE", help="its albedo model")
     default.set_defaults(run=_default)
     export = commands.add_parser("export", help="a run's networks as a weights file for the backend and the add-on")
     export.add_argument("checkpoint", type=Path, metavar="CKPT", help="last.ckpt or best.ckpt of a run")
@@ -126,9 +130,15 @@ def _shape(options: argparse.Namespace) -> None:
 
 
 def _default(options: argparse.Namespace) -> None:
-    from deca_training.default import train_default
+    from deca_training.default import Earlier, train_default
 
-    print(train_default(options.data, options.out, options.budget))
+    given = (options.start, options.start_head, options.start_albedo)
+    if any(given) and not all(given):
+        raise OptionError(
+            "Earlier weights can only be carried over from the head model that they belong to.",
+            "Give --start, --start-head and --start-albedo together.",
+        )
+    print(train_default(options.data, options.out, options.budget, earlier=Earlier(*given) if all(given) else None))
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from deca.errors import AssetError
 from deca.files import read_npy, read_npz, safetensors_bytes, write_file
-from deca.head.model import FORMAT, JOINT_NAMES, VERSION, Part
+from deca.head.model import FORMAT, JOINT_NAMES, VERSIONS, Part
 from deca.head.unpickle import read_object_npy, read_pickle
 
 NUM_SHAPE, NUM_EXPRESSION = 300, 100
@@ -87,7 +87,7 @@ def convert_flame(
         arrays |= _mediapipe_arrays(Path(mediapipe), len(faces_F3))
     metadata = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSIONS[0],
         "name": name,
         "licence": LICENCE,
         "num_shape": str(NUM_SHAPE),

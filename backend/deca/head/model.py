@@ -1,6 +1,7 @@
 """A head model as data: arrays with FLAME's structure, read from one safetensors file (docs/architecture.md).
 
-Shape suffixes: V vertices, F triangles, T texture vertices, S shape and E expression directions, L landmarks.
+Shape suffixes: V vertices, F triangles, T texture vertices, S shape and E expression directions, L landmarks,
+P polygons.
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from numpy.typing import NDArray
 from deca.assets import asset
 from deca.errors import AssetError
 from deca.files import file_hash, read_safetensors
+from deca.head.polygons import as_polygons, uv_polygons
+from deca.head.traits import Trait, traits_of
 
 JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
-FORMAT, VERSION = "deca-head", "1"
+FORMAT, VERSIONS = "deca-head", ("1", "2")
+"""Files of version 1 have no polygons; nothing else tells the versions apart."""
 
 
 class Part(IntEnum):
@@ -67,6 +71,8 @@ class HeadModel:
         hash: First 16 hex digits of the file's SHA-256.
         template_V3: Mean neutral head.
         faces_F3: Triangles, counter-clockwise from outside, int64.
+        polygons_P4: The same surface in faces of four, of which the triangles are halves, cut from the first to the
+            third corner; -1 is the last corner of triangles. None where there are only triangles.
         shape_dirs_V3S: Displacement per unit of each shape coefficient.
         expression_dirs_V3E: Displacement per unit of each expression coefficient.
         pose_dirs_V3P: Displacement per unit of each entry of (R_j - I), joints 1..4, row-major (P = 36).
@@ -87,6 +93,7 @@ class HeadModel:
         licence: Licence of the file as its header states it.
         joints_follow_expression: Whether joints come from the vertices with identity and expression, as in DECA's
             release, or with identity alone, as in FLAME's paper and in OpenHead.
+        traits: Age and sex as directions of the shape; empty where the file does not know them.
     """
 
     name: str
@@ -102,6 +109,7 @@ class HeadModel:
     uv_T2: NDArray[np.float32]
     uv_faces_F3: NDArray[np.int64]
     parts_V: NDArray[np.uint8]
+    polygons_P4: NDArray[np.int64] | None = None
     mirror_V: NDArray[np.int64] | None = None
     masks: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
     landmarks_68: SurfacePoints | None = None
@@ -114,10 +122,17 @@ class HeadModel:
     mean_texture_NN3: NDArray[np.uint8] | None = None
     licence: str = ""
     joints_follow_expression: bool = False
+    traits: tuple[Trait, ...] = ()
 
     @property
     def num_verts(self) -> int:
         return len(self.template_V3)
+
+    def faces_of_four(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The faces to show and to export, `polygons_P4` or else the triangles in that form, and those of `uv_T2`."""
+        if self.polygons_P4 is None:
+            return as_polygons(self.faces_F3), as_polygons(self.uv_faces_F3)
+        return self.polygons_P4, uv_polygons(self.polygons_P4, self.faces_F3, self.uv_faces_F3)
 
     @classmethod
     def load(cls, path: str | Path) -> HeadModel:
@@ -129,8 +144,8 @@ class HeadModel:
         path = Path(path)
         hint = "Build or convert the head model again, or reinstall the add-on."
         tensors, metadata = read_safetensors(path, "head model", hint)
-        if (metadata.get("format"), metadata.get("version")) != (FORMAT, VERSION):
-            raise AssetError(f"{path} is not a head model file of format {FORMAT} {VERSION}.", hint)
+        if metadata.get("format") != FORMAT or metadata.get("version") not in VERSIONS:
+            raise AssetError(f"{path} is not a head model file of format {FORMAT} {' or '.join(VERSIONS)}.", hint)
         missing = [key for key in _REQUIRED if key not in tensors]
         if missing:
             raise AssetError(f"The head model {path} lacks {', '.join(missing)}.", hint)
@@ -191,6 +206,9 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         landmarks_51 = SurfacePoints(landmarks_68.faces[17:], landmarks_68.bary[17:])
     if int(tensors["f"].max()) >= verts or int(tensors["ft"].max()) >= len(tensors["vt"]):
         raise ValueError("triangle indices out of range")
+    polygons_P4 = tensors["polygons"].astype(np.int64) if "polygons" in tensors else None
+    if polygons_P4 is not None:
+        uv_polygons(polygons_P4, tensors["f"], tensors["ft"])
     return HeadModel(
         name=metadata.get("name", "unnamed"),
         hash=digest,
@@ -205,6 +223,7 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         uv_T2=tensors["vt"].astype(np.float32),
         uv_faces_F3=tensors["ft"].astype(np.int64),
         parts_V=tensors["part"] if "part" in tensors else np.zeros(verts, np.uint8),
+        polygons_P4=polygons_P4,
         mirror_V=mirror,
         masks={key[5:]: tensors[key] for key in tensors if key.startswith("mask_")},
         landmarks_68=landmarks_68,
@@ -217,6 +236,7 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         mean_texture_NN3=tensors.get("mean_texture"),
         licence=metadata.get("licence", ""),
         joints_follow_expression=_follows_expression(metadata),
+        traits=traits_of(tensors.get("trait_codes"), metadata, num_shape),
     )
 
 

@@ -181,6 +181,12 @@ def check_head(card: Card, head: HeadModel) -> None:
     """
     hint = "Choose weights that were made for this head model, or the head model of these weights."
     wanted = f"The weights belong to the head model {card.head}"
+    if card.head == head.name and card.head_hash not in ("", head.hash):
+        raise AssetError(
+            f"The weights were made for another version of {head.name} (hash {card.head_hash}) than this one"
+            f" (hash {head.hash}).",
+            "Choose the built-in weights, or train these again on this version of the head model.",
+        )
     if card.head_hash and card.head_hash != head.hash:
         raise AssetError(f"{wanted} (hash {card.head_hash}), not to {head.name} (hash {head.hash}).", hint)
     if card.head_verts != head.num_verts:

@@ -69,7 +69,8 @@ class Face:
 
     def mesh(self) -> Mesh:
         """The posed head."""
-        return Mesh(self.vertices(), self.head.faces_F3, self.head.uv_T2, self.head.uv_faces_F3)
+        polygons_P4, uv_polygons_P4 = self.head.faces_of_four()
+        return Mesh(self.vertices(), polygons_P4, self.head.uv_T2, uv_polygons_P4)
 
     def to_photo(self) -> NDArray[np.float64]:
         """The 2x4 matrix from head space to upright photo pixels."""

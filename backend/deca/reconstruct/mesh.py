@@ -1,6 +1,6 @@
-"""A textured triangle mesh and its files: OBJ and PLY.
+"""A textured mesh and its files: OBJ and PLY.
 
-Shape suffixes: V vertices, F triangles, T texture vertices.
+Shape suffixes: V vertices, P polygons, T texture vertices.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Mesh:
-    """Triangles in head space (metres, y up, z forward) with texture coordinates of their own.
+    """Faces in head space (metres, y up, z forward) with texture coordinates of their own.
 
     Attributes:
         verts_V3: Positions.
-        faces_F3: Triangles, counter-clockwise from outside.
+        polygons_P4: Faces of four, counter-clockwise from outside; -1 is the last corner of triangles.
         uv_T2: Texture coordinates, v up.
-        uv_faces_F3: Their triangles, in the order of `faces_F3`.
+        uv_polygons_P4: Their polygons, in the order of `polygons_P4`.
     """
 
     verts_V3: NDArray[np.float32]
-    faces_F3: NDArray[np.int64]
+    polygons_P4: NDArray[np.int64]
     uv_T2: NDArray[np.float32]
-    uv_faces_F3: NDArray[np.int64]
+    uv_polygons_P4: NDArray[np.int64]
 
 
 def obj_text(mesh: Mesh, name: str, texture_name: str) -> tuple[str, str]:
@@ -36,8 +36,8 @@ def obj_text(mesh: Mesh, name: str, texture_name: str) -> tuple[str, str]:
     lines += [f"v {x:.7f} {y:.7f} {z:.7f}" for x, y, z in mesh.verts_V3.tolist()]
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in mesh.uv_T2.tolist()]
     lines += ["usemtl head", "s 1"]
-    corners_F6 = np.stack((mesh.faces_F3 + 1, mesh.uv_faces_F3 + 1), -1).reshape(-1, 6).tolist()
-    lines += [f"f {a}/{ta} {b}/{tb} {c}/{tc}" for a, ta, b, tb, c, tc in corners_F6]
+    corners_P42 = np.stack((mesh.polygons_P4 + 1, mesh.uv_polygons_P4 + 1), -1).tolist()
+    lines += ["f " + " ".join(f"{v}/{t}" for v, t in corners if v) for corners in corners_P42]
     return "\n".join(lines) + "\n", f"newmtl head\nKd 1 1 1\nmap_Kd {texture_name}\n"
 
 
@@ -47,14 +47,17 @@ def ply_bytes(mesh: Mesh) -> bytes:
     PLY keeps them per vertex: vertices on the borders of UV islands are there once for each island.
     """
     vertex_of_T = np.zeros(len(mesh.uv_T2), np.int64)
-    vertex_of_T[mesh.uv_faces_F3] = mesh.faces_F3
+    is_corner_P4 = mesh.polygons_P4 >= 0
+    vertex_of_T[mesh.uv_polygons_P4[is_corner_P4]] = mesh.polygons_P4[is_corner_P4]
     vertices = np.zeros(len(mesh.uv_T2), [(name, "<f4") for name in ("x", "y", "z", "s", "t")])
     for column, name in enumerate("xyz"):
         vertices[name] = mesh.verts_V3[vertex_of_T, column]
     vertices["s"], vertices["t"] = mesh.uv_T2.T
-    triangles = np.zeros(len(mesh.faces_F3), [("count", "u1"), ("corners", "<i4", 3)])
-    triangles["count"], triangles["corners"] = 3, mesh.uv_faces_F3
+    rows = b"".join(
+        bytes([count]) + corners[:count].tobytes()
+        for count, corners in zip(is_corner_P4.sum(1).tolist(), mesh.uv_polygons_P4.astype("<i4"), strict=True)
+    )
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(vertices)}"]
     header += [f"property float {name}" for name in ("x", "y", "z", "s", "t")]
-    header += [f"element face {len(triangles)}", "property list uchar int vertex_indices", "end_header"]
-    return ("\n".join(header) + "\n").encode("ascii") + vertices.tobytes() + triangles.tobytes()
+    header += [f"element face {len(mesh.polygons_P4)}", "property list uchar int vertex_indices", "end_header"]
+    return ("\n".join(header) + "\n").encode("ascii") + vertices.tobytes() + rows

@@ -61,6 +61,7 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
     from deca.head import load_head
 
     head = load_head(request.head)
+    polygons_P4, uv_polygons_P4 = head.faces_of_four()
     return HeadReply(
         name=head.name,
         hash=head.hash,
@@ -68,9 +69,9 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         num_shape=head.shape_dirs_V3S.shape[2],
         num_expression=head.expression_dirs_V3E.shape[2],
         verts=head.template_V3,
-        faces=head.faces_F3.astype(np.int32),
+        polygons=polygons_P4.astype(np.int32),
         uv=head.uv_T2,
-        uv_faces=head.uv_faces_F3.astype(np.int32),
+        uv_polygons=uv_polygons_P4.astype(np.int32),
         shape_dirs=head.shape_dirs_V3S[:, :, : max(0, request.num_shape)],
         expression_dirs=head.expression_dirs_V3E[:, :, : max(0, request.num_expression)],
         pose_dirs=head.pose_dirs_V3P,
@@ -82,6 +83,7 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         mirror=None if head.mirror_V is None else head.mirror_V.astype(np.int32),
         arkit_names=head.arkit_names,
         arkit_map=head.arkit_map_K52,
+        age_direction=next((age.direction(head.shape_dirs_V3S) for age in head.traits if age.name == "age"), None),
     )
 
 
@@ -165,6 +167,14 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     import torch
 
     networks = _networks(request.head, request.weights, device)
+    if request.head_hash and networks.card.head_hash not in ("", request.head_hash):
+        name = "OpenHead" if networks.card.head == "openhead" else networks.card.head
+        raise AssetError(
+            f"This head was made with an earlier {name} ({request.head_hash}), which these weights"
+            f" ({networks.card.head_hash}) do not know.",
+            "Its sliders, bones and texture, and the wrinkles that it shows or has baked, go on working."
+            " For wrinkles that follow the expression, import the photo again.",
+        )
     if request.weights_hash and request.weights_hash != networks.hash:
         raise AssetError(
             f"These wrinkles were made with other weights ({request.weights_hash}) than"

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
-import signal
-import threading
 import traceback
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 import torch
 
-from deca.errors import DecaError, PhotoError
+from deca.errors import PhotoError
 from deca.vision import DetectedFace, Photo, find_faces, read_photo
 from deca_training.data.cleaning import box_dependence, disagreement, expanded, find_mediapipe, shifted
 from deca_training.data.journal import Finding
+from deca_training.processes import worker_pool
 
 Landmarks = Literal["mediapipe", "fan"]
 
@@ -125,11 +120,10 @@ def survey(folder: Path, photos: Iterable[str], landmarks: Landmarks, workers: i
         finally:
             torch.set_num_threads(threads)
         return
-    workers = min(workers, _MAX_WORKERS)
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_start_worker)
     rest = iter(photos)
     waiting = set()
-    try:
+    workers = min(workers, _MAX_WORKERS)
+    with worker_pool(workers) as pool:
         while True:
             for photo in itertools.islice(rest, workers * _WAITING_PER_WORKER - len(waiting)):
                 waiting.add(pool.submit(survey_photo, folder, photo, landmarks))
@@ -138,25 +132,3 @@ def survey(folder: Path, photos: Iterable[str], landmarks: Landmarks, workers: i
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-    except BrokenProcessPool as error:
-        raise DecaError(
-            "A process that looks at photos died; perhaps memory ran out.",
-            "Run the same command again, with fewer --workers: it goes on where it stopped.",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process, which then ends this one
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-
-
-def _end_with_parent() -> None:
-    """A killed main process cannot end its workers, which would wait for photos for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

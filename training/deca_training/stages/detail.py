@@ -62,9 +62,9 @@ class DetailStage(StageModule):
 
         Where the wrinkles are known, and nothing else is asked for, the exchanged ones are enough.
         """
-        detail_BD = self.model.detail_codes(batch)
         if not self.sees_photos:
-            return self._known_terms(detail_BD, order_B, batch)
+            return self._known_terms(order_B, batch)
+        detail_BD = self.model.detail_codes(batch)
         with torch.no_grad():
             codes = batch.truth.codes if batch.truth is not None else self.model.codes(batch.image_B3HW)
             with torch.autocast(self.device.type, enabled=False):
@@ -82,21 +82,25 @@ class DetailStage(StageModule):
             known_terms, known_numbers = self._truth_terms(displacement_B1HW, batch)
         return terms | known_terms, numbers | known_numbers
 
-    def _known_terms(self, detail_BD: Tensor, order_B: Tensor | None, batch: Batch) -> tuple[Terms, Terms]:
+    def _known_terms(self, order_B: Tensor | None, batch: Batch) -> tuple[Terms, Terms]:
         if batch.truth is None:
             raise OptionError(
                 "The recipe compares wrinkles with the truth alone, and photos have none.",
                 "Give synthetic subjects (deca-train synthetic), or a factor to a loss of photos.",
             )
+        known_BD = batch.truth.detail_BD if self.weights["code_truth"] else None
+        if known_BD is not None and self.training and not self.recipe.learn_detail_encoder:
+            # F_d alone learns, what codes say. What E_d writes need not be known, which takes a quarter of the time.
+            return self._truth_terms(self.model.wrinkles(known_BD, batch.truth.codes), batch)
+        detail_BD = self.model.detail_codes(batch)
         used_BD = detail_BD if order_B is None else detail_BD[order_B]
         code_terms: Terms = {}
-        if self.weights["code_truth"] and batch.truth.detail_BD is not None:
-            code_terms["code_truth"] = (detail_BD.float() - batch.truth.detail_BD).square().mean()
+        if known_BD is not None:
+            code_terms["code_truth"] = (detail_BD.float() - known_BD).square().mean()
             if self.training:
-                # F_d learns what codes say; where E_d learns too, half of the photos have F_d read what E_d writes.
-                period = 2 if self.recipe.learn_detail_encoder else 1
-                is_true_B1 = torch.arange(len(batch), device=self.device)[:, None] % period == 0
-                used_BD = torch.where(is_true_B1, batch.truth.detail_BD, used_BD)
+                # Half of the photos have F_d read what E_d writes.
+                is_true_B1 = torch.arange(len(batch), device=self.device)[:, None] % 2 == 0
+                used_BD = torch.where(is_true_B1, known_BD, used_BD)
         terms, numbers = self._truth_terms(self.model.wrinkles(used_BD, batch.truth.codes), batch)
         return terms | code_terms, numbers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -21,6 +22,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
                         help="share of photos from close by, 0.4 to 2 m (default: 0)")  # fmt: skip
     parser.add_argument("--variety", type=float, default=1.0, metavar="FACTOR",
                         help="how far wrinkles lie from where they typically lie (default: 1)")  # fmt: skip
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
     parser.add_argument("--sheet", type=Path, metavar="FILE",
                         help="only draw people of three ages with seven expressions (.png)")  # fmt: skip
     parser.set_defaults(run=_run)
@@ -45,4 +47,5 @@ def _run(options: argparse.Namespace) -> None:
         perspective=options.perspective,
         variety=options.variety,
         progress=True,
+        processes=options.processes,
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import KDTree
 from torch import Tensor
 from torch.func import functional_call
@@ -17,6 +20,7 @@ from deca.appearance.albedo import load_albedo
 from deca.errors import OptionError
 from deca.head import load_head
 from deca.head.layer import HeadLayer
+from deca.head.traits import shape_given
 from deca_training.data.synthetic.expressions import random_expression
 from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.person import Person, solid_noise
@@ -24,15 +28,17 @@ from deca_training.data.synthetic.photos import Photo, Studio, random_turn
 from deca_training.data.synthetic.skin import smoothstep
 from deca_training.data.synthetic.strain import reader_of
 from deca_training.data.synthetic.subjects import SyntheticSubject
+from deca_training.processes import worker_pool
 
 AGES = (18.0, 80.0)
 NUM_SHAPE, NUM_EXPRESSION = 300, 50
 _SPAN_RIDGE = 1.0
 """Square millimetres: how far one vertex may be from its place for a coefficient of 1."""
 _SHAPE_SPREAD = (0.7, 1.2)
+"""Of heads that do not know age and sex, whose codes may not be spread as people's are."""
 
 # What a subject's generators are for.
-_WHO, _PHOTO, _OFFSET = 1, 2, 3
+_WHO, _PHOTO, _OFFSET, _SEX = 1, 2, 3, 4
 
 
 class Generator:
@@ -72,15 +78,16 @@ class Generator:
         Args:
             seed: Of everything; the same seed gives the same subject, and more images the same ones and others.
             images: Photos.
-            age: Years; random when None.
+            age: Years; random when None. Wrinkles, hair and, where the head model knows how, the shape follow it.
         """
         rng = np.random.default_rng((seed, _WHO))
         years = rng.uniform(*AGES)
         age = years if age is None else age
-        shape_S = (rng.standard_normal(NUM_SHAPE) * rng.uniform(*_SHAPE_SPREAD)).astype(np.float32)
+        sex = self._sex(np.random.default_rng((seed, _SEX)))
+        shape_S = self._shape(age, sex, rng)
         offset_V3 = self._offset(np.random.default_rng((seed, _OFFSET)))
         person = Person.make(self.head, seed, age, variety=self.variety)
-        looks = Looks.random(self.head, self.albedo, person.mark_HW, age, rng)
+        looks = Looks.random(self.head, self.albedo, person.mark_HW, age, sex, rng)
         neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32), offset_V3)
         expressions, poses, activations, photos = [], [], [], []
         for number in range(images):
@@ -96,6 +103,7 @@ class Generator:
         subject = SyntheticSubject(
             name=f"{seed:08d}",
             age=float(age),
+            sex=float(sex),
             image_KHW3=_stacked(photos, "image_HW3"),
             mask_KHW=_stacked(photos, "mask_HW"),
             landmarks478_KL2=_stacked(photos, "landmarks478_L2"),
@@ -114,6 +122,18 @@ class Generator:
         )
         return subject, [photo.jpeg_N for photo in photos]
 
+    def _sex(self, rng: np.random.Generator) -> int:
+        """-1 of women, +1 of men, and 0 where the head model does not know the difference."""
+        knows_sex = any(trait.name == "sex" for trait in self.head.traits)
+        return int(rng.choice((-1, 1))) if knows_sex else 0
+
+    def _shape(self, age: float, sex: float, rng: np.random.Generator) -> NDArray[np.float32]:
+        """Random shape code (300,) of people of this age and sex."""
+        noise_S, spread = rng.standard_normal(NUM_SHAPE), rng.uniform(*_SHAPE_SPREAD)
+        if not self.head.traits:
+            return (noise_S * spread).astype(np.float32)
+        return shape_given(self.head.traits, {"age": age, "sex": sex}, noise_S)
+
     def _expression(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Random expression coefficients (50,) and pose (5, 3)."""
         reader = reader_of(self.head)
@@ -127,17 +147,24 @@ class Generator:
             return np.zeros((self.head.num_verts, 3), np.float32)
         template_V3 = self.head.template_V3 * 1000
         offset_V3 = np.stack([solid_noise(rng, template_V3, 80.0) for _ in range(3)], 1)
-        is_face_V = (template_V3[:, 2] > 30) & (self.head.parts_V == 0)
-        # What the coefficients can give of it in the face. Without the ridge, coefficients that move nothing but the
-        # rest of the head would grow without bounds.
-        face_XS = 1000 * self.head.shape_dirs_V3S[is_face_V].reshape(-1, NUM_SHAPE)
-        gram_SS = face_XS.T @ face_XS + _SPAN_RIDGE * np.eye(NUM_SHAPE)
-        spanned_S = np.linalg.solve(gram_SS, face_XS.T @ offset_V3[is_face_V].reshape(-1))
-        offset_V3 = offset_V3 - 1000 * self.head.shape_dirs_V3S @ spanned_S
+        is_face_V, face_XS, factor_SS = self._span
+        # What the coefficients can give of it in the face.
+        spanned_S = cho_solve(factor_SS, face_XS.T @ offset_V3[is_face_V].reshape(-1))
+        offset_V3 = offset_V3 - self.head.shape_dirs_V3S @ (1000 * spanned_S)
         # Eyes and teeth are rigid; they and their surroundings stay where the coefficients put them. So does the back.
         offset_V3 *= (self._soft_V * smoothstep(template_V3[:, 2] / 30))[:, None]
         size = np.sqrt((offset_V3[is_face_V] ** 2).sum(1).mean())
         return (offset_V3 * (self.outside / 1000 / size)).astype(np.float32)
+
+    @cached_property
+    def _span(self) -> tuple[NDArray[np.bool_], NDArray[np.float32], tuple[NDArray, bool]]:
+        """The face's vertices, what the coefficients do there, millimetres, and the factor of their normal equations.
+
+        Without the ridge, coefficients that move nothing but the rest of the head would grow without bounds.
+        """
+        is_face_V = (1000 * self.head.template_V3[:, 2] > 30) & (self.head.parts_V == 0)
+        face_XS = 1000 * self.head.shape_dirs_V3S[is_face_V].reshape(-1, NUM_SHAPE)
+        return is_face_V, face_XS, cho_factor(face_XS.T @ face_XS + _SPAN_RIDGE * np.eye(NUM_SHAPE))
 
     @cached_property
     def _soft_V(self) -> NDArray[np.float64]:
@@ -172,6 +199,7 @@ def generate(
     perspective: float = 0.0,
     variety: float = 1.0,
     progress: bool = False,
+    processes: int = 0,
 ) -> None:
     """Writes the subjects with the seeds seed, seed + 1, ...; those that are there already are kept.
 
@@ -182,17 +210,44 @@ def generate(
         seed: The first subject's seed.
         outside, perspective, variety: Of `Generator`.
         progress: Show a progress bar.
+        processes: That do the work; 0: this one.
 
     Raises:
         OptionError: There would be nothing to do.
         OutputError: A file cannot be written.
+        DecaError: A process died.
     """
     if subjects < 1 or images < 1 or seed < 0 or min(outside, variety) < 0 or not 0 <= perspective <= 1:
         raise OptionError(
             "Synthetic subjects need one subject and one image at least, and a seed that is not negative."
         )
-    generator = Generator(outside=outside, perspective=perspective, variety=variety)
-    for number in tqdm(range(seed, seed + subjects), unit="subject", disable=not progress):
-        if not (out / f"{number:08d}.npz").is_file():
-            subject, jpegs = generator.subject(number, images)
-            subject.save(out, jpegs)
+    numbers = range(seed, seed + subjects)
+    missing = [number for number in numbers if not (out / f"{number:08d}.npz").is_file()]
+    make = partial(Generator, outside=outside, perspective=perspective, variety=variety)
+    with tqdm(total=subjects, initial=subjects - len(missing), unit="subject", disable=not progress) as bar:
+        if not processes or len(missing) < processes:
+            generator = make()
+            for number in missing:
+                _write(generator, out, number, images)
+                bar.update()
+            return
+        with worker_pool(processes, _begin, make) as pool:
+            for _ in pool.map(_write_one, repeat(out), missing, repeat(images)):
+                bar.update()
+
+
+def _write(generator: Generator, out: Path, number: int, images: int) -> None:
+    subject, jpegs = generator.subject(number, images)
+    subject.save(out, jpegs)
+
+
+# What a process of `generate` keeps.
+_own: list[Generator] = []
+
+
+def _begin(make: Callable[[], Generator]) -> None:
+    _own.append(make())
+
+
+def _write_one(out: Path, number: int, images: int) -> None:
+    _write(_own[0], out, number, images)

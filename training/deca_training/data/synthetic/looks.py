@@ -22,6 +22,9 @@ from deca_training.data.synthetic.skin import reduced, skin_of, smoothstep
 from deca_training.data.synthetic.surroundings import hair_colour, streaks
 
 _BALD, _BEARD, _GLASSES, _FRECKLES = 0.12, 0.15, 0.2, 0.1
+"""Shares of all people, both sexes together."""
+_MENS_BALDNESS = 0.8
+"""How much more often men are bald than both sexes together, and women less often. By eye, as all of these."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,13 @@ class Looks:
 
     @classmethod
     def random(
-        cls, head: HeadModel, albedo: AlbedoModel, mark_HW: NDArray[np.float32], age: float, rng: np.random.Generator
+        cls,
+        head: HeadModel,
+        albedo: AlbedoModel,
+        mark_HW: NDArray[np.float32],
+        age: float,
+        sex: float,
+        rng: np.random.Generator,
     ) -> Looks:
         """Draws how a person looks.
 
@@ -59,6 +68,7 @@ class Looks:
             albedo: Its albedo model.
             mark_HW: Moles (256, 256), 0..1.
             age: Years; greys the hair.
+            sex: -1 of women, who have no beard, +1 of men, 0 not known.
             rng: Source.
         """
         position_HW3 = reduced(skin_of(head).position_HW3)
@@ -70,7 +80,7 @@ class Looks:
         strands_HW = streaks(rng, MAP_SIZE, rng.uniform(3, 9))
         hair_HW3 = colour_3 * np.exp(0.16 * strands_HW)[..., None]
         face_HW = uv_mask(head, DETAIL_MASK).numpy()
-        if rng.uniform() < _BEARD:
+        if rng.uniform() < _BEARD * (1 + sex):
             beard_HW = _beard(head, rng, position_HW3) * face_HW
             stubble_HW = streaks(rng, MAP_SIZE, 1.5)
             opacity_HW = (beard_HW * rng.uniform(0.5, 1.0) * (0.85 + 0.25 * stubble_HW)).clip(0, 1)
@@ -78,7 +88,7 @@ class Looks:
             skin_HW3 = skin_HW3 * (1 - opacity_HW[..., None]) + beard_3 * opacity_HW[..., None]
             face_HW = face_HW * (beard_HW < 0.3)
         opacity_HW, thickness_HW = _hair(head, rng, position_HW3, strands_HW)
-        if rng.uniform() < _BALD:
+        if rng.uniform() < _BALD * (1 + _MENS_BALDNESS * sex):
             opacity_HW[:] = 0
         u_V, v_V = vertex_uv(head).T
         place = (u_V * MAP_SIZE - 0.5).astype(np.float32), ((1 - v_V) * MAP_SIZE - 0.5).astype(np.float32)

@@ -23,7 +23,7 @@ from deca.files import read_npz, write_file
 from deca.networks import MAP_SIZE
 from deca_training.data.order import fraction
 
-FORMAT = 1
+FORMAT = 2
 _MILLIMETRE = 1e-3
 
 
@@ -34,6 +34,7 @@ class SyntheticSubject:
     Attributes:
         name: Name of the file, without its suffix.
         age: Years.
+        sex: -1 of women, +1 of men; 0 where the head model does not know the difference.
         image_KHW3: Crops (K, 224, 224, 3), uint8 sRGB.
         mask_KHW: (K, 224, 224) uint8, 255 where skin of the face is seen (no eyes, inner mouth, hair, glasses,
             things in front), else 0; lips are skin.
@@ -60,6 +61,7 @@ class SyntheticSubject:
 
     name: str
     age: float
+    sex: float
     image_KHW3: NDArray[np.uint8]
     mask_KHW: NDArray[np.uint8]
     landmarks478_KL2: NDArray[np.float32]
@@ -113,6 +115,7 @@ class SyntheticSubject:
             buffer,
             format=np.int64(FORMAT),
             age=np.float32(self.age),
+            sex=np.float32(self.sex),
             jpeg=np.concatenate(list(jpeg_KN)),
             jpeg_sizes=np.array([len(jpeg_N) for jpeg_N in jpeg_KN]),
             mask_KHW=np.packbits(self.mask_KHW > 0, axis=-1),
@@ -145,6 +148,7 @@ class SyntheticSubject:
         return cls(
             name=path.stem,
             age=float(arrays["age"]),
+            sex=float(arrays["sex"]),
             image_KHW3=np.stack([decode_jpeg(jpeg_N) for jpeg_N in jpegs]),
             mask_KHW=np.unpackbits(arrays["mask_KHW"], axis=-1) * np.uint8(255),
             offset_V3=offset_V3 if len(offset_V3) else np.zeros((int(arrays["num_verts"]), 3), np.float32),
@@ -158,7 +162,9 @@ _PLAIN = (
     "landmarks478_KL2", "landmarks68_KL2", "shape_S", "albedo_A", "expression_KE", "pose_KJ3", "camera_K3", "light_K93",
     "activation_KC", "neutral_C",
 )  # fmt: skip
-_PACKED = ("format", "age", "jpeg", "jpeg_sizes", "mask_KHW", "patch", "displacement_CPQ", "offset_V3", "num_verts")
+_PACKED = (
+    "format", "age", "sex", "jpeg", "jpeg_sizes", "mask_KHW", "patch", "displacement_CPQ", "offset_V3", "num_verts",
+)  # fmt: skip
 
 
 def _used_patch(maps_CHW: NDArray[np.floating]) -> tuple[int, int, int, int]:

@@ -1,0 +1,138 @@
+"""`deca-train default` on drawn people: all parts after each other, stopped at each of them, from nothing and carried over."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deca.errors import AssetError, DecaError, OptionError
+from deca.head import load_head
+from deca.networks import Card, load_checkpoint, random_checkpoint, save_checkpoint
+from deca_training import default as made
+from deca_training.config import Recipe, Stage
+from deca_training.engine import Hardware
+from tests.photo_folders import make_index
+
+CPU = Hardware("cpu", workers=0)
+STEPS = {"pretrain": 1, "coarse": 2, "detail": 2, "landmarks": 2}
+PARTS = ("carry_over", "generate", "fit_detail_encoder", "train", "add_shape_encoder", "with_shape_encoder")
+"""What the parts call, in their order."""
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_index(tmp_path_factory.mktemp("photos"), subjects=8, photos=2)
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> made.Earlier:
+    """Weights of the present head."""
+    path = tmp_path_factory.mktemp("earlier") / "weights.safetensors"
+    card = Card.of(load_head(), backbone="mobilenet_v3_large", detail_backbone="skin")
+    save_checkpoint(random_checkpoint(0, card), path)
+    return made.Earlier(path, "openhead", "openhead")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds instead of minutes; parts and their order stay."""
+    scale = made.Scale(subjects=10, images=2, faces=2, steps=STEPS, minutes={"people": 2, "detail encoder": 1})
+    for scales in (made.SCALES, made.CARRIED):
+        monkeypatch.setitem(scales, "cpu", scale)
+    recipe_of = made.default
+
+    def light(stage: Stage) -> Recipe:
+        small = {"backbone": "mobilenet_v3_large", "render_size": 64, "mrf_size": 48}
+        batch = {"subjects_per_batch": 2, "validation_share": 0.3, "validation_batches": 1}
+        recipe = recipe_of(stage)
+        return replace(recipe, **small | batch, images_per_subject=min(recipe.images_per_subject, 2))
+
+    monkeypatch.setattr(made, "default", light)
+
+
+def test_from_nothing(index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = made.train_default(index, tmp_path, hardware=CPU)
+    card = load_checkpoint(weights).card
+    assert card.head == "openhead" and card.shape_encoder and card.metrics
+    assert "16 photos of 8 people; 10 synthetic people" in card.data and "2 (" in card.data
+    for words in (
+        "--budget cpu",
+        "default coarse, 2 steps of 4 photos",
+        "last layers 2 steps",
+        "F_d 2 steps of 4 photos",
+    ):
+        assert words in card.recipe
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("deca-train: ")]
+    assert lines[0] == "deca-train: people, about 2 minutes, of 3 that are left"
+    kept = weights.stat().st_mtime_ns
+    assert made.train_default(index, tmp_path, hardware=CPU).stat().st_mtime_ns == kept
+
+
+def test_stopped_at_every_part_it_comes_to_the_same(
+    index: Path, earlier: made.Earlier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt comes to the next part; what was done before is not done again."""
+    called: list[str] = []
+
+    def stopping(name: str, stop: str) -> Any:
+        function = getattr(made, name)
+
+        def either(*arguments: Any, **options: Any) -> Any:
+            if name == stop:
+                raise KeyboardInterrupt
+            called.append(name)
+            return function(*arguments, **options)
+
+        return either
+
+    for part in PARTS:
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            for name in PARTS:
+                patched.setattr(made, name, stopping(name, part))
+            made.train_default(index, tmp_path / "stopped", hardware=CPU, earlier=earlier)
+        assert not (tmp_path / "stopped" / "openhead.safetensors").exists()
+    once = [name for name in called if name != "generate"]  # which looks itself what is there
+    assert sorted(once) == sorted(set(once)) and set(called) == set(PARTS[:-1])
+    stopped = made.train_default(index, tmp_path / "stopped", hardware=CPU, earlier=earlier)
+    in_one_go = made.train_default(index, tmp_path / "in one go", hardware=CPU, earlier=earlier)
+    assert stopped.read_bytes() == in_one_go.read_bytes()
+    card = load_checkpoint(stopped).card
+    digest = hashlib.sha256(earlier.weights.read_bytes()).hexdigest()[:16]
+    assert f"carried over from weights {digest} of head {load_head().hash}" in card.recipe
+    for name in ("begun", "shaped"):  # what a run that is stopped leaves can be used
+        left = load_checkpoint(tmp_path / "stopped" / f"{name}.safetensors")
+        assert left.card.head_hash == load_head().hash and (left.shape_encoder is not None) == (name == "shaped")
+
+
+def test_the_folder_of_another_beginning(index: Path, earlier: made.Earlier, tmp_path: Path) -> None:
+    card = Card.of(load_head(), backbone="mobilenet_v3_large", detail_backbone="skin")
+    save_checkpoint(
+        random_checkpoint(1, replace(card, recipe="carried over from others")), tmp_path / "begun.safetensors"
+    )
+    with pytest.raises(OptionError, match="other weights"):
+        made.train_default(index, tmp_path, hardware=CPU, earlier=earlier)
+    save_checkpoint(random_checkpoint(1, replace(card, head_hash="0" * 16)), tmp_path / "begun.safetensors")
+    with pytest.raises(OptionError, match="another head model"):
+        made.train_default(index, tmp_path, hardware=CPU)
+
+
+def test_other_networks_are_refused_at_once(index: Path, earlier: made.Earlier, tmp_path: Path) -> None:
+    save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="face_mesh")), tmp_path / "other.safetensors")
+    with pytest.raises(AssetError, match="other networks"):
+        made.train_default(
+            index, tmp_path, hardware=CPU, earlier=replace(earlier, weights=tmp_path / "other.safetensors")
+        )
+    assert not (tmp_path / "synthetic").exists()
+
+
+def test_a_part_beside_that_fails_says_where_the_reason_is(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DecaError, match=r"shape\.log"),
+        made._beside(Path.read_text, tmp_path / "none", log=tmp_path / "shape.log"),
+    ):
+        pass
+    assert "No such file" in (tmp_path / "shape.log").read_text()
