@@ -6,8 +6,8 @@ noise model of `deca.reconstruct.noise`: bias per view, gain per code, common fa
 
     python tools/calibrate_landmarks.py [--renders 600] [--samples FILE.npz] [--photos FOLDER ...]
 
-On photos, which the network was made for, it has another bias than on renders. With `--photos` the bias is what the mean
-head leaves on photos of many people (`measure_landmark_places.py`); of the renders' bias there stays how it changes with
+On photos, which the network was made for, its bias is another than on renders. With `--photos` it is what the mean
+head leaves on photos of many people (`measure_landmark_places.py`); of the renders' bias stays how it changes with
 the view, where photos are few.
 
 Shape suffixes: N samples, L landmarks, K codes (100 shape, 50 expression, jaw opening), F view features.
