@@ -4,7 +4,11 @@ Random people of the shape space with random expressions, looks, views and lense
 them, and its answers are compared with where the surface points really are. What the errors have in common becomes the
 noise model of `deca.reconstruct.noise`: bias per view, gain per code, common factors, and each landmark's own spread.
 
-    python tools/calibrate_landmarks.py [--renders 600] [--samples FILE.npz]
+    python tools/calibrate_landmarks.py [--renders 600] [--samples FILE.npz] [--photos FOLDER ...]
+
+On photos, which the network was made for, its bias is another than on renders. With `--photos` it is what the mean
+head leaves on photos of many people (`measure_landmark_places.py`); of the renders' bias stays how it changes with
+the view, where photos are few.
 
 Shape suffixes: N samples, L landmarks, K codes (100 shape, 50 expression, jaw opening), F view features.
 """
@@ -27,15 +31,18 @@ sys.path.insert(0, str(ROOT))
 
 from deca.head import HeadModel, load_head  # noqa: E402
 from deca.head.model import mirror_directions  # noqa: E402
-from deca.reconstruct.geometry import rotation, view_angles  # noqa: E402
-from deca.reconstruct.noise import view_features, yaw_weights  # noqa: E402
+from deca.reconstruct.geometry import rotation, turn, view_angles  # noqa: E402
+from deca.reconstruct.noise import YAW_KNOTS, view_features, yaw_weights  # noqa: E402
 from deca.vision import Photo, find_faces  # noqa: E402
+from tools.measure_landmark_places import add_photo_options, first_photos, fitted  # noqa: E402
 from tools.openhead.portrait import Look, Portrait, View, paint, posed_verts  # noqa: E402
 
 NUM_SHAPE, NUM_EXPRESSION, FACTORS = 100, 50, 24
 OUT = ROOT / "assets/openhead/landmark_noise.safetensors"
 COMMON_SHARE = 0.5
 """Of the common errors' size on renders, what is expected on photos, which the network was made for."""
+RENDERS_COUNT = 30.0
+"""How many photos of a view the renders' bias counts for."""
 _MIN_SIGMA = 2e-4  # metres
 _LOST = 0.02  # metres of mean error beyond which the network looked at something else
 _FOLDS = 5
@@ -138,11 +145,16 @@ def collect(head: HeadModel, renders: int, seed: int) -> Samples:
     return Samples(np.array(errors), np.array(codes), np.array(yaws), np.array(pitches), np.arange(len(errors)))
 
 
-def with_mirror_images(head: HeadModel, samples: Samples) -> Samples:
-    """The samples and their reflections: the noise is symmetric by construction."""
+def pairs_of(head: HeadModel) -> NDArray:
+    """The partner (L,) of each landmark on the other side."""
     rest_L3 = head.landmarks_478.positions(head.template_V3, head.faces_F3).astype(np.float64)
     distance_LL = np.linalg.norm(rest_L3[:, None] * (-1, 1, 1) - rest_L3[None], axis=2)
-    pairs_L = linear_sum_assignment(distance_LL**2)[1]
+    return linear_sum_assignment(distance_LL**2)[1]
+
+
+def with_mirror_images(head: HeadModel, samples: Samples) -> Samples:
+    """The samples and their reflections: the noise is symmetric by construction."""
+    pairs_L = pairs_of(head)
     assert head.mirror_V is not None, "OpenHead has a mirror map"
     dirs = np.concatenate((head.shape_dirs_V3S[..., :NUM_SHAPE], head.expression_dirs_V3E[..., :NUM_EXPRESSION]), 2)
     assert head.mirror_V is not None
@@ -217,6 +229,24 @@ def estimate(samples: Samples) -> dict[str, NDArray]:
     }
 
 
+def photo_bias(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray, renders_FL2: NDArray) -> NDArray:
+    """The bias (F, L, 2) that photos have, towards the renders' change with the view where there are few photos.
+
+    What expression, pose and camera can imitate of it is not seen, and does no harm.
+    """
+    left_NL2, root_N33, _ = fitted(head, head.landmarks_478, landmarks_NL2, sizes_N2)
+    roll_N, yaw_N, pitch_N = view_angles(root_N33)
+    left_NL2 = left_NL2 @ turn(-roll_N).transpose(0, 2, 1)
+    left_NL2 = np.concatenate((left_NL2, left_NL2[:, pairs_of(head)] * (-1, 1)))
+    features_NF = np.vstack((view_features(yaw_N, pitch_N), view_features(-yaw_N, pitch_N)))
+    prior_FL2 = renders_FL2.copy()
+    prior_FL2[:-1] -= renders_FL2[len(YAW_KNOTS) // 2]
+    strength_F = np.append(np.full(len(YAW_KNOTS), RENDERS_COUNT), RENDERS_COUNT * np.mean(pitch_N**2))
+    rest_NX = left_NL2.reshape(len(left_NL2), -1) - features_NF @ prior_FL2.reshape(len(prior_FL2), -1)
+    found_FX = np.linalg.solve(features_NF.T @ features_NF + np.diag(strength_F), features_NF.T @ rest_NX)
+    return prior_FL2 + found_FX.reshape(prior_FL2.shape)
+
+
 def report(samples: Samples, noise: dict[str, NDArray]) -> None:
     error_NL = np.linalg.norm(samples.error_NL2, axis=2)
     print(
@@ -233,6 +263,7 @@ def main() -> None:
     parser.add_argument("--renders", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--samples", type=Path, help="keep the samples in this .npz, or reuse it when it exists")
+    add_photo_options(parser)
     parser.add_argument("--head", default="openhead", help="head model: its name or file")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
@@ -246,6 +277,8 @@ def main() -> None:
             np.savez(args.samples, **vars(samples))
     samples = with_mirror_images(head, samples)
     noise = estimate(samples)
+    if args.photos:
+        noise["bias"] = photo_bias(head, *first_photos(args.photos, args.cache, args.people), noise["bias"])
     report(samples, noise)
     metadata = {"head": head.name, "head_hash": head.hash, "format": "deca-landmark-noise", "version": "1"}
     save_file({key: np.ascontiguousarray(value, np.float32) for key, value in noise.items()}, args.out, metadata)

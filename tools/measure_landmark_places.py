@@ -35,7 +35,7 @@ from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise  # noqa: E402
 from tools.openhead.landmarks import EYE_CORNERS_LEFT, PLACES, observe, place_mediapipe, write_places  # noqa: E402
 from tools.openhead.outline import Outline  # noqa: E402
 from tools.openhead.surface import MIRROR, Surface  # noqa: E402
-from tools.photo_people import Landmarks, people_of, photos_of  # noqa: E402
+from tools.photo_people import FRONTAL, Landmarks, people_of, photos_of, yaw_degrees  # noqa: E402
 
 ROUNDS = 3
 """Fits to the photos, each with the points moved by what the last one left."""
@@ -122,23 +122,39 @@ def measure(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArr
     return last - first  # what geometry has not let move is not told
 
 
+def add_photo_options(parser: argparse.ArgumentParser, required: bool = False) -> None:
+    """The options of a tool that looks at photos of real people."""
+    parser.add_argument("--photos", type=Path, nargs="+", required=required, help="folders of FOLDER/person/*.jpg")
+    parser.add_argument("--cache", type=Path, nargs="+", help="files that keep the landmarks, one for each folder")
+    parser.add_argument("--people", type=int, default=400, help="at most so many of each folder")
+
+
+def first_photos(
+    folders: list[Path], caches: list[Path] | None, people: int, frontal: bool = False
+) -> tuple[NDArray, NDArray]:
+    """Landmarks (N, 478, 2), photo pixels, and widths and heights (N, 2) of one photo each of people to choose on."""
+    found, sizes = [], []
+    for folder, cache in zip(folders, caches or [None] * len(folders), strict=True):
+        paths = [path for person in people_of(folder, "choose")[:people] for path in photos_of(person, 1)]
+        landmarks_NL3, sizes_N2 = Landmarks(cache).find(paths)
+        seen = np.isfinite(landmarks_NL3[:, 0, 0])
+        if frontal:
+            seen &= np.abs(yaw_degrees(landmarks_NL3)) < FRONTAL
+        found.append(landmarks_NL3[seen, :, :2])
+        sizes.append(sizes_N2[seen])
+    return np.concatenate(found), np.concatenate(sizes)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--head", default="openhead", help="head model: its name or file")
-    parser.add_argument("--photos", type=Path, nargs="+", required=True, help="folders of FOLDER/person/*.jpg")
-    parser.add_argument("--cache", type=Path, nargs="+", help="files that keep the landmarks, one for each folder")
-    parser.add_argument("--people", type=int, default=400, help="at most so many of each folder")
+    add_photo_options(parser, required=True)
     parser.add_argument("--out", type=Path, default=PLACES)
     options = parser.parse_args()
-    found, sizes = [], []
-    for folder, cache in zip(options.photos, options.cache or [None] * len(options.photos), strict=True):
-        people = people_of(folder, "choose")[: options.people]
-        _, landmarks_NL3, sizes_N2 = Landmarks(cache).frontal([p for person in people for p in photos_of(person, 1)])
-        found.append(landmarks_NL3[..., :2])
-        sizes.append(sizes_N2)
+    landmarks_NL2, sizes_N2 = first_photos(options.photos, options.cache, options.people, frontal=True)
     head = load_head(options.head)
-    moved_L3 = measure(head, np.concatenate(found), np.concatenate(sizes))
-    write_places(options.out, moved_L3, f"Mean over {sum(map(len, found))} people; head {head.hash}.")
+    moved_L3 = measure(head, landmarks_NL2, sizes_N2)
+    write_places(options.out, moved_L3, f"Mean over {len(landmarks_NL2)} people; head {head.hash}.")
     print(f"{options.out}: points move by {1e3 * np.linalg.norm(moved_L3, axis=1).mean():.2f} mm on average")
 
 
