@@ -72,7 +72,8 @@ def head_reply() -> HeadReply:
         directions[mirror[vertex]] = half[row] * tensors["parity"] * np.array([[-1], [1], [1]], np.float32)
         directions[vertex] = half[row]
     num_shape = int(metadata.get("num_shape", 300))
-    polygons, uv_polygons = _polygons(tensors["f"], tensors["ft"], tensors["polygons"])
+    polygons = tensors.get("polygons", np.pad(tensors["f"], ((0, 0), (0, 1)), constant_values=-1))
+    polygons, uv_polygons = _polygons(tensors["f"], tensors["ft"], polygons)
     age_direction = None
     if "trait_codes" in tensors:
         traits = json.loads(metadata["traits"])

@@ -11,7 +11,20 @@ from scipy.sparse.csgraph import connected_components
 from deca.head import HeadModel, load_head
 from tools.openhead.flatten import _symmetric_dirichlet, boundary_loop, flatten_disc, rest_triangles, signed_areas
 
-MASKS = ("face", "face_no_eyes", "eyes", "lips", "brows", "eyelids", "ears", "scalp", "neck", "mouth")
+MASKS = (
+    "face",
+    "face_no_eyes",
+    "eyes",
+    "lips",
+    "brows",
+    "eyelids",
+    "lashes",
+    "ears",
+    "scalp",
+    "hairline",
+    "neck",
+    "mouth",
+)
 SKIN, LEFT_EYE, RIGHT_EYE, INNER_MOUTH = 0, 1, 2, 6
 
 
@@ -169,6 +182,34 @@ def test_skin_masks_add_up_to_one(head: HeadModel, corner_uv: np.ndarray, island
     total = np.sum([head.masks[name].astype(int) for name in ("face_no_eyes", "ears", "scalp", "neck")], axis=0)
     skin = island_F == np.bincount(island_F).argmax()
     assert np.abs(at_centroids(total, corner_uv[skin]) - 255).max() <= 4
+
+
+def test_hair_grows_on_the_skull_and_not_on_the_face(head: HeadModel, corner_uv: np.ndarray) -> None:
+    """Against the landmarks: from 60 mm above the nasion (Farkas: trichion at 63 to 67 mm) round to the nape."""
+    assert head.landmarks_68 is not None and head.landmarks_478 is not None
+    grows = at_centroids(head.masks["hairline"], corner_uv)
+    assert grows[head.landmarks_68.faces[2:15]].max() == 0  # the jaw below the sideburns
+    assert grows[head.landmarks_68.faces[17:]].max() == 0
+    assert grows[head.landmarks_478.faces[[151, 9, 70, 300, 50, 280, 205, 425]]].max() == 0  # forehead, brows, cheeks
+    middles = head.template_V3[head.faces_F3].mean(1)
+    nasion = head.landmarks_68.positions(head.template_V3, head.faces_F3)[27]
+    front = (grows > 127) & (np.abs(middles[:, 0]) < 0.01) & (middles[:, 2] > 0)
+    assert 0.058 < np.linalg.norm(middles[front] - nasion, axis=1).min() < 0.078
+    above = middles[:, 1] > nasion[1] + 0.075
+    assert grows[above].min() >= 250
+    at_back = (np.abs(middles[:, 0]) < 0.04) & (middles[:, 2] < -0.04) & (head.parts_V[head.faces_F3] == SKIN).all(1)
+    assert grows[at_back & (middles[:, 1] > -0.02)].min() >= 250 and grows[at_back & (middles[:, 1] < -0.08)].max() == 0
+
+
+def test_lashes_grow_along_the_lids(head: HeadModel, corner_uv: np.ndarray) -> None:
+    """Against the landmarks on the lids, which a network found: near all but the inner corner's, and nowhere else."""
+    assert head.landmarks_68 is not None
+    uv = np.argwhere(head.masks["lashes"] > 127)[:, ::-1] + 0.5
+    uv = np.stack([uv[:, 0], 512 - uv[:, 1]], 1) / 512
+    lids = np.einsum("lkc,lk->lc", corner_uv[head.landmarks_68.faces], head.landmarks_68.bary)[36:48]
+    apart = np.linalg.norm(uv[:, None] - lids, axis=-1) * 256  # about millimetres
+    assert apart.min(1).max() < 8
+    assert apart.min(0)[[1, 2, 4, 5, 7, 8, 10, 11]].max() < 3 and apart.min(0)[[3, 6]].min() > 2
 
 
 def test_brows_lie_where_expressions_move_them(head: HeadModel, corner_uv: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""`deca-train default` on drawn people: all parts after each other, stopped at each of them, from nothing and carried over."""
+"""`deca-train default` on drawn people: from nothing, carried over, and stopped at each of its parts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from deca.errors import AssetError, DecaError, OptionError
 from deca.head import load_head
-from deca.networks import Card, load_checkpoint, random_checkpoint, save_checkpoint
+from deca.networks import Card, Checkpoint, load_checkpoint, save_checkpoint
+from deca.networks.checkpoint import build_networks
+from deca.networks.encoders import SKIN
 from deca_training import default as made
 from deca_training.config import Recipe, Stage
 from deca_training.engine import Hardware
@@ -32,9 +35,15 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def earlier(tmp_path_factory: pytest.TempPathFactory) -> made.Earlier:
     """Weights of the present head."""
     path = tmp_path_factory.mktemp("earlier") / "weights.safetensors"
-    card = Card.of(load_head(), backbone="mobilenet_v3_large", detail_backbone="skin")
-    save_checkpoint(random_checkpoint(0, card), path)
+    save_weights(path)
     return made.Earlier(path, "openhead", "openhead")
+
+
+def save_weights(path: Path, **changes: Any) -> None:
+    """Weights of no training."""
+    card = replace(Card.of(load_head(), backbone="mobilenet_v3_large", detail_backbone=SKIN), **changes)
+    torch.manual_seed(0)
+    save_checkpoint(Checkpoint(card, **build_networks(card)), path)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -109,19 +118,16 @@ def test_stopped_at_every_part_it_comes_to_the_same(
 
 
 def test_the_folder_of_another_beginning(index: Path, earlier: made.Earlier, tmp_path: Path) -> None:
-    card = Card.of(load_head(), backbone="mobilenet_v3_large", detail_backbone="skin")
-    save_checkpoint(
-        random_checkpoint(1, replace(card, recipe="carried over from others")), tmp_path / "begun.safetensors"
-    )
+    save_weights(tmp_path / "begun.safetensors", recipe="carried over from others")
     with pytest.raises(OptionError, match="other weights"):
         made.train_default(index, tmp_path, hardware=CPU, earlier=earlier)
-    save_checkpoint(random_checkpoint(1, replace(card, head_hash="0" * 16)), tmp_path / "begun.safetensors")
+    save_weights(tmp_path / "begun.safetensors", head_hash="0" * 16)
     with pytest.raises(OptionError, match="another head model"):
         made.train_default(index, tmp_path, hardware=CPU)
 
 
 def test_other_networks_are_refused_at_once(index: Path, earlier: made.Earlier, tmp_path: Path) -> None:
-    save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="face_mesh")), tmp_path / "other.safetensors")
+    save_weights(tmp_path / "other.safetensors", detail_backbone="")
     with pytest.raises(AssetError, match="other networks"):
         made.train_default(
             index, tmp_path, hardware=CPU, earlier=replace(earlier, weights=tmp_path / "other.safetensors")

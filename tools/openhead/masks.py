@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
+from scipy.spatial import cKDTree
 
-from .atlas import HEAD, NECK
+from .atlas import FACE_MIDDLE, HEAD, NECK
+from .lids import MARGIN_RINGS, lid_grid
 from .topology import EYE_LEFT, EYE_RIGHT, INNER_MOUTH, TEETH_LOWER, TEETH_UPPER, TONGUE
 
 if TYPE_CHECKING:
@@ -35,6 +37,17 @@ BROW_RISE = (0.0150, 0.0180, 0.0210, 0.0190, 0.0135)
 BROW_HALF_HEIGHT = (0.0040, 0.0045, 0.0040, 0.0032, 0.0015)
 BROW_SOFTNESS = 0.003
 
+HAIR_AZIMUTH = (0.0, 8.0, 22.0, 36.0, 50.0, 57.0, 63.0, 69.0, 80.0, 100.0, 125.0, 180.0)
+HAIR_ELEVATION = (39.0, 39.0, 42.0, 42.0, 29.0, 20.0, 6.0, -6.0, -9.0, -13.0, -26.0, -35.0)
+"""Above this line hair grows; degrees from straight ahead and above the horizon, as seen from the middle of the head.
+Its front lies 64 mm above the nasion (Farkas 1994: 67 mm men, 63 mm women); the temples recede, and there is a
+sideburn."""
+HAIR_SOFTNESS = 0.012
+
+LASH_HALF_BREADTH, LASH_SOFTNESS = 0.0009, 0.0006
+LASH_START = (0.14, 0.24)
+"""Metres to each side of the front of the lids' margin; none in the inner corner, up to these shares of the eye."""
+
 
 def build_masks(topology: Topology, vt_T2: np.ndarray, ft_F3: np.ndarray, source: Source) -> dict[str, np.ndarray]:
     """Paint the masks of the head model file.
@@ -48,8 +61,9 @@ def build_masks(topology: Topology, vt_T2: np.ndarray, ft_F3: np.ndarray, source
     Returns:
         Name -> (512, 512) uint8, top row first, soft-edged, exactly mirror-symmetric:
         `face` (front of the head up to the hairline, without ears; with eye openings and eyeballs), `face_no_eyes` (the
-        same without openings and eyeballs), `eyes` (eyeballs), `lips`, `brows`, `eyelids`, `ears`, `scalp`, `neck`,
-        `mouth` (inner mouth, teeth, tongue).
+        same without openings and eyeballs), `eyes` (eyeballs), `lips`, `brows`, `eyelids`, `lashes` (the skin that they
+        grow from), `ears`, `scalp`, `hairline` (the skin that hair grows on), `neck`, `mouth` (inner mouth, teeth,
+        tongue).
     """
     triangle, bary = rasterise_uv(vt_T2, ft_F3, SIZE * SUPERSAMPLING)
     covered = triangle >= 0
@@ -77,6 +91,8 @@ def build_masks(topology: Topology, vt_T2: np.ndarray, ft_F3: np.ndarray, source
         "lips": baked("mpfb_lips"),
         "brows": np.where(head, _brows(points, topology), 0.0),
         "eyelids": baked("mpfb_eyelids"),
+        "lashes": np.where(head, _lashes(points, topology), 0.0),
+        "hairline": np.where(skin, _hair(points) * (1 - ears), 0.0),
         "ears": ears,
         "scalp": rest * (1 - neck),
         "neck": rest * neck,
@@ -136,6 +152,29 @@ def _brows(points: np.ndarray, topology: Topology) -> np.ndarray:
     band = np.clip(0.5 + (half - above) / BROW_SOFTNESS, 0, 1)
     ends = np.clip(0.5 + np.minimum(across - BROW_X[0], BROW_X[-1] - across) / BROW_SOFTNESS, 0, 1)
     return band * ends * (points[..., 2] > 0)
+
+
+def _hair(points: np.ndarray) -> np.ndarray:
+    """Return how much hair may grow at each point: what lies above a line around the head."""
+    x, y, z = np.moveaxis(points - FACE_MIDDLE, -1, 0)
+    line = PchipInterpolator(HAIR_AZIMUTH, HAIR_ELEVATION)
+    azimuth, elevation = np.degrees(np.arctan2(np.abs(x), z)), np.degrees(np.arctan2(y, np.hypot(x, z)))
+    steepness = line(azimuth, 1) / np.maximum(np.cos(np.radians(elevation)), 0.2)
+    above = np.radians(elevation - line(azimuth)) * np.sqrt(x * x + y * y + z * z) / np.hypot(1, steepness)
+    return np.clip(0.5 + above / HAIR_SOFTNESS, 0, 1)
+
+
+def _lashes(points: np.ndarray, topology: Topology) -> np.ndarray:
+    """Return how much each point lies where lashes grow: a thin band along the front of the lids' margin."""
+    front, _ = lid_grid(topology, MARGIN_RINGS)
+    loop = topology.template[np.append(front[-1], front[-1][0])]
+    share = np.linspace(0, 1, 20, endpoint=False)[:, None, None]
+    fine = (loop[:-1] * (1 - share) + loop[1:] * share).reshape(-1, 3)
+    mirrored = np.concatenate([np.abs(points[..., :1]), points[..., 1:]], -1)
+    distance, _ = cKDTree(fine).query(mirrored, distance_upper_bound=LASH_HALF_BREADTH + LASH_SOFTNESS)
+    band = np.clip(0.5 + (LASH_HALF_BREADTH - distance) / LASH_SOFTNESS, 0, 1)
+    along = (mirrored[..., 0] - loop[:, 0].min()) / np.ptp(loop[:, 0])
+    return band * np.clip((along - LASH_START[0]) / (LASH_START[1] - LASH_START[0]), 0, 1)
 
 
 def _extend(mask: np.ndarray, covered: np.ndarray) -> np.ndarray:

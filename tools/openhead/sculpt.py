@@ -30,6 +30,10 @@ THICKNESS_KEPT = 0.5
 """The same for the lids' distance from the eyeball, which otherwise cuts through the deepest creases."""
 LID_FADE = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
 """How much each ring of the lids, from their edge outwards, takes part in both."""
+GAP_KEPT = 0.15
+"""Share of the spread of the gap between the lips, so that neutral mouths are closed and lips do not cross."""
+LIP_FADE = 0.006
+"""Metres from the line between the lips over which the skin takes part in that."""
 NECK_LENGTH = 0.045
 """Metres from the edge of the head's UV island down to the cut of the neck."""
 NECK_FLARE = 0.35
@@ -88,6 +92,7 @@ class Sculptor:
             self._even_lids(out, side, centre, radius)
             self._push_out(out, centre, radius)
             self._cling(out, side, centre, radius)
+        _close_lips(out, topology)
         _level_neck(out, topology)
         self.mouth = Mouth(topology, _symmetric_mean(out, topology))
         mean = self.mouth.rest_V3.astype(np.float32)
@@ -145,6 +150,34 @@ def still_socket(topology: Topology, motion_V3: np.ndarray) -> None:
     for island in (2, 3):
         socket, from_edge = socket_vertices(topology, island)
         motion_V3[socket] *= np.exp(-((from_edge / SOCKET_RIM) ** 2))[:, None]
+
+
+def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
+    """Draws the lips of every head to the mean gap, in place."""
+    place = topology.template
+    loop = island_edge(topology, 1)
+    loop = np.roll(loop, -int(place[loop, 0].argmin()))
+    end = int(place[loop, 0].argmax())
+    chains = [loop[: end + 1], np.append(loop[end:], loop[0])[::-1]]  # corner to corner, along the x axis
+    lower, upper = sorted(chains, key=lambda chain: place[chain, 1].mean())
+    x = np.linspace(place[lower[0], 0], place[lower[-1], 0], 4 * len(lower))
+    heights = [np.stack([np.interp(x, place[c, 0], row) for row in verts_NV3[:, c, 1]]) for c in (lower, upper)]
+    gap_NX = heights[1] - heights[0]
+    excess_NX = (1 - GAP_KEPT) * (gap_NX - gap_NX.mean(axis=0))
+    skin = topology.vertices_of(SKIN)
+    distance = cKDTree(place[loop]).query(place[skin])[0]
+    near = skin[distance < 2.5 * LIP_FADE]
+    fade = np.exp(-((distance[distance < 2.5 * LIP_FADE] / LIP_FADE) ** 2))
+    line_y = np.interp(
+        place[near, 0], place[lower, 0], (place[lower, 1] + np.interp(place[lower, 0], *place[upper, :2].T)) / 2
+    )
+    share = np.where(
+        np.isin(near, upper), -0.5, np.where(np.isin(near, lower), 0.5, -0.5 * np.sign(place[near, 1] - line_y))
+    )
+    share[np.isin(near, loop[[0, end]])] = 0
+    inside = (place[near, 0] >= x[0]) & (place[near, 0] <= x[-1])
+    moved = np.stack([np.interp(place[near, 0], x, row) for row in excess_NX])
+    verts_NV3[:, near, 1] += moved * (share * fade * inside)
 
 
 def _level_neck(verts_NV3: np.ndarray, topology: Topology) -> None:

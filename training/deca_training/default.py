@@ -27,6 +27,7 @@ from deca.files import file_hash
 from deca.head import load_head
 from deca.networks import Checkpoint, load_checkpoint, save_checkpoint
 from deca_training.carry_over import carry_over
+from deca_training.code_change import read_codes_of
 from deca_training.config import Recipe
 from deca_training.data.index import PhotoIndex
 from deca_training.data.synthetic import SyntheticSubjects
@@ -92,15 +93,15 @@ FACES: Manner = {"outside": 1.5, "perspective": 1.0}
 """How those for the shape encoder are: outside of the shape model's span and near the camera, as people are."""
 _FIRST_FACE = 3_000_001
 
-_CPU = {"pretrain": 1500, "coarse": 240, "detail": 1400, "landmarks": 500}
+_CPU = {"pretrain": 1500, "coarse": 240, "detail": 1200, "landmarks": 500}
 _GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "landmarks": 5000}
-_MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 3, "detail decoder": 18, "shape encoder": 3, "file": 0.5}
+_MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 2, "detail decoder": 15, "shape encoder": 2, "file": 0.5}
 SCALES: dict[Budget, Scale] = {
-    "cpu": Scale(500, 6, 1700, _CPU, {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
+    "cpu": Scale(500, 6, 1300, _CPU, {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
     "gpu": Scale(10_000, 8, 20_000, _GPU),
 }
 CARRIED: dict[Budget, Scale] = {
-    "cpu": Scale(500, 6, 1700, {"detail": 1400, "landmarks": 500}, _MINUTES),
+    "cpu": Scale(500, 6, 1300, {"detail": 1200, "landmarks": 500}, _MINUTES),
     "gpu": Scale(10_000, 8, 20_000, {"detail": 50_000, "landmarks": 5000}),
 }
 """With networks to begin with: E_c's backbone, which knows faces already, stays as it is."""
@@ -155,13 +156,14 @@ def train_default(
         told.begins("coarse")
         coarse = _run(default("coarse"), [photos, synthetic], out / "coarse", pretrained, scale, hardware)
         export(coarse, begun, licence=LICENCE)
+    is_carried = earlier is not None
     task = (begun, synthetic, photos, out, scale)
     if hardware.workers:
         with _beside(_shape_encoder, *task, log=out / "shape_encoder.log"):
-            detail = _wrinkles(begun, synthetic, out, scale, hardware, told)
+            detail = _wrinkles(begun, synthetic, out, scale, hardware, told, is_carried)
             told.begins("shape encoder")
     else:
-        detail = _wrinkles(begun, synthetic, out, scale, hardware, told)
+        detail = _wrinkles(begun, synthetic, out, scale, hardware, told, is_carried)
         told.begins("shape encoder")
         _shape_encoder(*task)
     told.begins("file")
@@ -169,12 +171,14 @@ def train_default(
     return weights
 
 
-def _wrinkles(begun: Path, synthetic: Path, out: Path, scale: Scale, hardware: Hardware, told: _Told) -> Path:
+def _wrinkles(
+    begun: Path, synthetic: Path, out: Path, scale: Scale, hardware: Hardware, told: _Told, is_carried: bool
+) -> Path:
     """E_d, then F_d; returns the checkpoint of F_d's run."""
     encoded = out / "encoded.safetensors"
     if not encoded.is_file():
         told.begins("detail encoder")
-        _fit_detail_encoder(begun, synthetic, encoded)
+        _fit_detail_encoder(begun, synthetic, encoded, is_carried)
     told.begins("detail decoder")
     return _run(default("detail"), [synthetic], out / "detail", encoded, scale, hardware)
 
@@ -220,11 +224,15 @@ def _run(
     return run / "last.ckpt"
 
 
-def _fit_detail_encoder(start: Path, synthetic: Path, out: Path) -> None:
-    """Writes the networks of a file with an E_d that knows codes (`least_squares`)."""
-    model = DecaModel(default("detail"))
+def _fit_detail_encoder(start: Path, synthetic: Path, out: Path, is_carried: bool) -> None:
+    """Writes the networks of a file with an E_d that knows codes (`least_squares`), and an F_d that reads them where it
+    knew other people's (`code_change`)."""
+    model, subjects = DecaModel(default("detail")), SyntheticSubjects(synthetic)
     load_networks(model, start)
-    fit_detail_encoder(model.detail_encoder, SyntheticSubjects(synthetic), model.recipe.sizes.detail, progress=True)
+    length = model.recipe.sizes.detail
+    fit_detail_encoder(model.detail_encoder, subjects, length, progress=True)
+    if is_carried:
+        read_codes_of(model.detail_decoder, subjects, model.head, length)
     card = card_of(model.recipe, model.head)
     save_checkpoint(Checkpoint(card, *(model.get_submodule(name) for name in NETWORKS)), out)  # type: ignore[arg-type]
 
