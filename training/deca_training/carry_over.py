@@ -184,7 +184,7 @@ def _units(head: HeadModel, count: int) -> NDArray[np.float64]:
 
 
 def _weights(head: HeadModel) -> NDArray[np.float64]:
-    weight_V = np.full(head.num_verts, _REST)
+    weight_V: NDArray[np.float64] = np.full(head.num_verts, _REST, np.float64)
     weight_V[face_vertices(head).numpy()] = 1.0
     weight_V /= weight_V.sum()
     return weight_V
