@@ -184,7 +184,7 @@ def _units(head: HeadModel, count: int) -> NDArray[np.float64]:
 
 
 def _weights(head: HeadModel) -> NDArray[np.float64]:
-    weight_V = np.full(head.num_verts, _REST)
+    weight_V: NDArray[np.float64] = np.full(head.num_verts, _REST, np.float64)
     weight_V[face_vertices(head).numpy()] = 1.0
     weight_V /= weight_V.sum()
     return weight_V
@@ -192,7 +192,7 @@ def _weights(head: HeadModel) -> NDArray[np.float64]:
 
 def _rows(values_V3C: NDArray, weight_V: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of a weighted least squares problem (3 V, C), whose squares add up to the mean over the face."""
-    return (np.sqrt(weight_V)[:, None, None] * values_V3C).reshape(-1, values_V3C.shape[2])
+    return (np.sqrt(weight_V)[:, None, None] * values_V3C).astype(np.float64).reshape(-1, values_V3C.shape[2])
 
 
 def _least_squares(
