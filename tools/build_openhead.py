@@ -42,7 +42,7 @@ PEOPLE = 1000
 """Heads whose principal components the shape space is."""
 DRAFT_PEOPLE = 300
 SEED = 2
-DRAFT_ROUNDS, ROUNDS, LAST_ROUNDS = 4, 5, 2
+DRAFT_ROUNDS, ROUNDS, LAST_ROUNDS = 4, 4, 3
 """How often people are measured and moved."""
 
 
