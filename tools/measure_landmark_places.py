@@ -1,8 +1,8 @@
 """Measures where the landmark network puts its points on photos of real people -> tools/openhead/landmark_places.csv.
 
 `openhead.landmarks` asks the network about painted portraits, on which it answers otherwise than on photos. Here the
-mean head, with the points as portraits place them, is laid on photos of many people seen from the front; expression,
-pose and camera follow the landmarks. What the people's landmarks then have in common is where the points belong. The
+mean head, with the points as portraits place them, is laid on photos of many people; expression, pose and camera
+follow the landmarks. What the people's landmarks then have in common is where the points belong. The
 head's builder moves them by the table. It belongs to a mean head: whoever changes that measures again:
 
     python tools/build_openhead.py --output HEAD
@@ -35,7 +35,7 @@ from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise  # noqa: E402
 from tools.openhead.landmarks import EYE_CORNERS_LEFT, PLACES, observe, place_mediapipe, write_places  # noqa: E402
 from tools.openhead.outline import Outline  # noqa: E402
 from tools.openhead.surface import MIRROR, Surface  # noqa: E402
-from tools.photo_people import FRONTAL, Landmarks, people_of, photos_of, yaw_degrees  # noqa: E402
+from tools.photo_people import Landmarks, people_of, photos_of  # noqa: E402
 
 ROUNDS = 3
 """Fits to the photos, each with the points moved by what the last one left."""
@@ -48,6 +48,9 @@ LOST = 0.04
 
 FARTHEST = 0.006
 """Metres that a point may move; more is a silhouette's doing, not the surface's."""
+
+OUTLIER = 0.004
+"""Metres beyond which a landmark on a photo counts for little."""
 
 GRAZING = 0.05
 """Weight of leaving a point where it is, against the photos': it counts where the surface faces sideways."""
@@ -95,8 +98,10 @@ def common_move(left_NL2: NDArray, root_N33: NDArray, normal_L3: NDArray) -> NDA
     up_L3 /= np.linalg.norm(up_L3, axis=1, keepdims=True)
     tangents_L32 = np.stack((np.cross(up_L3, normal_L3), up_L3), axis=2)
     seen_NL22 = root_N33[:, None, :2] @ tangents_L32
-    squares_L22 = np.einsum("nlxa,nlxb->lab", seen_NL22, seen_NL22) + GRAZING * len(left_NL2) * np.eye(2)
-    along_L2 = np.einsum("nlxa,nlx->la", seen_NL22, left_NL2)
+    trust_NL = 1 / (1 + (left_NL2**2).sum(2) / OUTLIER**2)
+    squares_L22 = np.einsum("nl,nlxa,nlxb->lab", trust_NL, seen_NL22, seen_NL22)
+    squares_L22 += GRAZING * trust_NL.sum(0)[:, None, None] * np.eye(2)
+    along_L2 = np.einsum("nl,nlxa,nlx->la", trust_NL, seen_NL22, left_NL2)
     return (tangents_L32 @ np.linalg.solve(squares_L22, along_L2[..., None]))[..., 0]
 
 
@@ -129,17 +134,13 @@ def add_photo_options(parser: argparse.ArgumentParser, required: bool = False) -
     parser.add_argument("--people", type=int, default=400, help="at most so many of each folder")
 
 
-def first_photos(
-    folders: list[Path], caches: list[Path] | None, people: int, frontal: bool = False
-) -> tuple[NDArray, NDArray]:
+def first_photos(folders: list[Path], caches: list[Path] | None, people: int) -> tuple[NDArray, NDArray]:
     """Landmarks (N, 478, 2), photo pixels, and widths and heights (N, 2) of one photo each of people to choose on."""
     found, sizes = [], []
     for folder, cache in zip(folders, caches or [None] * len(folders), strict=True):
         paths = [path for person in people_of(folder, "choose")[:people] for path in photos_of(person, 1)]
         landmarks_NL3, sizes_N2 = Landmarks(cache).find(paths)
         seen = np.isfinite(landmarks_NL3[:, 0, 0])
-        if frontal:
-            seen &= np.abs(yaw_degrees(landmarks_NL3)) < FRONTAL
         found.append(landmarks_NL3[seen, :, :2])
         sizes.append(sizes_N2[seen])
     return np.concatenate(found), np.concatenate(sizes)
@@ -151,7 +152,7 @@ def main() -> None:
     add_photo_options(parser, required=True)
     parser.add_argument("--out", type=Path, default=PLACES)
     options = parser.parse_args()
-    landmarks_NL2, sizes_N2 = first_photos(options.photos, options.cache, options.people, frontal=True)
+    landmarks_NL2, sizes_N2 = first_photos(options.photos, options.cache, options.people)
     head = load_head(options.head)
     moved_L3 = measure(head, landmarks_NL2, sizes_N2)
     write_places(options.out, moved_L3, f"Mean over {len(landmarks_NL2)} people; head {head.hash}.")

@@ -36,7 +36,7 @@ def test_common_move_is_found_from_turned_views() -> None:
     left_NL2 = (root_N33[:, None] @ move_L3[..., None])[..., :2, 0] + rng.normal(0, 1e-3, (400, 40, 2))
     found_L3 = common_move(left_NL2, root_N33, normal_L3)
     np.testing.assert_allclose((found_L3 * normal_L3).sum(1), 0, atol=1e-9)
-    assert np.linalg.norm(found_L3 - move_L3, axis=1).max() < 0.1 * np.linalg.norm(move_L3, axis=1).max()
+    assert np.linalg.norm(found_L3 - move_L3, axis=1).max() < 0.2 * np.linalg.norm(move_L3, axis=1).max()
 
 
 def test_points_move_over_the_surface_but_not_off_the_lines(head: HeadModel) -> None:
