@@ -42,7 +42,7 @@ PEOPLE = 1000
 """Heads whose principal components the shape space is."""
 DRAFT_PEOPLE = 300
 SEED = 2
-DRAFT_ROUNDS, ROUNDS = 4, 5
+DRAFT_ROUNDS, ROUNDS, LAST_ROUNDS = 4, 4, 3
 """How often people are measured and moved."""
 
 
@@ -50,15 +50,18 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
     """All arrays of the head model file, the ARKit names, and the units (V, 3) that are mended.
 
     People are measured by landmarks on the head, and these lie where the network sees them on the head: so a head of
-    people as they were guessed comes first, and one of people who were measured by it.
+    people as they were guessed comes first, then heads of people who were measured by the one before.
     """
     topology = build_topology(source)
     make = HeadMaker(source, topology)
     guessed = random_people(source, np.random.default_rng(SEED), PEOPLE)
     few = guessed.first(DRAFT_PEOPLE)
-    draft = _head_of(_build_of(source, topology, make, few)[0])
-    draft = _head_of(_build_of(source, topology, make, calibrate(few, make, draft, DRAFT_ROUNDS))[0])
-    return _build_of(source, topology, make, calibrate(guessed, make, draft, ROUNDS))
+
+    def draft(people: People) -> HeadModel:
+        return _head_of(_build_of(source, topology, make, people)[0])
+
+    people = calibrate(guessed, make, draft(calibrate(few, make, draft(few), DRAFT_ROUNDS)), ROUNDS)
+    return _build_of(source, topology, make, calibrate(people, make, draft(people), LAST_ROUNDS))
 
 
 def _build_of(

@@ -71,6 +71,7 @@ def weights(old: tuple[HeadModel, AlbedoModel], tmp_path_factory: pytest.TempPat
     path = tmp_path_factory.mktemp("old") / "weights.safetensors"
     checkpoint = random_checkpoint(0, Card.of(old[0], backbone="mobilenet_v3_large", sizes=SIZES))
     last = checkpoint.coarse_encoder.layers[-1]
+    assert isinstance(last, torch.nn.Linear)
     generator = torch.Generator().manual_seed(1)
     size = torch.cat([torch.full((count,), spread) for count, spread in
                       zip(SIZES.coarse, (1.0, 1.0, 0.7, 0.2, 0.01, 0.1), strict=True)])  # fmt: skip

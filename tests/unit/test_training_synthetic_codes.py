@@ -43,3 +43,14 @@ def test_codes_are_kept_until_there_are_more_people(tmp_path: Path, monkeypatch:
     generate(tmp_path, subjects=3, images=1)
     assert len(subject_codes(SyntheticSubjects(tmp_path), 8)) == 3
     assert len(next(iter(subject_codes(subjects, 4).values()))) == 4
+
+
+def test_several_processes_make_the_same_people(tmp_path: Path) -> None:
+    generate(tmp_path / "here", subjects=3, images=1, outside=1.0)
+    generate(tmp_path / "there", subjects=1, images=1, outside=1.0)
+    generate(tmp_path / "there", subjects=3, images=1, outside=1.0, processes=2)
+    here, there = (SyntheticSubjects(tmp_path / name) for name in ("here", "there"))
+    assert [path.name for path in here.paths] == [path.name for path in there.paths] and len(here) == 3
+    for one, other in zip(here, there, strict=True):
+        np.testing.assert_allclose(one.landmarks478_KL2, other.landmarks478_KL2, atol=1e-5)
+        np.testing.assert_allclose(one.offset_V3, other.offset_V3, atol=1e-7)

@@ -25,10 +25,11 @@ from .sliders import AGE_SPREAD, MEAN_AGE, People, side_twin, slider_spread
 
 STEP = 0.15
 """Slider positions by which each is moved to see what it does."""
-SLACK = {"bigonial": 0.5, "philtrum_width": 0.2}
+SLACK = {"bigonial": 1.0, "philtrum_width": 1.0, "head_circumference": 0.07}
 DEFAULT_SLACK = 0.1
-"""Share of a measure's published deviation that need not be met, so that no slider is torn out for it: more for those
-whose points are hardly to be found on a smooth surface, or of which one survey alone knows."""
+"""Share of a measure's published deviation that need not be met, so that no slider is torn out for it. Much for the
+corner of the jaw, which is hardly to be found on a smooth surface, and the peaks of Cupid's bow, which the landmark
+network sees where it expects them."""
 FURTHEST = 1.6
 """Slider positions that nobody exceeds; MakeHuman's own limit is 1."""
 WITH_YEARS = {

@@ -34,6 +34,10 @@ GAP_KEPT = 0.15
 """Share of the spread of the gap between the lips, so that neutral mouths are closed and lips do not cross."""
 LIP_FADE = 0.006
 """Metres from the line between the lips over which the skin takes part in that."""
+LIP_RED = (0.004, 0.009)
+"""Metres above and below that line between which the lips' fronts are looked for."""
+DEPTH_KEPT = 0.5
+"""Share of the spread of the line's depth behind them: thin lips are drawn in, but not inside out."""
 NECK_LENGTH = 0.045
 """Metres from the edge of the head's UV island down to the cut of the neck."""
 NECK_FLARE = 0.35
@@ -153,7 +157,7 @@ def still_socket(topology: Topology, motion_V3: np.ndarray) -> None:
 
 
 def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
-    """Draws the lips of every head to the mean gap, in place."""
+    """Draws the lips of every head to the mean gap, and their line towards its mean depth behind the lips, in place."""
     place = topology.template
     loop = island_edge(topology, 1)
     loop = np.roll(loop, -int(place[loop, 0].argmin()))
@@ -161,23 +165,31 @@ def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
     chains = [loop[: end + 1], np.append(loop[end:], loop[0])[::-1]]  # corner to corner, along the x axis
     lower, upper = sorted(chains, key=lambda chain: place[chain, 1].mean())
     x = np.linspace(place[lower[0], 0], place[lower[-1], 0], 4 * len(lower))
-    heights = [np.stack([np.interp(x, place[c, 0], row) for row in verts_NV3[:, c, 1]]) for c in (lower, upper)]
-    gap_NX = heights[1] - heights[0]
+    low_NX, high_NX = (
+        np.stack([np.interp(x, place[chain, 0], y) for y in verts_NV3[:, chain, 1]]) for chain in (lower, upper)
+    )
+    gap_NX = high_NX - low_NX
     excess_NX = (1 - GAP_KEPT) * (gap_NX - gap_NX.mean(axis=0))
+
     skin = topology.vertices_of(SKIN)
     distance = cKDTree(place[loop]).query(place[skin])[0]
     near = skin[distance < 2.5 * LIP_FADE]
-    fade = np.exp(-((distance[distance < 2.5 * LIP_FADE] / LIP_FADE) ** 2))
-    line_y = np.interp(
-        place[near, 0], place[lower, 0], (place[lower, 1] + np.interp(place[lower, 0], *place[upper, :2].T)) / 2
-    )
-    share = np.where(
-        np.isin(near, upper), -0.5, np.where(np.isin(near, lower), 0.5, -0.5 * np.sign(place[near, 1] - line_y))
-    )
-    share[np.isin(near, loop[[0, end]])] = 0
-    inside = (place[near, 0] >= x[0]) & (place[near, 0] <= x[-1])
-    moved = np.stack([np.interp(place[near, 0], x, row) for row in excess_NX])
-    verts_NV3[:, near, 1] += moved * (share * fade * inside)
+    near = near[(place[near, 0] >= x[0]) & (place[near, 0] <= x[-1]) & ~np.isin(near, loop[[0, end]])]
+    fade = np.exp(-((cKDTree(place[loop]).query(place[near])[0] / LIP_FADE) ** 2))
+    line_y = (np.interp(place[near, 0], *place[lower, :2].T) + np.interp(place[near, 0], *place[upper, :2].T)) / 2
+    side = np.where(np.isin(near, upper), 1.0, np.where(np.isin(near, lower), -1.0, np.sign(place[near, 1] - line_y)))
+    excess_NM = np.stack([np.interp(place[near, 0], x, excess) for excess in excess_NX])
+    verts_NV3[:, near, 1] -= side / 2 * fade * excess_NM
+
+    middle = 1 - (2 * place[near, 0] / (x[-1] - x[0])) ** 2
+    for sign, chain in ((1, upper), (-1, lower)):
+        above = sign * (place[skin, 1] - place[chain, 1].mean())
+        front = skin[(np.abs(place[skin, 0]) < LIP_FADE) & (above > LIP_RED[0]) & (above < LIP_RED[1])]
+        front = front[place[front, 2] > place[chain, 2].mean()]
+        line = chain[np.abs(place[chain, 0]) < LIP_FADE]
+        depth_N = verts_NV3[:, front, 2].mean(axis=1) - verts_NV3[:, line, 2].mean(axis=1)
+        back_N = (1 - DEPTH_KEPT) * (depth_N - depth_N.mean())
+        verts_NV3[:, near, 2] += back_N[:, None] * ((side == sign) * fade * middle)
 
 
 def _level_neck(verts_NV3: np.ndarray, topology: Topology) -> None:

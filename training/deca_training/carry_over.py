@@ -85,7 +85,9 @@ def carry_over(
     _carry_coarse(checkpoint.coarse_encoder.layers[-1], sizes, shape, similarity, expression_XX,
                   albedo_map(old, old_albedo, head, albedo, sizes.albedo))  # fmt: skip
     with torch.no_grad():
-        codes_HX = checkpoint.detail_decoder.l1[0].weight[:, : len(back_XX)]
+        first = checkpoint.detail_decoder.l1[0]
+        assert isinstance(first, nn.Linear)
+        codes_HX = first.weight[:, : len(back_XX)]
         codes_HX.copy_(torch.from_numpy(codes_HX.double().numpy() @ _jaw_first(back_XX)))
     if isinstance(checkpoint.detail_encoder.encoder, SkinBackbone):
         place_skin(checkpoint.detail_encoder.encoder, head)
@@ -182,14 +184,15 @@ def _units(head: HeadModel, count: int) -> NDArray[np.float64]:
 
 
 def _weights(head: HeadModel) -> NDArray[np.float64]:
-    weight_V = np.full(head.num_verts, _REST)
+    weight_V: NDArray[np.float64] = np.full(head.num_verts, _REST, np.float64)
     weight_V[face_vertices(head).numpy()] = 1.0
-    return weight_V / weight_V.sum()
+    weight_V /= weight_V.sum()
+    return weight_V
 
 
 def _rows(values_V3C: NDArray, weight_V: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows of a weighted least squares problem (3 V, C), whose squares add up to the mean over the face."""
-    return (np.sqrt(weight_V)[:, None, None] * values_V3C).reshape(-1, values_V3C.shape[2])
+    return (np.sqrt(weight_V)[:, None, None] * values_V3C).astype(np.float64).reshape(-1, values_V3C.shape[2])
 
 
 def _least_squares(

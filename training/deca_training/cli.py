@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"deca-train: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("deca-train: stopped. Go on with --resume.", file=sys.stderr)
+        print("deca-train: stopped. The same command goes on; that of a stage with --resume.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         give_up_stdout()

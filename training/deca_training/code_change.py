@@ -62,5 +62,5 @@ def read_codes_of(decoder: DetailDecoder, subjects: SyntheticSubjects, head: Hea
     square_DD += _RIDGE * np.linalg.eigvalsh(square_DD)[-1] * np.eye(length)
     said = np.linalg.solve(square_DD, answers_DX @ np.concatenate((per_code_DX, mean_X - nobody_1X)).T).T
     weight_HD = layer.weight[:, at_rest:].double().numpy()
-    layer.bias += torch.from_numpy(weight_HD @ said[-1]).float()
+    layer.bias.add_(torch.from_numpy(weight_HD @ said[-1]).float())
     layer.weight[:, at_rest:] = torch.from_numpy(weight_HD @ said[:-1].T).float()

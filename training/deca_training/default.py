@@ -244,9 +244,9 @@ def _write_weights(out: Path, detail: Path, data: str, command: str, scale: Scal
         shaped.networks()[name].load_state_dict(run.states[name])
     begun = load_checkpoint(out / "begun.safetensors").card.recipe
     recipe = (
-        f"{command}: E_c {begun}, its last layers {scale.steps['landmarks']:,} steps of 48 photos beside the shape"
-        f" encoder; shape encoder by ridge regression; E_d by least squares; F_d {run.steps:,} steps of"
-        f" {run.recipe.batch_size} photos"
+        f"{command}: {begun}; then shape encoder by ridge regression, E_c's last layers {scale.steps['landmarks']:,}"
+        f" steps of 48 photos beside it, E_d by least squares, F_d {run.steps:,} steps of {run.recipe.batch_size}"
+        " photos"
     )
     metrics = json.loads((detail.parent / "summary.json").read_text("utf-8"))["validation"]
     card = replace(shaped.card, data=data, recipe=recipe, metrics=metrics, licence=LICENCE)
@@ -291,7 +291,7 @@ class _Told:
 
 
 @contextmanager
-def _beside(function: Callable[..., None], *arguments: object, log: Path) -> Iterator[None]:
+def _beside(function: Callable[..., object], *arguments: object, log: Path) -> Iterator[None]:
     """Calls a function in a process of its own, which has ended when the block is left.
 
     Raises:
@@ -311,7 +311,7 @@ def _beside(function: Callable[..., None], *arguments: object, log: Path) -> Ite
         raise DecaError(f"A part of the training failed; {log} says why.", "The same command goes on where it was.")
 
 
-def _logged(log: Path, function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+def _logged(log: Path, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
     begin_worker()
     with log.open("a", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         try:
