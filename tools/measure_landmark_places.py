@@ -63,11 +63,12 @@ def fitted(head: HeadModel, points: SurfacePoints, landmarks_NL2: NDArray, sizes
 
     Returns:
         What is left between detected and placed landmarks (M, L, 2), metres, x right, y up, of the photos that are not
-        `LOST`; the head's rotations (M, 3, 3); the interior errors (N,).
+        `LOST`; the head's rotations (M, 3, 3); expression coefficients and jaw opening (M, 51); the interior errors
+        (N,).
     """
     # One shape coefficient, which is held, spares the time of a hundred.
     solver = LandmarkSolver(head, points, LandmarkNoise.plain(len(points.faces), 52), num_shape=1)
-    left, turned, errors = [], [], []
+    left, turned, moving, errors = [], [], [], []
     for size in np.unique(sizes_N2, axis=0):
         same = np.flatnonzero((sizes_N2 == size).all(1))
         for rows in np.array_split(same, -(-len(same) // _BATCH)):
@@ -77,10 +78,11 @@ def fitted(head: HeadModel, points: SurfacePoints, landmarks_NL2: NDArray, sizes
             placed_NL2 = placed(solver, result, root_N33)
             left.append((landmarks_NL2[rows] - placed_NL2) * (1, -1) / result.scale_B[:, None, None])
             turned.append(root_N33)
+            moving.append(np.hstack((result.expression_BE, result.pose_B53[:, 2, :1])))
             errors.append(result.error_B)
     error_N = np.concatenate(errors)
     kept = error_N < LOST
-    return np.concatenate(left)[kept], np.concatenate(turned)[kept], error_N
+    return *(np.concatenate(parts)[kept] for parts in (left, turned, moving)), error_N
 
 
 def placed(solver: LandmarkSolver, result: FitResult, root_N33: NDArray) -> NDArray:
@@ -112,7 +114,7 @@ def measure(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArr
     moved_L3 = np.zeros((landmarks_NL2.shape[1], 3))
     for _ in range(ROUNDS):
         points = place_mediapipe(head, outline, corners_23, sightings, moved_L3)
-        left_NL2, root_N33, error_N = fitted(head, points, landmarks_NL2, sizes_N2)
+        left_NL2, root_N33, _, error_N = fitted(head, points, landmarks_NL2, sizes_N2)
         print(f"{len(error_N)} photos, {len(left_NL2)} used, mean error {100 * error_N.mean():.3f} %", flush=True)
         corners_L33 = head.template_V3[head.faces_F3[points.faces]].astype(np.float64)
         normal_L3 = np.cross(corners_L33[:, 1] - corners_L33[:, 0], corners_L33[:, 2] - corners_L33[:, 0])
