@@ -121,6 +121,8 @@ def test_the_folder_of_another_beginning(index: Path, earlier: made.Earlier, tmp
     save_weights(tmp_path / "begun.safetensors", recipe="carried over from others")
     with pytest.raises(OptionError, match="other weights"):
         made.train_default(index, tmp_path, hardware=CPU, earlier=earlier)
+    with pytest.raises(OptionError, match="other weights"):
+        made.train_default(index, tmp_path, hardware=CPU)
     save_weights(tmp_path / "begun.safetensors", head_hash="0" * 16)
     with pytest.raises(OptionError, match="another head model"):
         made.train_default(index, tmp_path, hardware=CPU)

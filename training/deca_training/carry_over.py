@@ -29,6 +29,8 @@ from deca.networks.skin import SkinBackbone
 from deca_training.model import face_vertices
 from deca_training.skin import place_skin
 
+CARRIED_OVER = "carried over"
+"""How the card of such weights begins to say where they come from."""
 _REST = 0.1
 """How much vertices outside of the face count, beside those in it."""
 _RIDGE = 1e-4
@@ -91,7 +93,7 @@ def carry_over(
         codes_HX.copy_(torch.from_numpy(codes_HX.double().numpy() @ _jaw_first(back_XX)))
     if isinstance(checkpoint.detail_encoder.encoder, SkinBackbone):
         place_skin(checkpoint.detail_encoder.encoder, head)
-    told = f"carried over from weights {file_hash(weights)} of head {old.hash}"
+    told = f"{CARRIED_OVER} from weights {file_hash(weights)} of head {old.hash}"
     kept = {
         name: getattr(checkpoint.card, name) for name in ("backbone", "detail_backbone", "coarse_reduction", "licence")
     }

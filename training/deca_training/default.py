@@ -26,7 +26,7 @@ from deca.errors import AssetError, DecaError, OptionError
 from deca.files import file_hash
 from deca.head import load_head
 from deca.networks import Checkpoint, load_checkpoint, save_checkpoint
-from deca_training.carry_over import carry_over
+from deca_training.carry_over import CARRIED_OVER, carry_over
 from deca_training.code_change import read_codes_of
 from deca_training.config import Recipe
 from deca_training.data.index import PhotoIndex
@@ -135,17 +135,16 @@ def train_default(
         OutputError: A file cannot be written.
         DecaError: A process died.
     """
-    weights = out / "openhead.safetensors"
+    begun, synthetic, weights = (out / name for name in ("begun.safetensors", "synthetic", "openhead.safetensors"))
+    if begun.is_file():
+        _check_begun(begun, earlier)
     if weights.is_file():
         return weights
     PhotoIndex.load(photos)  # better now than after minutes
     hardware = hardware or Hardware()
     scale = (SCALES if earlier is None else CARRIED)[budget]
     told = _Told(scale.minutes)
-    begun, synthetic = out / "begun.safetensors", out / "synthetic"
-    if begun.is_file():
-        _check_begun(begun, earlier)
-    elif earlier is not None:
+    if earlier is not None and not begun.is_file():
         told.begins("carry over")
         save_checkpoint(_carried(earlier), begun)
     told.begins("people")
@@ -205,7 +204,7 @@ def _carried(earlier: Earlier) -> Checkpoint:
 
 def _check_begun(begun: Path, earlier: Earlier | None) -> None:
     card = load_checkpoint(begun).card
-    is_same = earlier is None or file_hash(earlier.weights) in card.recipe
+    is_same = file_hash(earlier.weights) in card.recipe if earlier else not card.recipe.startswith(CARRIED_OVER)
     if card.head_hash != load_head().hash or not is_same:
         raise OptionError(
             f"{begun.parent} was begun with another head model or other weights ({card.recipe}).",
