@@ -28,6 +28,7 @@ from openhead.lids import eye_corners
 from openhead.masks import build_masks
 from openhead.population import calibrate
 from openhead.reference import write_reference
+from openhead.sculpt import set_back
 from openhead.shape import TRAITS, HeadMaker, build_shape
 from openhead.skinning import PARENTS, build_skinning
 from openhead.sliders import People, random_people
@@ -61,7 +62,9 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
         return _head_of(_build_of(source, topology, make, people)[0])
 
     people = calibrate(guessed, make, draft(calibrate(few, make, draft(few), DRAFT_ROUNDS)), ROUNDS)
-    return _build_of(source, topology, make, calibrate(people, make, draft(people), LAST_ROUNDS))
+    arrays, arkit_names, mended = _build_of(source, topology, make, calibrate(people, make, draft(people), LAST_ROUNDS))
+    arrays["v_template"] = set_back(topology, arrays["v_template"].astype(np.float64)).astype(np.float32)
+    return arrays, arkit_names, mended
 
 
 def _build_of(

@@ -72,7 +72,7 @@ def test_joints_follow_the_files_rule(head: HeadModel, follows: bool) -> None:
     verts = HeadLayer(head).double()(*codes)[0].numpy()
     assert np.abs(verts - posed_f64(head, shape, expression, pose)).max() < 1e-6
     other = replace(head, joints_follow_expression=not follows)
-    assert np.abs(verts - posed_f64(other, shape, expression, pose)).max() > 1e-3
+    assert np.abs(verts - posed_f64(other, shape, expression, pose)).max() > 5e-4
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -88,8 +88,11 @@ def test_inner_lips_part_with_the_jaw(head: HeadModel) -> None:
 def test_lids_meet_in_a_blink(head: HeadModel) -> None:
     assert lengths_mm(at(head, head.landmarks_478), LID_PAIRS).min() > 4
     blink = with_arkit(head, eyeBlinkLeft=1.0, eyeBlinkRight=1.0)
-    gaps = lengths_mm(at(head, head.landmarks_478, blink), LID_PAIRS)
-    assert gaps.max() < 1.5, gaps
+    points_L3 = 1000 * at(head, head.landmarks_478, blink)
+    upper_P3, lower_P3 = points_L3[[pair[0] for pair in LID_PAIRS]], points_L3[[pair[1] for pair in LID_PAIRS]]
+    # Photos place the two points of a pair aside of each other: what counts is that one lid's edge covers the other's.
+    assert (upper_P3 - lower_P3)[:, 1].max() < 0.2, upper_P3 - lower_P3
+    assert np.abs(upper_P3 - lower_P3).max() < 2.5, upper_P3 - lower_P3
 
 
 @pytest.mark.parametrize(("first", "part"), [(468, Part.EYE_R), (473, Part.EYE_L)])

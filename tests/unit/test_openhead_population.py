@@ -71,7 +71,9 @@ def test_wanted_covariances_are_the_published_ones_where_there_are_any() -> None
     assert np.linalg.eigvalsh(filled_MM).min() > 0
     first, second = KEYS.index("head_length"), KEYS.index("head_circumference")
     within = 0.83 * np.sqrt((7.0**2 + 7.4**2) / 2)
-    assert filled_MM[first, second] == pytest.approx(within * np.sqrt(filled_MM[second, second]), rel=0.12)  # less where the table contradicts itself
+    assert filled_MM[first, second] == pytest.approx(
+        within * np.sqrt(filled_MM[second, second]), rel=0.12
+    )  # less where the table contradicts itself
 
 
 def test_the_built_in_head_is_the_average_of_people_and_its_heads_differ_as_they_do(head: HeadModel) -> None:

@@ -11,7 +11,15 @@ from .lids import island_edge, lid_grid
 from .mouth import Mouth
 from .skinning import laplacian
 from .source import Source
-from .topology import EYE_RADIUS, HEAD_CENTRE, NECK_RINGS, SKIN, Topology, eyeball
+from .topology import (
+    EYE_RADIUS,
+    HEAD_CENTRE,
+    INNER_MOUTH,
+    NECK_RINGS,
+    SKIN,
+    Topology,
+    eyeball,
+)
 
 EYE_SETBACK = 0.0008
 """Metres the eyeball's front pole lies behind the front of MakeHuman's eye (whose cornea bulges)."""
@@ -38,6 +46,8 @@ LIP_RED = (0.004, 0.009)
 """Metres above and below that line between which the lips' fronts are looked for."""
 DEPTH_KEPT = 0.5
 """Share of the spread of the line's depth behind them: thin lips are drawn in, but not inside out."""
+INSIDE_BACK, INSIDE_FROM, INSIDE_TO = 0.009, 0.001, 0.02
+"""Metres that the mouth's bag is set back behind the lips, from and to which distance from their line."""
 NECK_LENGTH = 0.045
 """Metres from the edge of the head's UV island down to the cut of the neck."""
 NECK_FLARE = 0.35
@@ -154,6 +164,16 @@ def still_socket(topology: Topology, motion_V3: np.ndarray) -> None:
     for island in (2, 3):
         socket, from_edge = socket_vertices(topology, island)
         motion_V3[socket] *= np.exp(-((from_edge / SOCKET_RIM) ** 2))[:, None]
+
+
+def set_back(topology: Topology, template_V3: np.ndarray) -> np.ndarray:
+    """The mean head (V, 3) with the mouth's bag set back, so that it stays behind the lips of all people."""
+    template_V3 = template_V3.copy()
+    bag = topology.vertices_of(INNER_MOUTH)
+    from_lips = cKDTree(template_V3[island_edge(topology, 1)]).query(template_V3[bag])[0]
+    share = (1 - np.exp(-((from_lips / INSIDE_FROM) ** 2))) * np.exp(-((from_lips / INSIDE_TO) ** 2))
+    template_V3[bag, 2] -= INSIDE_BACK * share
+    return (template_V3 + template_V3[topology.mirror] * (-1, 1, 1)) / 2
 
 
 def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
