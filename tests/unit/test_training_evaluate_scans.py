@@ -120,7 +120,7 @@ def test_a_moved_face_has_no_error(face: TriangleMesh, seed: int) -> None:
     assert distances(prediction, scan).max() < 1e-3
 
 
-@pytest.mark.parametrize("field", [0.05, 0.3, 0.8])
+@pytest.mark.parametrize("field", [0.05, 0.15, 0.3])
 def test_known_displacements_are_recovered(face: TriangleMesh, field: float) -> None:
     """Pairs of scan points on both sides of the surface pull the mesh nowhere: their heights are the errors."""
     rng = np.random.default_rng(7)
