@@ -19,6 +19,7 @@ def test_teeth_gums_and_gaps_are_told_apart(part: Part) -> None:
     paint_mouth(image_HW3, texels, 1.0)
 
     arch_K3 = head.template_V3[head.parts_V == part]
+    arch_K3 = arch_K3[arch_K3[:, 2] > arch_K3[:, 2].max() - 0.006]  # the front teeth
     points_HW3 = texels.interpolate(head.template_V3)
     from_edge_HW = points_HW3[..., 1] - arch_K3[:, 1].min()
     if part == Part.TEETH_LOWER:
@@ -30,7 +31,8 @@ def test_teeth_gums_and_gaps_are_told_apart(part: Part) -> None:
         assert where_HW.sum() >= 2
         return image_HW3[where_HW].mean(0)
 
-    crown_HW = front_HW & (from_edge_HW > 0.002) & (from_edge_HW < 0.006)
+    height = 0.006 if part == Part.TEETH_UPPER else 0.0035  # the lower arch falls towards the front
+    crown_HW = front_HW & (from_edge_HW > height / 3) & (from_edge_HW < height)
     tooth = mean(crown_HW & (aside_HW > 0.001) & (aside_HW < 0.0035))
     gap = mean(crown_HW & (aside_HW < 0.0004))
     gums = mean(front_HW & (from_edge_HW > 0.012))
