@@ -52,7 +52,9 @@ class UvRaster:
     @cached_property
     def nearest_X(self) -> Tensor:
         """Flat index of the covered texel nearest to each texel."""
-        return torch.from_numpy(nearest_covered(self.covered_HW.cpu().numpy())).to(self.covered_HW.device).flatten()
+        with torch.inference_mode(False):  # what is kept may be used in training later
+            nearest_HW = torch.from_numpy(nearest_covered(self.covered_HW.cpu().numpy()))
+            return nearest_HW.to(self.covered_HW.device).flatten()
 
 
 def uv_raster(head: HeadModel, size: int, device: torch.device | str = "cpu") -> UvRaster:
