@@ -99,7 +99,7 @@ class Measured:
         self.anthropometer = Anthropometer(head)
 
     def __call__(self, heads_NV3: np.ndarray) -> np.ndarray:
-        with get_context("fork").Pool(2) as pool:
+        with get_context("fork").Pool() as pool:
             return np.array(pool.map(self.one, heads_NV3, chunksize=25))
 
     def one(self, verts_V3: np.ndarray) -> list[float]:

@@ -11,15 +11,7 @@ from .lids import island_edge, lid_grid
 from .mouth import Mouth
 from .skinning import laplacian
 from .source import Source
-from .topology import (
-    EYE_RADIUS,
-    HEAD_CENTRE,
-    INNER_MOUTH,
-    NECK_RINGS,
-    SKIN,
-    Topology,
-    eyeball,
-)
+from .topology import EYE_RADIUS, HEAD_CENTRE, INNER_MOUTH, NECK_RINGS, SKIN, Topology, eyeball
 
 EYE_SETBACK = 0.0008
 """Metres the eyeball's front pole lies behind the front of MakeHuman's eye (whose cornea bulges)."""
@@ -193,9 +185,9 @@ def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
 
     skin = topology.vertices_of(SKIN)
     distance = cKDTree(place[loop]).query(place[skin])[0]
-    near = skin[distance < 2.5 * LIP_FADE]
-    near = near[(place[near, 0] >= x[0]) & (place[near, 0] <= x[-1]) & ~np.isin(near, loop[[0, end]])]
-    fade = np.exp(-((cKDTree(place[loop]).query(place[near])[0] / LIP_FADE) ** 2))
+    is_near = (distance < 2.5 * LIP_FADE) & (place[skin, 0] >= x[0]) & (place[skin, 0] <= x[-1])
+    is_near &= ~np.isin(skin, loop[[0, end]])
+    near, fade = skin[is_near], np.exp(-((distance[is_near] / LIP_FADE) ** 2))
     line_y = (np.interp(place[near, 0], *place[lower, :2].T) + np.interp(place[near, 0], *place[upper, :2].T)) / 2
     side = np.where(np.isin(near, upper), 1.0, np.where(np.isin(near, lower), -1.0, np.sign(place[near, 1] - line_y)))
     excess_NM = np.stack([np.interp(place[near, 0], x, excess) for excess in excess_NX])
