@@ -151,13 +151,15 @@ def under_eye(draws: Draws) -> list[Line]:
 
 def bag(draws: Draws) -> list[Line]:
     """The furrow from the inner corner of the eye round the pouch under it; the pouch lies above."""
-    drop = 12.0 + 1.6 * draws.one()
-    length = _factor(draws, 0.14)
-    way_M2 = _points((-14.5, -3.5), (-10.0, -9.0), (-3.0, -drop), (5.0, -drop + 0.3), (11.5, -drop + 4.0))
-    way_M2[:, 0] = -14.5 + (way_M2[:, 0] + 14.5) * length
-    inner, outer = 0.75 + 0.3 * draws.one(), 0.7 + 0.3 * draws.one()
-    depth_M = np.clip(np.array([inner, inner, 1.0, outer, outer]), 0.15, 1.4) * _factor(draws, 0.2)
-    return [Line(_LOWER_LID, _varied(way_M2, draws, 0.4, 0.7), depth_M, _factor(draws, 0.2), (0.35, 0.5), 0.5)]
+    drop, outer = 11.0 + 1.6 * draws.one(), 13.0 + 3.0 * draws.one()
+    share_M = np.linspace(0, 1, 7)
+    x_M = -19.0 + (19.0 + outer) * share_M
+    # Steep at the nose, flat outside.
+    y_M = -1.5 - drop * np.sin(np.pi * np.clip(share_M, 0, 1) ** 0.75) ** 0.8 * (1 - 0.3 * share_M) - 2.5 * share_M
+    fade = 0.5 * draws.one()
+    depth_M = np.exp(fade * (share_M - 0.5) + 0.2 * draws.normal(7)) * _factor(draws, 0.2)
+    way_M2 = np.stack((x_M, y_M), 1)
+    return [Line(_LOWER_LID, _varied(way_M2, draws, 0.3, 0.7), depth_M, _factor(draws, 0.2), (0.45, 0.6), 0.5)]
 
 
 def nasolabial(draws: Draws) -> list[Line]:
@@ -166,8 +168,8 @@ def nasolabial(draws: Draws) -> list[Line]:
     stretch, out, bow = _factor(draws, 0.14), _factor(draws, 0.12), 1.5 * draws.one()
     way_M2[:, 0] = 3.0 + (way_M2[:, 0] - 3.0) * out + bow * np.sin(np.linspace(0, np.pi, 7))
     way_M2[:, 1] = 6.0 + (way_M2[:, 1] - 6.0) * stretch
-    profile = np.array([0.8, 0.95, 1.0, 1.0, 0.9, 0.75, 0.6])
-    depth_M = profile * _factor(draws, 0.2) * np.exp(0.16 * draws.normal(7) + 0.8 * draws.lopsided())
+    profile = np.array([0.6, 0.85, 1.0, 1.0, 0.95, 0.85, 0.7])
+    depth_M = profile * _factor(draws, 0.2) * np.exp(0.16 * draws.normal(7) + 0.5 * draws.lopsided())
     width = _factor(draws, 0.2)
     lines = [Line(_WING, _varied(way_M2, draws, 0.4, 1.0), depth_M, width, (0.30, 0.55), 0.4)]
     more, side = _more(draws, 0.6), 4.5 * _factor(draws, 0.3)
@@ -192,7 +194,7 @@ def marionette(draws: Draws) -> list[Line]:
     way_M2 = _points((2.6, -1.0), (4.2, -6.0), (5.8, -11.5), (6.8, -17.5), (7.0, -24.0))
     way_M2 *= np.array([_factor(draws, 0.25), _factor(draws, 0.2)])
     way_M2[:, 0] += 2.0 * draws.one() * np.linspace(0, 1, 5)
-    depth_M = np.array([0.9, 1.0, 1.0, 0.85, 0.7]) * _factor(draws, 0.25) * np.exp(0.8 * draws.lopsided())
+    depth_M = np.array([0.9, 1.0, 1.0, 0.85, 0.7]) * _factor(draws, 0.25) * np.exp(0.5 * draws.lopsided())
     return [Line(_CORNER, _varied(way_M2, draws, 0.4, 0.8), depth_M, _factor(draws, 0.2), (0.3, 0.55), 0.5)]
 
 

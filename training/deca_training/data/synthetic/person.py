@@ -34,6 +34,8 @@ _DRIVE_LIMIT = (-1.5, 1.8)
 _STRENGTH_LIMIT = (0.45, 1.5)
 _FAINT = 0.2
 """Depth of a kind of wrinkle on people who hardly have it, as a share of what the others have."""
+_INVISIBLE = 0.04
+"""Lines whose depth is below this share of the family's are left out."""
 
 # What a person's generators are for.
 _CHARACTER, _LINES, _STATIC = 1, 2, 3
@@ -183,6 +185,8 @@ def _reliefs(
 def _relief(family: Family, draws: Draws, skin: Skin) -> NDArray[np.float32]:
     relief_HW = np.zeros((SIZE, SIZE), np.float32)
     for number, line in enumerate(PATTERNS[family.name](draws)):
+        if np.max(line.depth) < _INVISIBLE:
+            continue
         own = draws.child(number)
         press(relief_HW, trace(line, skin, own), line, family.width, family.is_fold, skin, own)
     return reduced(relief_HW * skin.fade_HW)
