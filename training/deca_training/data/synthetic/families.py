@@ -49,8 +49,8 @@ class Family:
 FAMILIES = (
     Family("forehead", (0.45, 1.05), (0.03, 0.48), 42, 1.15, "forehead", 1.0,
            {"browInnerUp": 1, "browOuterUp": 1}, reach=9.0, common=0.85),
-    Family("glabella", (0.40, 1.00), (0.03, 0.52), 42, 1.1, "paired", 0.4, {"browDown": 1}, arkit={"browDown": 0.6},
-           common=0.7),
+    Family("glabella", (0.40, 1.00), (0.03, 0.52), 42, 1.1, "paired", 0.3, {"browDown": 1},
+           arkit={"browDown": 0.7, "browInnerUp": -0.15}, common=0.7),
     Family("nasal_root", (0.30, 0.80), (0.02, 0.42), 45, 1.0, "middle", 1.0, {"noseSneer": 1}, common=0.6),
     Family("crows_feet", (0.26, 0.80), (0.03, 0.48), 40, 0.85, "paired", 0.8, {"cheekSquint": 1}, reach=3.5,
            arkit={"eyeSquint": 0.5, "mouthSmile": 0.25, "eyeBlink": 0.12}, common=0.85),

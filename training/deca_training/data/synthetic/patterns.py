@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deca_training.data.synthetic.curves import Draws, Line
 
 # iBUG landmarks of the subject's left half.
-_NASION, _BRIDGE, _WING, _CANTHUS, _INNER_CANTHUS, _LOWER_LID = 27, 28, 35, 45, 42, 46
+_NASION, _BRIDGE, _WING, _CANTHUS = 27, 28, 35, 45
 _BROW, _CUPID, _CORNER, _LOWER_LIP, _LOWER_LIP_MIDDLE = 22, 52, 54, 56, 57
 
 
@@ -44,8 +44,8 @@ def forehead(draws: Draws) -> list[Line]:
     spacing = 8.6 * _factor(draws, 0.16)
     # Heights are meant above the nasion; the brows lie 18 above it.
     y = 32.5 + 3.0 * draws.one()
-    wing, dip = 2.4 + 2.4 * draws.one(), 3.0 + 2.4 * draws.one()
-    tilt, one_sided = 6.0 * draws.lopsided(), 2.2 * draws.lopsided()
+    wing, dip = 2.4 + 2.0 * draws.one(), 3.0 + 2.4 * draws.one()
+    tilt, one_sided = 4.0 * draws.lopsided(), 2.2 * draws.lopsided()
     parted = 0.25 + 0.45 * draws.one()
     half_way = 47.0 * _factor(draws, 0.14)
     lines = []
@@ -109,13 +109,13 @@ def nasal_root(draws: Draws) -> list[Line]:
 def crows_feet(draws: Draws) -> list[Line]:
     """A fan at the outer corner of the eye, which bends away from its middle; its lower lines run down the cheek."""
     count = draws.count(4.6, 1.4, 2, 8)
-    low, high = -50.0 + 9.0 * draws.one(), 34.0 + 9.0 * draws.one()
-    bend, middle = 0.35 + 0.15 * draws.one(), _points((-1.0, 0.0)) + draws.normal(2) * 1.0
-    length_all = 15.0 * _factor(draws, 0.22)
+    low, high = -48.0 + 8.0 * draws.one(), 34.0 + 8.0 * draws.one()
+    bend, middle = 0.28 + 0.10 * draws.one(), _points((-1.0, 0.0)) + draws.normal(2) * 1.0
+    length_all = 15.5 * _factor(draws, 0.28)
     lines = []
     for i in range(count):
         share = i / (count - 1)
-        angle = np.radians(low + (high - low) * share + 5.0 * draws.one())
+        angle = np.radians(np.clip(low + (high - low) * share + 5.0 * draws.one(), -62, 48))
         start = 7.0 * _factor(draws, 0.22)
         length = length_all * _factor(draws, 0.32) * (1.25 - 0.4 * share)
         radius_M = start + length * np.linspace(0, 1, 5)
@@ -136,30 +136,29 @@ def under_eye(draws: Draws) -> list[Line]:
     count = draws.count(2.6, 1.1, 1, 5)
     gap = 3.0 * _factor(draws, 0.2)
     lines = []
+    # Measured from the wing of the nose: on the way from the lid itself the eyelid's folds are in the way.
     for i in range(count):
-        way_M2 = _points((-11.0, -3.4), (-5.0, -6.4), (2.0, -7.6), (8.5, -7.2), (14.0, -5.4))
-        way_M2 = way_M2 * (1 - 0.08 * i) * np.array([_factor(draws, 0.15), 1.0])
-        way_M2 += np.array([-0.5 * i + 2.5 * draws.one(), -gap * i + 0.5 * draws.one()])
-        depth = (1 - 0.12 * i) * _factor(draws, 0.35) * np.exp(0.3 * draws.normal(5))
-        lines.append(Line(_LOWER_LID, _varied(way_M2, draws, 0.35, 0.5), depth, _factor(draws, 0.2), (0.3, 0.4)))
+        way_M2 = _points((-12.0, 4.0), (-6.0, 1.0), (1.0, -0.2), (7.5, 0.2), (13.0, 2.0)) * (1 - 0.08 * i)
+        way_M2 = way_M2 * np.array([_factor(draws, 0.15), 1.0])
+        way_M2 += np.array([19.5 + 2.5 * draws.one(), 30.5 - gap * i + 0.5 * draws.one()])
+        depth_M = (1 - 0.12 * i) * _factor(draws, 0.35) * np.exp(0.3 * draws.normal(5))
+        lines.append(Line(_WING, _varied(way_M2, draws, 0.35, 0.5), depth_M, _factor(draws, 0.2), (0.3, 0.4)))
     for i in range(draws.count(1.6, 1.5, 0, 4)):
-        way_M2 = _points((2.0, -5.0), (5.5, -8.5), (8.0, -13.0)) * np.array([1.0, _factor(draws, 0.2)])
-        way_M2 += np.array([3.6 * i - 1.0, 0.6 * i])
-        lines.append(Line(_LOWER_LID, _varied(way_M2, draws, 0.4, 0.8), 0.6 * _factor(draws, 0.3), 0.8, (0.3, 0.5)))
+        way_M2 = _points((0.0, 0.0), (3.5, -3.5), (6.0, -8.0)) * np.array([1.0, _factor(draws, 0.2)])
+        way_M2 += np.array([19.6 + 3.6 * i, 33.0 + 0.6 * i])
+        lines.append(Line(_WING, _varied(way_M2, draws, 0.4, 0.8), 0.6 * _factor(draws, 0.3), 0.8, (0.3, 0.5)))
     return lines
 
 
 def bag(draws: Draws) -> list[Line]:
     """The furrow from the inner corner of the eye round the pouch under it; the pouch lies above."""
-    drop, outer = 11.0 + 1.6 * draws.one(), 13.0 + 3.0 * draws.one()
-    share_M = np.linspace(0, 1, 7)
-    x_M = -19.0 + (19.0 + outer) * share_M
-    # Steep at the nose, flat outside.
-    y_M = -1.5 - drop * np.sin(np.pi * np.clip(share_M, 0, 1) ** 0.75) ** 0.8 * (1 - 0.3 * share_M) - 2.5 * share_M
-    fade = 0.5 * draws.one()
+    low, outer, share_M = 24.5 + 1.8 * draws.one(), 32.0 + 4.0 * draws.one(), np.linspace(0, 1, 7)
+    # Steep at the nose, flat outside; heights above the wing of the nose, 38 below the lid.
+    rise_M = (8.0 + 1.0 * draws.one()) * (1 - share_M / 0.45) ** 2 * (0.45 + 0.55 * (share_M < 0.45))
+    fade = 0.6 * draws.one()
     depth_M = np.exp(fade * (share_M - 0.5) + 0.2 * draws.normal(7)) * _factor(draws, 0.2)
-    way_M2 = np.stack((x_M, y_M), 1)
-    return [Line(_LOWER_LID, _varied(way_M2, draws, 0.3, 0.7), depth_M, _factor(draws, 0.2), (0.45, 0.6), 0.5)]
+    way_M2 = np.stack((2.0 + (outer - 2.0) * share_M, low + rise_M), 1)
+    return [Line(_WING, _varied(way_M2, draws, 0.3, 0.7), depth_M, _factor(draws, 0.2), (0.35, 0.55), 0.5)]
 
 
 def nasolabial(draws: Draws) -> list[Line]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from deca.errors import AssetError
 from deca.head.model import HeadModel
@@ -121,7 +122,10 @@ def _skin(head: HeadModel) -> Skin:
     uv_L2 = (head.uv_T2[head.uv_faces_F3[points.faces]] * points.bary[..., None]).sum(1)
     uv_L2 = uv_L2.astype(np.float64)
     landmark_L2 = np.stack((uv_L2[:, 0] * SIZE - 0.5, (1 - uv_L2[:, 1]) * SIZE - 0.5), 1)
-    ways_HW4 = _ways(column_HW3, row_HW3)
+    # Steps mean nothing where positions are repeated: ways go on there as at the border.
+    inside_HW = cv2.erode(texels.covered_HW.astype(np.uint8), np.ones((9, 9), np.uint8))
+    rows_HW, columns_HW = distance_transform_edt(inside_HW == 0, return_distances=False, return_indices=True)
+    ways_HW4 = np.ascontiguousarray(_ways(column_HW3, row_HW3)[rows_HW, columns_HW])
     return Skin(head, position_HW3, column_HW3, row_HW3, ways_HW4, _fade(head, position_HW3), landmark_L2)
 
 
