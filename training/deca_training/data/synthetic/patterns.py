@@ -117,7 +117,7 @@ def crows_feet(draws: Draws) -> list[Line]:
         share = i / (count - 1)
         angle = np.radians(np.clip(low + (high - low) * share + 5.0 * draws.one(), -62, 48))
         start = 7.0 * _factor(draws, 0.22)
-        length = length_all * _factor(draws, 0.32) * (1.25 - 0.4 * share)
+        length = length_all * _factor(draws, 0.32) * (1.4 - 0.55 * share)
         radius_M = start + length * np.linspace(0, 1, 5)
         angle_M = angle + (angle * bend + 0.08 * draws.one()) * np.linspace(0, 1, 5) ** 2
         way_M2 = middle + radius_M[:, None] * np.stack((np.cos(angle_M), np.sin(angle_M)), 1)
@@ -163,14 +163,14 @@ def bag(draws: Draws) -> list[Line]:
 
 def nasolabial(draws: Draws) -> list[Line]:
     """The fold from the wing of the nose past the corner of the mouth; some have a second line below or beside it."""
-    way_M2 = _points((3.0, 6.0), (6.5, 2.0), (11.0, -4.0), (15.5, -11.5), (19.0, -19.5), (20.8, -27.0), (21.0, -33.0))
-    stretch, out, bow = _factor(draws, 0.14), _factor(draws, 0.12), 1.5 * draws.one()
-    way_M2[:, 0] = 3.0 + (way_M2[:, 0] - 3.0) * out + bow * np.sin(np.linspace(0, np.pi, 7))
-    way_M2[:, 1] = 6.0 + (way_M2[:, 1] - 6.0) * stretch
-    profile = np.array([0.6, 0.85, 1.0, 1.0, 0.95, 0.85, 0.7])
+    way_M2 = _points((2.5, 6.5), (6.5, 2.5), (11.5, -4.0), (17.0, -12.0), (21.5, -21.0), (23.8, -31.0), (23.5, -40.0))
+    stretch, out, bow = _factor(draws, 0.16), _factor(draws, 0.12), 1.5 * draws.one()
+    way_M2[:, 0] = 2.5 + (way_M2[:, 0] - 2.5) * out + bow * np.sin(np.linspace(0, np.pi, 7))
+    way_M2[:, 1] = 6.5 + (way_M2[:, 1] - 6.5) * stretch
+    profile = np.array([0.7, 0.9, 1.0, 1.0, 0.95, 0.9, 0.8])
     depth_M = profile * _factor(draws, 0.2) * np.exp(0.16 * draws.normal(7) + 0.5 * draws.lopsided())
     width = _factor(draws, 0.2)
-    lines = [Line(_WING, _varied(way_M2, draws, 0.4, 1.0), depth_M, width, (0.30, 0.55), 0.4)]
+    lines = [Line(_WING, _varied(way_M2, draws, 0.4, 1.0), depth_M, width, (0.25, 0.5), 0.4)]
     more, side = _more(draws, 0.6), 4.5 * _factor(draws, 0.3)
     second = way_M2[2:] + np.array([side, -1.0]) + np.linspace(0, 1, 5)[:, None] * _points((2.0 * draws.one(), 0.0))
     lines.append(Line(_WING, _varied(second, draws, 0.4, 0.6), 0.35 * more, 0.75 * width, (0.4, 0.5), 0.6))
@@ -204,7 +204,7 @@ def cheek(draws: Draws) -> list[Line]:
     lines = []
     for i in range(count):
         length = _factor(draws, 0.25)
-        way_M2 = _points((17.5, 20.0), (22.5, 12.0), (25.0, 3.5), (25.0, -5.0), (23.0, -13.0))
+        way_M2 = _points((17.0, 26.0), (23.5, 15.0), (26.5, 3.5), (26.5, -7.0), (23.5, -17.0))
         way_M2[:, 1] = 3.5 + (way_M2[:, 1] - 3.5) * length * (1 + 0.12 * i) + 4.0 * draws.one()
         way_M2[:, 0] += gap * i + 1.2 * draws.one()
         depth_M = (1 - 0.18 * i) * _factor(draws, 0.35) * np.exp(0.25 * draws.normal(5))

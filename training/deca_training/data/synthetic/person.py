@@ -198,7 +198,7 @@ def _static(rng: np.random.Generator, age: float, skin: Skin) -> tuple[NDArray[n
     position_HW3 = reduced(skin.position_HW3)
     fade_HW = reduced(skin.fade_HW)
     crepe = (0.004 + 0.11 * np.clip((age - 45) / 35, 0, 1) ** 1.3) * _spread(rng)
-    uneven, lumps = (0.010 + 0.014 * years) * _spread(rng), (0.022 + 0.035 * years) * _spread(rng)
+    uneven, lumps = (0.010 + 0.010 * years) * _spread(rng), (0.020 + 0.020 * years) * _spread(rng)
     relief_HW = uneven * solid_noise(rng, position_HW3, 2.4) + lumps * solid_noise(rng, position_HW3, 6.0)
     relief_HW = relief_HW - crepe * _crossing(rng, position_HW3)
     places_N2 = np.argwhere(fade_HW > 0.9)
