@@ -85,7 +85,9 @@ class Person:
             own, late = np.exp(0.30 * character.standard_normal()), character.standard_normal()
             depth = family.depth[0] + (family.depth[1] - family.depth[0]) * years**1.2
             depth *= np.clip(strength * own, *_STRENGTH_LIMIT)
-            depth *= _FAINT + (1 - _FAINT) * smoothstep((family.common - character.uniform()) / 0.25 + 0.5)
+            common = family.common + 0.6 * (1 - family.common) * years**2
+            has_it = np.clip((common - character.uniform()) / 0.25 + 0.5, 0, 1)
+            depth *= _FAINT + (1 - _FAINT) * has_it
             begun = 1 / (1 + np.exp(-(age - family.onset - 10 + aging + 2 * late) / 6))
             reliefs = _reliefs(family, (seed, _LINES, number), skin, asymmetry, variety)
             wrinkles += [relief_HW * np.float32(depth * _MILLIMETRE) for relief_HW in reliefs]
