@@ -32,7 +32,16 @@ from deca.head import HeadModel, load_head  # noqa: E402
 from deca.reconstruct.noise import FACE_OVAL, IRIS  # noqa: E402
 from tools.measure_landmark_places import OUTLIER, add_photo_options, first_photos, fitted  # noqa: E402
 from tools.openhead.depth import DEPTHS, FRONT, forward, read_depths, write_depths  # noqa: E402
-from tools.openhead.landmarks import LOWER_LID, UPPER_LID  # noqa: E402
+from tools.openhead.landmarks import (  # noqa: E402
+    LIP_CORNERS,
+    LIP_CORNERS_INNER,
+    LOWER_LID,
+    LOWER_LIP_INNER,
+    LOWER_LIP_OUTER,
+    UPPER_LID,
+    UPPER_LIP_INNER,
+    UPPER_LIP_OUTER,
+)
 from tools.openhead.surface import MIRROR  # noqa: E402
 
 SHARE = 0.8
@@ -49,7 +58,7 @@ def depths(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArra
     print(f"{len(error_N)} photos, {len(left_NL2)} used, mean error {100 * error_N.mean():.3f} %", flush=True)
     forward_L = common_forward(left_NL2, root_N33)
     place_L3 = head.landmarks_478.positions(head.template_V3, head.faces_F3)
-    fixed = [k for k in range(len(place_L3)) if k not in ({*FACE_OVAL, *IRIS} | lids(place_L3))]
+    fixed = [k for k in range(len(place_L3)) if k not in ({*FACE_OVAL, *IRIS} | lids_and_lips(place_L3))]
     table_L3 = np.column_stack((place_L3[:, :2], SHARE * forward_L))[fixed]
     return np.concatenate((table_L3, table_L3 * (-1, 1, 1)))
 
@@ -63,9 +72,10 @@ def common_forward(left_NL2: NDArray, root_N33: NDArray) -> NDArray:
     return np.linalg.solve(squares_L33, along_L3[..., None])[:, 2, 0]
 
 
-def lids(place_L3: NDArray) -> set[int]:
-    """The lids' points of both eyes: where they lie depends on how far eyes are open. The corners stay."""
-    left = [*UPPER_LID, *LOWER_LID]
+def lids_and_lips(place_L3: NDArray) -> set[int]:
+    """Points of the lids and the lips of both sides: people on photos blink and smile. Corners of the eyes stay."""
+    left = [*UPPER_LID, *LOWER_LID, *UPPER_LIP_OUTER, *LOWER_LIP_OUTER, *UPPER_LIP_INNER, *LOWER_LIP_INNER]
+    left += [*LIP_CORNERS_INNER, *LIP_CORNERS]
     return {int(((place_L3 - place_L3[k] * side) ** 2).sum(1).argmin()) for k in left for side in (np.ones(3), MIRROR)}
 
 
