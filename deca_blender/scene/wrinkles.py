@@ -16,6 +16,7 @@ from ..core import rig
 from ..core.size import faces_outwards, size_driver
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
 from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_RANGE
+from . import shading
 from .head import model_reference, rig_of, stored_arkit_names
 from .head_mesh import UV_MAP
 from .shape_keys import add_driver
@@ -36,8 +37,11 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     subdivision.levels, subdivision.render_levels = VIEWPORT_LEVELS, RENDER_LEVELS
     subdivision.uv_smooth = "NONE"  # maps and textures are made for straight texture coordinates
     subdivision.use_limit_surface = False  # the limit surface takes four times as long to evaluate
+    texture = _new_texture(obj.name, MAP_SIZE)
+    assert texture.image is not None
+    shading.add_shading(obj, texture.image)
     displace = obj.modifiers.new(DISPLACEMENT, "DISPLACE")
-    displace.texture = _new_texture(obj.name, MAP_SIZE)
+    displace.texture = texture
     displace.texture_coords, displace.uv_layer = "UV", UV_MAP
     displace.mid_level, displace.direction = 0.0, "NORMAL"
     obj[STRENGTH] = 1.0
@@ -94,7 +98,7 @@ def _triangles(mesh: bpy.types.Mesh) -> tuple[NDArray[np.float32], NDArray[np.in
     return verts_V3, corners[starts_F[:, None] + np.arange(3)]
 
 
-def _new_texture(name: str, size: int) -> bpy.types.Texture:
+def _new_texture(name: str, size: int) -> Any:
     image = bpy.data.images.new(f"{name} Wrinkles", size, size, alpha=False, float_buffer=True, is_data=True)
     texture: Any = bpy.data.textures.new(f"{name} Wrinkles", "IMAGE")
     texture.image = image
@@ -126,6 +130,8 @@ def own_map(obj: bpy.types.Object) -> bpy.types.Image | None:
         modifier.texture = _new_texture(obj.name, len(values_NN))
         image = modifier.texture.image
         _write_map(image, values_NN)
+        if shading.shows_live(obj):
+            shading.show_heights(obj, shading.live_heights(image))
     return image
 
 
