@@ -17,6 +17,7 @@ from ..core import rig as names
 from ..core.rig_inputs import input_drivers, input_names
 from ..core.wrinkle_rig import WrinkleRig, weight_drivers
 from ..properties.head import ARKIT_MAP
+from . import shading
 from .head import stored_arkit_names
 from .head_mesh import UV_MAP
 from .nodes import Nodes, input_of, output_of
@@ -63,6 +64,7 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
             names.DriverSpec("w", (weight,)) if index else names.DriverSpec("1", ())
         )  # the first map is the neutral one
         add_driver(obj, weights[image], channel, spec, obj)
+    shading.show_heights(obj, _heights(images, weights))
     obj.update_tag()
 
 
@@ -88,6 +90,25 @@ def _image(name: str, maps_CHW: NDArray[np.float32]) -> bpy.types.Image:
     image.update()
     image.pack()
     return image
+
+
+def _heights(images: list[bpy.types.Image], weights: list[str]) -> shading.Heights:
+    """The blended maps in the material, which reads the modifier's weights at their paths on the head.
+
+    EEVEE reads at most eight properties of an object: strength, size and six times three weights.
+    """
+
+    def build(nodes: Nodes, uv: Any) -> Any:
+        height = None
+        for index, (image, path) in enumerate(zip(images, weights, strict=True)):
+            y = -300 * index
+            picture, weight = shading.picture(nodes, uv, image, y), shading.attribute(nodes, path, -600, y - 150)
+            colour, weights_3 = picture.outputs["Color"], weight.outputs["Vector"]
+            value = nodes.vector("DOT_PRODUCT", -400, y, colour, weights_3).outputs["Value"]
+            height = nodes.math("ADD", -300, y, height, value) if height is not None else value
+        return height
+
+    return build
 
 
 def _nodes(name: str, images: list[bpy.types.Image]) -> bpy.types.GeometryNodeTree:

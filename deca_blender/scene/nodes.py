@@ -40,6 +40,13 @@ class Nodes:
             self.link(value, socket)
         return node
 
+    def mix(self, x: float, y: float, factor: Any, first: Any, second: Any) -> Any:
+        """The first vector where the factor is 0, the second where it is 1."""
+        node = self.add("ShaderNodeMix", x, y, data_type="VECTOR")
+        for name, value in (("Factor", factor), ("A", first), ("B", second)):
+            self.link(value, input_of(node, name))
+        return output_of(node, "Result")
+
 
 def input_of(node: Any, name: str) -> Any:
     """The input of a name that is in use: nodes have one for every type of data."""

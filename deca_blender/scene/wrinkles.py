@@ -27,6 +27,10 @@ DISPLACEMENT = "Wrinkles"
 VIEWPORT_LEVELS, RENDER_LEVELS = 1, 2
 MAP_SIZE = 256
 
+EXCESS = 0.25
+"""What of a strength above 1 moves the surface. At 3 whole folds would cross themselves and hang over; measured on the
+five presets of `tests/benchmarks/bench_wrinkle_look.py folds`."""
+
 _FACTORS = (STRENGTH, SIZE, SIDE)
 """What a map in metres is multiplied by; heads of earlier versions have only their strength."""
 
@@ -67,11 +71,20 @@ def _drive_size(obj: bpy.types.Object) -> None:
 def drive_by_strength(obj: bpy.types.Object, path: str) -> None:
     """Lets the head's wrinkle strength, times its size, set one of the object's properties; needs no add-on."""
     terms = tuple(rig.Term(name, f'["{name}"]', 1.0) for name in _FACTORS if name in obj)
-    add_driver(obj, path, -1, rig.DriverSpec("*".join(term.name for term in terms), terms), obj)
+    factors = [term.name for term in terms]
+    if STRENGTH in factors:
+        factors[factors.index(STRENGTH)] = f"min({STRENGTH},1+{EXCESS}*({STRENGTH}-1))"
+    add_driver(obj, path, -1, rig.DriverSpec("*".join(factors), terms), obj)
+
+
+def moved_strength(strength: float) -> float:
+    """By what strength moves the surface; the material shows all of it (`scene.shading`)."""
+    return min(strength, 1 + EXCESS * (strength - 1))
 
 
 def depth_of(obj: bpy.types.Object) -> float:
-    """By what the displacement is multiplied now, in the mesh's own units; negative where its normals point inwards."""
+    """By what strength, size and side multiply wrinkles now, in the mesh's own units; negative where its normals point
+    inwards."""
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     return float(np.prod([evaluated.get(name, 1.0) for name in _FACTORS]))
 
