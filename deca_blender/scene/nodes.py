@@ -27,10 +27,7 @@ class Nodes:
         """The result of an operation on sockets and numbers."""
         node = self.add("ShaderNodeMath", x, y, operation=operation)
         for socket, value in zip(node.inputs, values, strict=False):
-            if isinstance(value, int | float):
-                socket.default_value = value
-            else:
-                self.link(value, socket)
+            self._set(socket, value)
         return node.outputs[0]
 
     def vector(self, operation: str, x: float, y: float, *values: Any) -> Any:
@@ -40,12 +37,18 @@ class Nodes:
             self.link(value, socket)
         return node
 
-    def mix(self, x: float, y: float, factor: Any, first: Any, second: Any) -> Any:
-        """The first vector where the factor is 0, the second where it is 1."""
-        node = self.add("ShaderNodeMix", x, y, data_type="VECTOR")
+    def mix(self, x: float, y: float, factor: Any, first: Any, second: Any, data_type: str = "VECTOR") -> Any:
+        """The first value where the factor is 0, the second where it is 1."""
+        node = self.add("ShaderNodeMix", x, y, data_type=data_type)
         for name, value in (("Factor", factor), ("A", first), ("B", second)):
-            self.link(value, input_of(node, name))
+            self._set(input_of(node, name), value)
         return output_of(node, "Result")
+
+    def _set(self, socket: Any, value: Any) -> None:
+        if isinstance(value, int | float):
+            socket.default_value = value
+        else:
+            self.link(value, socket)
 
 
 def input_of(node: Any, name: str) -> Any:

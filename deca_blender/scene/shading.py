@@ -126,11 +126,11 @@ def _group(name: str, heights: Heights) -> Any:
 
     uv = nodes.add("ShaderNodeUVMap", -1200, 0, uv_map=UV_MAP).outputs["UV"]
     # Blender's glTF exporter takes the first picture on the way to a socket for its texture, and none where that node
-    # is empty. Without, it would make heights a texture of normals.
+    # is empty. Without, it would make heights a texture of normals. A mix of nothing of it costs renderers nothing.
     empty = nodes.add("ShaderNodeTexImage", -600, 500, label="Keeps exporters from the map").outputs["Color"]
-    strength = attribute(nodes, STRENGTH, -600, 300).outputs["Fac"]
-    strength = nodes.math("MULTIPLY_ADD", -300, 300, empty, 0.0, strength)
-    height = nodes.math("MULTIPLY", -100, 100, strength, heights(nodes, uv))
+    map_alone = nodes.mix(-400, 100, 1.0, empty, heights(nodes, uv), data_type="RGBA")
+    strength = attribute(nodes, STRENGTH, -400, 300).outputs["Fac"]
+    height = nodes.math("MULTIPLY", -100, 100, map_alone, strength)
 
     # 1 - most * depth / (depth + SHADE_DEPTH), for depths below the surface
     depth = nodes.math("MAXIMUM", 0, 300, nodes.math("MULTIPLY", 0, 450, height, -1.0), 0.0)
