@@ -80,8 +80,12 @@ def show_heights(obj: bpy.types.Object, heights: Heights) -> None:
 
 def shows_live(obj: bpy.types.Object) -> bool:
     """Whether a head's skin shows a live map, not a baked one."""
-    found = [node for slot in obj.material_slots if (node := _node(slot.material)) is not None]
-    return any(_LIVE_MAP in node.node_tree.nodes for node in found)
+    return any(_LIVE_MAP in group.nodes for group in _groups(obj))
+
+
+def num_groups_showing(obj: bpy.types.Object, image: bpy.types.Image) -> int:
+    """How many node groups of a head's materials have an image as their live map."""
+    return sum(_LIVE_MAP in group.nodes and group.nodes[_LIVE_MAP].image == image for group in _groups(obj))
 
 
 def live_heights(image: bpy.types.Image) -> Heights:
@@ -106,6 +110,10 @@ def picture(nodes: Nodes, uv: Any, image: bpy.types.Image, y: float) -> Any:
 def attribute(nodes: Nodes, name: str, x: float, y: float) -> Any:
     """A node that reads a property of the object that is rendered: a custom property's name, or an RNA path."""
     return nodes.add("ShaderNodeAttribute", x, y, attribute_type="OBJECT", attribute_name=name)
+
+
+def _groups(obj: bpy.types.Object) -> set[Any]:
+    return {node.node_tree for slot in obj.material_slots if (node := _node(slot.material)) is not None}
 
 
 def _node(material: bpy.types.Material | None) -> Any:

@@ -136,7 +136,8 @@ def own_map(obj: bpy.types.Object) -> bpy.types.Image | None:
     if image is None or modifier is None:
         return image
     texture = modifier.texture
-    if texture.users - texture.use_fake_user > 1 or image.users - image.use_fake_user > 1:
+    own_users = 1 + shading.num_groups_showing(obj, image)
+    if texture.users - texture.use_fake_user > 1 or image.users - image.use_fake_user > own_users:
         values_NN = read_map(image)
         modifier.texture = _new_texture(obj.name, len(values_NN))
         image = modifier.texture.image

@@ -203,6 +203,33 @@ def test_a_baked_rig_looks_like_the_live_map_of_the_same_sliders() -> None:
         assert difference < 0.02 * all_of_it, (difference, all_of_it)
 
 
+def test_every_rendered_frame_shows_the_map_that_its_handler_set() -> None:
+    obj = sheet()
+    flat = {frame: np.full((256, 256), -1e-4 * frame, np.float32) for frame in (1, 2, 3)}
+    look(obj, "Color")
+    counts = [len(data) for data in (bpy.data.images, bpy.data.node_groups, bpy.data.materials)]
+    expected = {}
+    for frame, map_NN in flat.items():
+        wrinkles.apply_map(obj, map_NN)
+        expected[frame] = look(obj, "Color")[64, 64, 0]
+    assert counts == [len(data) for data in (bpy.data.images, bpy.data.node_groups, bpy.data.materials)]
+    seen = {}
+
+    def set_map(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+        wrinkles.apply_map(obj, flat[scene.frame_current])
+
+    bpy.app.handlers.frame_change_post.append(set_map)
+    try:
+        for frame in (2, 1, 3):
+            bpy.context.scene.frame_set(frame)
+            wrinkles.apply_map(obj, flat[4 - frame])  # rendering has to set it again
+            seen[frame] = look(obj, "Color")[64, 64, 0]
+    finally:
+        bpy.app.handlers.frame_change_post.remove(set_map)
+    assert all(np.isclose(seen[frame], expected[frame], atol=1e-3) for frame in flat), (seen, expected)
+    assert expected[1] > expected[2] + 0.02 > expected[3] + 0.04
+
+
 def test_a_heads_duplicates_show_their_own_maps() -> None:
     obj = wrinkled_head()
     for is_linked in (False, True):
