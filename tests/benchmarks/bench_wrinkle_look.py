@@ -145,7 +145,7 @@ def normals(verts_V3: NDArray, triangles_F3: NDArray) -> NDArray:
 def crossings(verts_V3: NDArray, triangles_F3: NDArray) -> set[tuple[int, int]]:
     """Pairs of triangles without a common vertex that cross."""
     tree = BVHTree.FromPolygons(verts_V3.tolist(), triangles_F3.tolist(), all_triangles=True)
-    pairs = np.array([pair for pair in tree.overlap(tree) if pair[0] < pair[1]]).reshape(-1, 2)
+    pairs = np.array([pair for pair in tree.overlap(tree) if pair[0] < pair[1]], int).reshape(-1, 2)
     first_P3, second_P3 = triangles_F3[pairs[:, 0]], triangles_F3[pairs[:, 1]]
     touches_P = (first_P3[:, :, None] == second_P3[:, None, :]).any(axis=(1, 2))
     return {tuple(pair) for pair in pairs[~touches_P].tolist()}
