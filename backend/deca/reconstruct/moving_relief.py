@@ -70,7 +70,7 @@ class MovingRelief:
     @classmethod
     def of(cls, relief: Relief, detail_11HW: Tensor, head: HeadModel) -> MovingRelief:
         """Of a photo's relief, and what F_d makes of the face's code at the photo's expression."""
-        certainty_11HW = torch.from_numpy(np.asarray(relief.certainty_HW, np.float32))[None, None]
+        certainty_11HW = torch.from_numpy(np.array(relief.certainty_HW, np.float32))[None, None]
         certainty_11PQ = _blurred(functional.avg_pool2d(certainty_11HW, _CELL)).clamp(0, 1)
         activity_11PQ = activity(detail_11HW, head).cpu()
         displacement_HW = np.asarray(relief.displacement_HW, np.float32)
