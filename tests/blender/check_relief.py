@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import blender_case as case
@@ -10,7 +9,7 @@ import bpy
 import numpy as np
 from bake_case import select, shown_by_live
 from numpy.typing import NDArray
-from wrinkle_case import HEAD, PYTHON, WEIGHTS, decoded, real_session, settings, shown_map, wrinkled_head
+from wrinkle_case import FOREHEAD, HEAD, WEIGHTS, decoded, real_session, relief_of, shown_map, wrinkled_head
 
 from deca_blender.core import wrinkle_rig
 from deca_blender.properties.head import RELIEF
@@ -18,40 +17,14 @@ from deca_blender.protocol.messages import DecodeWrinkles, ReliefShare
 from deca_blender.scene import live, wrinkles
 from deca_blender.scene.identity import strip_identity
 
-MAKE_RELIEF = """
-import sys
-import numpy as np, torch
-from deca.head import load_head
-from deca.networks import load_checkpoint
-from deca.reconstruct.moving_relief import MovingRelief
-from deca.reconstruct.relief import Relief
-out, weights, row = sys.argv[1], sys.argv[2], int(sys.argv[3])
-near = np.abs(np.arange(256.0) - row)[:, None] + np.zeros(256)
-relief = Relief(np.float32(-8e-4 * np.exp(-0.5 * (near / 2) ** 2)), np.float32(near < 24))
-codes = torch.from_numpy(np.load(out + ".npy"))[None], torch.zeros(1, 50), torch.zeros(1, 3)
-with torch.inference_mode():
-    made = MovingRelief.of(relief, load_checkpoint(weights).detail_decoder(*codes), load_head())
-open(out, "wb").write(made.pack())
-"""
 COLUMNS = slice(110, 146)
 """Of the middle of the forehead, where the lines lie."""
-FOREHEAD, HIGHER = 78, 62
+HIGHER = 62
 BUILTIN = str(case.ROOT / "assets/weights/openhead.safetensors")
 
 
-def relief_of(folder: Path, detail: NDArray, row: int = FOREHEAD, weights: str = WEIGHTS) -> NDArray[np.uint8]:
-    """What the backend would send of a photo at rest that shows a line 0.8 mm deep, and nothing far from it."""
-    out = folder / f"relief {row}"
-    np.save(f"{out}.npy", np.asarray(detail, np.float32))
-    command = [PYTHON, "-c", MAKE_RELIEF, out, weights, str(row)]
-    made = subprocess.run(command, env=settings()().env, capture_output=True, check=False)
-    assert made.returncode == 0, made.stderr.decode()[-3000:]
-    return np.frombuffer(out.read_bytes(), np.uint8)
-
-
 def head_with_line(folder: Path, seed: int = 0, row: int = FOREHEAD) -> bpy.types.Object:
-    detail = np.random.default_rng(seed).normal(size=128).astype(np.float32)
-    real_session()  # makes the weights
+    detail = np.random.default_rng(seed).normal(size=128).astype(np.float32)  # as `wrinkled_head` draws it
     return wrinkled_head(seed, relief=relief_of(folder, detail, row))
 
 
