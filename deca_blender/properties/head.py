@@ -18,6 +18,7 @@ EXPRESSION = "deca_expression"
 DETAIL = "deca_detail"
 RELIEF = "deca_relief"
 """What the photo shows of the skin: bytes that only the backend understands; heads of earlier versions have none."""
+PHOTO_DETAIL_RANGE = (0.0, 2.0)
 ARKIT_MAP = "deca_arkit_map"
 """The ARKit map's rows of the 50 expression coefficients, row by row."""
 ARKIT_NAMES = "deca_arkit_names"
@@ -29,7 +30,6 @@ SIZE = "wrinkle_size"
 SIDE = "wrinkle_side"
 """1, or -1 where the surface's normals point inwards."""
 STRENGTH_RANGE = (0.0, 3.0)
-PHOTO_DETAIL_RANGE = (0.0, 2.0)
 
 
 def _strength(self: bpy.types.PropertyGroup) -> float:

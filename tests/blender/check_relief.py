@@ -84,7 +84,7 @@ def test_the_line_moves_with_the_skin(folder: Path) -> None:
     still = seen_map(obj)[FOREHEAD, COLUMNS]
     obj.data.shape_keys.key_blocks["browInnerUp"].value = 1
     moved = seen_map(obj)[FOREHEAD, COLUMNS]
-    assert np.abs(moved - still).max() > 2e-5 and moved.max() < 0 and moved.min() >= -1.61e-3
+    assert np.abs(moved - still).max() > 2e-5 and moved.max() < 0 and moved.min() >= -1.7e-3
 
 
 def test_transfer_carries_code_and_line(folder: Path) -> None:

@@ -52,18 +52,20 @@ def moving(displacement_HW: np.ndarray, certainty: float | np.ndarray, at_photo_
 
 def test_the_formula() -> None:
     """R times the relative strength of F_d's maps, both by Gaussians of 4 texels and without cells."""
-    relief_HW, photo_HW, now_HW = fine_map(0), fine_map(1), fine_map(2) * np.linspace(0, 3, 256, dtype=np.float32)
+    relief_HW, photo_HW, now_HW = fine_map(0), fine_map(1), fine_map(2) * np.linspace(0, 6, 256, dtype=np.float32)
 
     def strength(map_HW: np.ndarray) -> np.ndarray:
         return np.sqrt(gaussian_filter(map_HW.astype(np.float64) ** 2, 4)) + 3e-5
 
     got_HW = with_reliefs(tensor(now_HW), [(moving(relief_HW, 1, photo_HW), 1)], HEAD)[0, 0].numpy()
-    ratio_HW = np.minimum(strength(now_HW) / strength(photo_HW), 2)
-    expected_HW = ratio_HW * relief_HW
+    ratio_HW = strength(now_HW) / strength(photo_HW)
+    used_HW = np.minimum(ratio_HW, 2)
+    expected_HW = used_HW * relief_HW + 0.5 * (1 - used_HW / ratio_HW) * now_HW
     error_HW = np.abs(got_HW - expected_HW)[INSIDE_HW]
     assert np.sqrt(np.mean(error_HW**2)) < 0.06 * np.sqrt(np.mean(expected_HW[INSIDE_HW] ** 2))
-    assert (ratio_HW[INSIDE_HW] == 2).mean() > 0.1 and (ratio_HW[INSIDE_HW] < 1).mean() > 0.1
-    assert (np.abs(got_HW) <= 2 * np.abs(relief_HW) + 1e-9).all() and (got_HW * relief_HW >= 0).all()
+    assert (ratio_HW[INSIDE_HW] > 3).mean() > 0.1 and (ratio_HW[INSIDE_HW] < 1).mean() > 0.05
+    certain_HW = INSIDE_HW & (ratio_HW < 1.7)
+    assert (got_HW * relief_HW)[certain_HW].min() >= 0  # valleys stay valleys
 
 
 def test_at_the_photo_s_expression_it_is_what_the_photo_shows_where_that_is_sure() -> None:
