@@ -56,11 +56,11 @@ def test_the_live_map_has_the_line_as_deep_as_the_slider_says(folder: Path) -> N
     assert np.array_equal(full[FOREHEAD + 40 :], flat[FOREHEAD + 40 :])  # the photo shows nothing there
     for share in (0.25, 0.5):
         obj.deca.photo_detail = share
-        assert np.abs(seen_map(obj) - (flat + share * (full - flat))).max() < 1e-7
+        assert np.abs(seen_map(obj) - (flat + share * (full - flat))).max() < 2e-6
     obj.deca.photo_detail = 0
     assert np.array_equal(seen_map(obj), flat)
     obj.deca.photo_detail = 2
-    assert np.abs(seen_map(obj)[FOREHEAD, COLUMNS] + 1.6e-3).max() < 8e-6
+    assert np.abs(seen_map(obj)[FOREHEAD, COLUMNS] + 1.57e-3).max() < 8e-6  # skin allows no more than 3 mm
 
 
 def test_the_slider_is_keyframed_and_updates_by_itself(folder: Path) -> None:

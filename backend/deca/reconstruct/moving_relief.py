@@ -4,7 +4,7 @@ The photo shows where this person's lines lie, at one expression; F_d knows when
 the head's own code, a its local strength (root of its blurred square), and for each relief R that the head wears, w its
 share times how sure it is,
 
-    detail(e) = (1 - min(sum w (1 - u), 1)) D(e) + sum w limit(R r)
+    detail(e) = (1 - min(sum w (1 - u), 1)) D(e) + limit(sum w R r)
     q = (a(e) + f) / (a(photo) + f),    r = min(q, MOST_ACTIVE),    u = UNFORESEEN (1 - r / q)
 
 so that relief that is sure takes the place of F_d's lines. F_d's stay where the photo did not show the skin, and, by
@@ -41,7 +41,6 @@ ACTIVITY_FLOOR = 0.03e-3
 """Metres, f above: where F_d hardly moves, its strength tells nothing; of 0.01 to 0.05 mm this explains most."""
 DEEPEST = 3e-3
 """Metres that skin of the face folds up or down at most: deep folds beside a smiling mouth."""
-
 UNFORESEEN = 0.5
 """Share of F_d's lines that comes back where skin folds without limit; of 0, 0.5 and 1 this explains most."""
 SURE = 0.5
@@ -151,10 +150,10 @@ def with_reliefs(detail_B1HW: Tensor, reliefs: Shares, head: HeadModel) -> Tenso
         weight_11PQ = share * (cells(relief.certainty_PQ) / SURE).clamp(max=1)
         ratio_B1PQ = activity_B1PQ / (cells(relief.activity_PQ) + ACTIVITY_FLOOR)
         used_B1PQ = ratio_B1PQ.clamp(max=MOST_ACTIVE)
-        moved_B1HW = torch.from_numpy(relief.displacement_HW).to(detail_B1HW) * _texels(used_B1PQ)
-        lines_B1HW = lines_B1HW + _texels(weight_11PQ) * _limited(moved_B1HW)
+        relief_HW = torch.from_numpy(relief.displacement_HW).to(detail_B1HW)
+        lines_B1HW = lines_B1HW + relief_HW * _texels(used_B1PQ) * _texels(weight_11PQ)
         taken_B1PQ = taken_B1PQ + weight_11PQ * (1 - UNFORESEEN * (1 - used_B1PQ / ratio_B1PQ))
-    return detail_B1HW * (1 - _texels(taken_B1PQ.clamp(max=1))) + lines_B1HW
+    return detail_B1HW * (1 - _texels(taken_B1PQ.clamp(max=1))) + _limited(lines_B1HW)
 
 
 def activity(detail_B1HW: Tensor, head: HeadModel) -> Tensor:
