@@ -30,6 +30,10 @@ SIZE = "wrinkle_size"
 SIDE = "wrinkle_side"
 """1, or -1 where the surface's normals point inwards."""
 STRENGTH_RANGE = (0.0, 3.0)
+STRENGTH_DESCRIPTION = (
+    "How deep the wrinkles are, in the material and on the surface; 0 is off, 1 is as decoded. Above 1 the surface"
+    " follows by a quarter, so that folds do not cross"
+)
 
 
 def _strength(self: bpy.types.PropertyGroup) -> float:
@@ -95,7 +99,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     weights_hash: StringProperty(name="Weights Hash", description="Hash of the weights file; detail codes belong to it")
     wrinkle_strength: FloatProperty(
         name="Strength",
-        description="How deep the wrinkles are; 1 is as decoded. For scripts: keyframes go on the custom property",
+        description=f"{STRENGTH_DESCRIPTION}. For scripts: keyframes go on the custom property",
         get=_strength,
         set=_set_strength,
         options=set(),
