@@ -16,6 +16,9 @@ from ..core import rig
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
 DETAIL = "deca_detail"
+RELIEF = "deca_relief"
+"""What the photo shows of the skin: bytes that only the backend understands; heads of earlier versions have none."""
+PHOTO_DETAIL_RANGE = (0.0, 2.0)
 ARKIT_MAP = "deca_arkit_map"
 """The ARKit map's rows of the 50 expression coefficients, row by row."""
 ARKIT_NAMES = "deca_arkit_names"
@@ -100,6 +103,18 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         get=_strength,
         set=_set_strength,
         options=set(),
+    )
+    photo_detail: FloatProperty(
+        name="Photo Detail",
+        description=(
+            "How much of the photo's own lines the wrinkles have: 1 is as on the photo, 0 leaves the wrinkles that the"
+            " weights make of it"
+        ),
+        min=PHOTO_DETAIL_RANGE[0],
+        max=PHOTO_DETAIL_RANGE[1],
+        default=1.0,
+        override={"LIBRARY_OVERRIDABLE"},
+        update=_live_changed,
     )
     age: FloatProperty(
         name="Age",

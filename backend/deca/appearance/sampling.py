@@ -107,7 +107,7 @@ def sample_photo(photo_HW3: NDArray[np.uint8], view: SurfaceView, wanted_HW: NDA
     low = np.maximum(np.floor(pixels.min(0)).astype(int) - margin, 0)
     high = np.minimum(np.ceil(pixels.max(0)).astype(int) + margin, (photo_HW3.shape[1], photo_HW3.shape[0]))
     patch = photo_HW3[low[1] : high[1], low[0] : high[0]]
-    density = max(_pixels_per_texel(view, wanted_HW), max(patch.shape[:2]) / _REMAP_LIMIT)
+    density = max(pixels_per_texel(view, wanted_HW), max(patch.shape[:2]) / _REMAP_LIMIT)
     columns, rows = patch.shape[1], patch.shape[0]
     if density > 1.3:
         columns, rows = max(round(columns / density), 1), max(round(rows / density), 1)
@@ -121,7 +121,7 @@ def sample_photo(photo_HW3: NDArray[np.uint8], view: SurfaceView, wanted_HW: NDA
     return colours_HW3.astype(np.float32) / 255
 
 
-def _pixels_per_texel(view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> float:
+def pixels_per_texel(view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> float:
     """Median step on the photo, in pixels, from one wanted texel to its right neighbour and the one below."""
     steps = []
     for axis in (0, 1):

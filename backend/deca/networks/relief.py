@@ -1,0 +1,313 @@
+"""The relief network: a photo's skin, laid out as the head's UV map -> the displacement that it shows, and how sure
+that is.
+
+Wrinkles are told from shadows, hair and pigment by their shading, by their colour, which relief hardly changes, and by
+their place; so the network also sees where each texel is, and how deep people's skin is there.
+
+The weights file is one safetensors file: the network's tensors, and metadata `format` = `deca-relief`, `version` and
+`card` (JSON, the fields of `ReliefCard`).
+
+Shape suffixes: B batch, C channels, H W rows and columns of the UV map or of a part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deca.errors import AssetError
+from deca.files import in_order, read_safetensors, write_file
+from deca.head.model import HeadModel
+from deca.networks.decoder import MAP_SIZE
+
+_FORMAT, _VERSION = "deca-relief", "1"
+_COPY = "Copy or download the file again from its source."
+_CHANNELS = (16, 32, 64, 96)
+_DEPTH = 2 ** (len(_CHANNELS) - 1)
+"""Rows and columns of the network's input are multiples of this."""
+_INPUTS = 14
+_BANDS = (2.5, 6.0)
+"""Sigmas in texels of the blurs whose difference from the light is looked at: a fine line, and a fold."""
+_DARKEST = 0.03
+"""Added to display values before their logarithm: a camera's black is not to be trusted."""
+_LIMIT = 3.0
+"""Millimetres: skin is no deeper."""
+_FLOOR = 0.03
+"""Millimetres: pores and unevenness that no photo shows, and that no certainty is drawn from."""
+
+
+@dataclass(frozen=True)
+class ReliefCard:
+    """What a relief network is, and which head model's UV map it reads.
+
+    Attributes:
+        head: Name of the head model.
+        uv_hash: `uv_hash` of it: other versions of the head with the same UV map will do.
+        data: What it was trained on.
+        recipe: How.
+        metrics: Measured quality by name.
+        licence: Licence of the weights.
+    """
+
+    head: str
+    uv_hash: str
+    data: str = ""
+    recipe: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    licence: str = ""
+
+
+class Layout(NamedTuple):
+    """Photos laid out as UV maps, or the same part of each.
+
+    Attributes:
+        photo_B3HW: Display values, 0..1; where nothing is seen, anything.
+        normals_B3HW: Unit normals of the coarse head as it is on the photo: x right, y up, z to the camera.
+        seen_B1HW: How well the photo shows each texel's skin, 0..1.
+        density_B: Photo pixels per texel; 1 and more is all that the map can hold.
+    """
+
+    photo_B3HW: Tensor
+    normals_B3HW: Tensor
+    seen_B1HW: Tensor
+    density_B: Tensor
+
+
+class ReliefNetwork(nn.Module):
+    """A U-Net over the UV map.
+
+    Args:
+        card: What it is.
+
+    Attributes:
+        usual_HW: Mean displacement of people and expressions, millimetres.
+        spread_HW: Its standard deviation, millimetres.
+    """
+
+    usual_HW: Tensor
+    spread_HW: Tensor
+
+    def __init__(self, card: ReliefCard) -> None:
+        super().__init__()
+        self.card = card
+        self.register_buffer("usual_HW", torch.zeros(MAP_SIZE, MAP_SIZE))
+        self.register_buffer("spread_HW", torch.full((MAP_SIZE, MAP_SIZE), 0.1))
+        widths = (_INPUTS, *_CHANNELS)
+        self.down = nn.ModuleList(_level(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(
+            _level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
+        )
+        self.depth = nn.Conv2d(_CHANNELS[0], 1, 3, padding=1)
+        self.doubt = nn.Conv2d(_CHANNELS[2], 1, 3, padding=1)
+
+    def forward(self, inputs_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Displacement, millimetres (B, 1, H, W), and the logarithm of how far it is off on average (Laplace's scale).
+
+        Args:
+            inputs_BCHW: `inputs`; rows and columns are multiples of 8.
+        """
+        seen, kept = inputs_BCHW, []
+        for index, level in enumerate(self.down):
+            seen = level(functional.max_pool2d(seen, 2) if index else seen)
+            kept.append(seen)
+        doubt = None
+        seen = kept.pop()
+        for level in self.up:
+            finer = functional.interpolate(seen, scale_factor=2.0, mode="nearest")
+            seen = level(torch.cat((finer, kept.pop()), 1))
+            if doubt is None:  # at a quarter of the size: how sure it is changes slowly
+                doubt = self.doubt(seen)
+        assert doubt is not None
+        doubt = functional.interpolate(doubt.float(), inputs_BCHW.shape[2:], mode="bilinear", align_corners=False)
+        return _LIMIT * torch.tanh(self.depth(seen).float() / _LIMIT), doubt.clamp(-5.0, 1.0)
+
+    def inputs(self, layout: Layout, corner_B2: Tensor | None = None) -> Tensor:
+        """What the network sees (B, C, H, W).
+
+        Args:
+            layout: Photos of the whole UV map or of parts of it.
+            corner_B2: First row and column of each part; the whole map when None.
+        """
+        seen_B1HW = layout.seen_B1HW
+        colour_B3HW = torch.log(layout.photo_B3HW.clamp(0, 1) + _DARKEST)
+        light_B1HW = torch.log(layout.photo_B3HW.clamp(0, 1).mean(1, keepdim=True) + _DARKEST)
+        chroma_B2HW = (colour_B3HW - light_B1HW)[:, ::2]
+        mean_B311 = _mean(torch.cat((light_B1HW, chroma_B2HW), 1), seen_B1HW)
+        bands = [(light_B1HW - _blurred(light_B1HW, seen_B1HW, sigma)) * 5 for sigma in _BANDS]
+        about_B3HW = (
+            torch.cat((light_B1HW, chroma_B2HW * 3), 1) - mean_B311 * mean_B311.new_tensor([1, 3, 3])[:, None, None]
+        )
+        rows, columns = seen_B1HW.shape[2:]
+        corners = torch.zeros(len(seen_B1HW), 2, dtype=torch.long) if corner_B2 is None else corner_B2
+        places = []
+        for row, column in corners.tolist():
+            part = slice(row, row + rows), slice(column, column + columns)
+            places.append(self._place_4HW[(slice(None), *part)])
+        fine_B111 = layout.density_B.clamp(0.05, 2.0).log()[:, None, None, None]
+        return torch.cat(
+            (
+                torch.cat((*bands, about_B3HW), 1) * seen_B1HW,
+                layout.normals_B3HW * (seen_B1HW > 0),
+                seen_B1HW,
+                torch.stack(places).to(seen_B1HW),
+                fine_B111.expand(-1, -1, rows, columns),
+            ),
+            1,
+        )
+
+    @property
+    def _place_4HW(self) -> Tensor:
+        """Where texels are, and how deep people's skin is there."""
+        along = (torch.arange(MAP_SIZE, device=self.usual_HW.device) + 0.5) / MAP_SIZE * 2 - 1
+        v_HW, u_HW = torch.meshgrid(-along, along, indexing="ij")
+        return torch.stack((u_HW, v_HW, self.usual_HW * 5, self.spread_HW * 5)).to(self.usual_HW.dtype)
+
+    def certainty(self, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
+        """The share of the squares of people's differences that the displacement is expected to explain, 0..1.
+
+        Args:
+            doubt_B1HW: As `forward` gives it.
+            corner_B2: As in `inputs`.
+        """
+        rows, columns = doubt_B1HW.shape[2:]
+        corners = [(0, 0)] * len(doubt_B1HW) if corner_B2 is None else corner_B2.tolist()
+        spread_B1HW = torch.stack([self.spread_HW[r : r + rows, c : c + columns] for r, c in corners])[:, None]
+        # The variance of Laplace's distribution is twice its scale squared.
+        return (1 - 2 * torch.exp(2 * doubt_B1HW) / (spread_B1HW.square() + _FLOOR**2)).clamp(0, 1)
+
+    @torch.inference_mode()
+    def read(self, layout: Layout) -> tuple[Tensor, Tensor]:
+        """Displacement, metres, and certainty, 0..1, of photos laid out as whole UV maps, (B, 1, 256, 256) each; both 0
+        where nothing is seen."""
+        seen_B1HW = layout.seen_B1HW
+        displacement_B1HW, certainty_B1HW = torch.zeros_like(seen_B1HW), torch.zeros_like(seen_B1HW)
+        part = _box(seen_B1HW)
+        if part is None:
+            return displacement_B1HW, certainty_B1HW
+        corner_B2 = torch.tensor([[part[0].start, part[1].start]]).expand(len(seen_B1HW), -1)
+        shown = Layout(*(tensor[..., part[0], part[1]] for tensor in layout[:3]), layout.density_B)
+        depth_B1HW, doubt_B1HW = self(self.inputs(shown, corner_B2))
+        is_seen_B1HW = shown.seen_B1HW > 0
+        displacement_B1HW[..., part[0], part[1]] = 1e-3 * depth_B1HW * is_seen_B1HW
+        certainty_B1HW[..., part[0], part[1]] = self.certainty(doubt_B1HW, corner_B2) * shown.seen_B1HW
+        return displacement_B1HW, certainty_B1HW
+
+    def check_head(self, head: HeadModel) -> None:
+        """Makes sure that the network reads this head model's UV map.
+
+        Raises:
+            AssetError: It reads another one's.
+        """
+        if self.card.uv_hash != uv_hash(head):
+            raise AssetError(
+                f"The relief network reads the UV map of {self.card.head} ({self.card.uv_hash}), not that of {head.name}"
+                f" ({uv_hash(head)}).",
+                "Train it again for this head model with `deca-train relief`.",
+            )
+
+
+def uv_hash(head: HeadModel) -> str:
+    """Tells UV maps apart: which point of the head each texel shows, whatever the head's shape is."""
+    digest = hashlib.sha256(head.uv_T2.astype("<f4").tobytes())
+    digest.update(head.uv_faces_F3.astype("<i4").tobytes())
+    return digest.hexdigest()[:16]
+
+
+def new_relief_network(head: HeadModel, seed: int = 0) -> ReliefNetwork:
+    """A network with random weights for a head model."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ReliefNetwork(ReliefCard(head.name, uv_hash(head))).eval()
+
+
+def save_relief(network: ReliefNetwork, path: str | Path) -> None:
+    """Writes a weights file in half precision, in one piece; the same network gives the same bytes.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    tensors = {
+        key: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for key, tensor in network.state_dict().items()
+    }
+    metadata = {"format": _FORMAT, "version": _VERSION, "card": json.dumps(asdict(network.card))}
+    write_file(Path(path), in_order(save(tensors, metadata)))
+
+
+def load_relief(path: str | Path) -> ReliefNetwork:
+    """Reads a weights file; the network is in evaluation mode.
+
+    Raises:
+        AssetError: The file is missing, damaged or foreign.
+    """
+    path = Path(path)
+    arrays, metadata = read_safetensors(path, "relief weights file", _COPY)
+    if metadata.get("format") != _FORMAT or metadata.get("version") != _VERSION:
+        raise AssetError(
+            f"{path} holds no relief weights of version {_VERSION} (format {metadata.get('format')!r}, version"
+            f" {metadata.get('version')!r}).",
+            "Make some with `deca-train relief`.",
+        )
+    try:
+        network = ReliefNetwork(ReliefCard(**json.loads(metadata["card"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AssetError(f"The card of the relief weights file {path} is damaged ({error}).", _COPY) from error
+    state = {}
+    for key, place in network.state_dict().items():
+        found = torch.from_numpy(arrays[key]) if key in arrays else None
+        if found is None or found.shape != place.shape or found.is_floating_point() != place.is_floating_point():
+            what = "lacks" if found is None else f"holds {tuple(found.shape)} {found.dtype} as"
+            raise AssetError(f"{path} {what} {key}, expected with shape {tuple(place.shape)}.", _COPY)
+        if not found.isfinite().all():
+            raise AssetError(f"{path}: {key} holds numbers that are infinite or not a number.", _COPY)
+        state[key] = found.to(place.dtype)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _level(given: int, wanted: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for channels in (given, wanted):
+        convolution = nn.Conv2d(channels, wanted, 3, padding=1, bias=False)
+        layers += [convolution, nn.BatchNorm2d(wanted), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+def _box(seen_B1HW: Tensor) -> tuple[slice, slice] | None:
+    """Rows and columns that hold all that is seen, in steps of what the network can halve; None if nothing is."""
+    is_seen_HW = (seen_B1HW > 0).any(0)[0]
+    if not is_seen_HW.any():
+        return None
+    rows, columns = is_seen_HW.any(1).nonzero()[:, 0], is_seen_HW.any(0).nonzero()[:, 0]
+    return tuple(  # type: ignore[return-value]
+        slice(int(found[0]) // _DEPTH * _DEPTH, (int(found[-1]) // _DEPTH + 1) * _DEPTH) for found in (rows, columns)
+    )
+
+
+def _mean(map_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:
+    total_B111 = weight_B1HW.sum((2, 3), keepdim=True).clamp(min=1e-6)
+    return (map_BCHW * weight_B1HW).sum((2, 3), keepdim=True) / total_B111
+
+
+def _blurred(map_B1HW: Tensor, weight_B1HW: Tensor, sigma: float) -> Tensor:
+    """The weighted mean of the surroundings, which what has no weight does not enter."""
+    reach = round(2.5 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=map_B1HW.device) / sigma).square())
+    kernel = (kernel / kernel.sum()).to(map_B1HW.dtype)
+    both_B2HW = torch.cat((map_B1HW * weight_B1HW, weight_B1HW), 1)
+    down_21K1, across_211K = (
+        kernel.view(1, 1, -1, 1).expand(2, -1, -1, -1),
+        kernel.view(1, 1, 1, -1).expand(2, -1, -1, -1),
+    )
+    both_B2HW = functional.conv2d(both_B2HW, down_21K1, padding=(reach, 0), groups=2)
+    both_B2HW = functional.conv2d(both_B2HW, across_211K, padding=(0, reach), groups=2)
+    return both_B2HW[:, :1] / both_B2HW[:, 1:].clamp(min=1e-3)
