@@ -11,7 +11,19 @@ from .lids import island_edge, lid_grid
 from .mouth import Mouth
 from .skinning import laplacian
 from .source import Source
-from .topology import EYE_RADIUS, HEAD_CENTRE, INNER_MOUTH, NECK_RINGS, SKIN, Topology, eyeball
+from .topology import (
+    EYE_LEFT,
+    EYE_RADIUS,
+    EYE_RIGHT,
+    HEAD_CENTRE,
+    INNER_MOUTH,
+    NECK_RINGS,
+    SKIN,
+    TEETH_LOWER,
+    TEETH_UPPER,
+    Topology,
+    eyeball,
+)
 
 EYE_SETBACK = 0.0008
 """Metres the eyeball's front pole lies behind the front of MakeHuman's eye (whose cornea bulges)."""
@@ -41,7 +53,11 @@ LIP_STEP = 0.001
 that, and lips that lie one before the other open when they are moved."""
 DEPTH_KEPT = 0.5
 """Share of the spread of the line's depth behind them: thin lips are drawn in, but not inside out."""
-INSIDE_BACK, INSIDE_FROM, INSIDE_TO = 0.009, 0.001, 0.02
+SOCKET_BACK, SOCKET_FROM = 0.006, 0.0008
+"""Metres that the eye sockets are set back into the eyeballs, and from which distance from the lids' edge."""
+TEETH_BACK = 0.0015
+"""Metres that the teeth are set back."""
+INSIDE_BACK, INSIDE_FROM, INSIDE_TO = 0.011, 0.001, 0.02
 """Metres that the mouth's bag is set back behind the lips, from and to which distance from their line."""
 NECK_LENGTH = 0.045
 """Metres from the edge of the head's UV island down to the cut of the neck."""
@@ -162,12 +178,20 @@ def still_socket(topology: Topology, motion_V3: np.ndarray) -> None:
 
 
 def set_back(topology: Topology, template_V3: np.ndarray) -> np.ndarray:
-    """The mean head (V, 3) with the mouth's bag set back, so that it stays behind the lips of all people."""
+    """The mean head (V, 3) with teeth, the inside of the mouth and eye sockets set back, so that they stay behind the
+    skin of all people."""
     template_V3 = template_V3.copy()
     bag = topology.vertices_of(INNER_MOUTH)
     from_lips = cKDTree(template_V3[island_edge(topology, 1)]).query(template_V3[bag])[0]
     share = (1 - np.exp(-((from_lips / INSIDE_FROM) ** 2))) * np.exp(-((from_lips / INSIDE_TO) ** 2))
     template_V3[bag, 2] -= INSIDE_BACK * share
+    template_V3[np.isin(topology.part, (TEETH_UPPER, TEETH_LOWER)), 2] -= TEETH_BACK
+    for island, part in ((2, EYE_LEFT), (3, EYE_RIGHT)):
+        socket, from_edge = socket_vertices(topology, island)
+        ball = template_V3[topology.vertices_of(part)]
+        outwards = template_V3[socket] - (ball.min(axis=0) + ball.max(axis=0)) / 2
+        outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
+        template_V3[socket] -= SOCKET_BACK * (1 - np.exp(-((from_edge / SOCKET_FROM) ** 2)))[:, None] * outwards
     return (template_V3 + template_V3[topology.mirror] * (-1, 1, 1)) / 2
 
 
