@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from deca.appearance.blend import shrink_mask, smoothstep
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, view_surface
-from deca.appearance.trust import FACING, believe, outlines, regions_of
+from deca.appearance.trust import FACING, believe, closed, outlines, regions_of
 from deca.head.model import Part
 from deca.networks.decoder import MAP_SIZE
 from deca.networks.relief import Layout, ReliefNetwork
@@ -30,6 +30,8 @@ GRAZING = 0.22
 """Cosine from which on skin counts as seen at all; fully from `FACING` on."""
 _FEATHER = 3.0
 """Texels over which what is seen fades at its border."""
+_FEATURE = 12.0
+"""Texels: half the width of brows, and of what else of another colour lies within the skin."""
 _MIRRORED = 0.5
 """Certainty of the other side's relief, as a share of that side's own: wrinkles are no mirror images."""
 _SURE = 0.3
@@ -112,7 +114,11 @@ def _seen(
     """How well the photo shows each texel's skin, 0..1: inside the face's outline, and nothing in front of it."""
     inside_HW, opening_HW = outlines(view, face.landmarks_L2)
     regions = regions_of(texels)
-    _, believed_HW = believe(colours_HW3, shown_HW & inside_HW & ~opening_HW, view, regions, texels.size)
+    # Bald heads have more forehead than the landmarks know.
+    face_HW = shown_HW & (inside_HW | (regions.forehead > 0.5)) & ~opening_HW
+    _, believed_HW = believe(colours_HW3, face_HW, view, regions, texels.size)
+    # The network knows brows, frames and the shade of a frown, which have no skin's colour; hair beside the face not.
+    believed_HW = face_HW & closed(believed_HW, _FEATURE)
     weight_HW = shrink_mask(believed_HW | ~on_skin_HW, _FEATHER)
     return (weight_HW * believed_HW * smoothstep(view.facing_HW, GRAZING, FACING)).astype(np.float32)
 
