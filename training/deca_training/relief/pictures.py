@@ -31,6 +31,7 @@ from deca_training.data.synthetic.light import Light
 from deca_training.data.synthetic.photos import random_turn
 from deca_training.data.synthetic.skin import reduced, skin_of
 from deca_training.relief.carriers import Carrier
+from deca_training.relief.lines import Tilt, free_lines
 from deca_training.relief.pigment import in_front, pigmented
 from deca_training.relief.surfaces import Surface, surface_file
 
@@ -38,6 +39,8 @@ COPIES = 2
 """Pictures of each expression of a person: light and pigment are cheaper than skin."""
 _ON_PHOTO, _TEXTURED = 0.25, 0.25
 """Shares of pictures whose skin is a real photo's, and that have the texture of one."""
+_LINED = 0.5
+"""Share of pictures with lines where no family of wrinkles has them."""
 _DEEPER = 0.4
 """Standard deviation of the logarithm of a factor of the depth: real lines are deeper and shallower than drawn ones."""
 _LAYOUT_ERROR = 2.0
@@ -104,6 +107,7 @@ class PictureMaker:
         self.part, self._within = picture_part(head)
         self.skin_HW = uv_mask(head, DETAIL_MASK).numpy()[self.part]
         self.place_HW2 = reduced(skin_of(head).position_HW3)[self.part][..., :2]
+        self._tilt = Tilt(skin_of(head), self.part)
 
     def pictures(self, person: int, copies: int = COPIES) -> NDArray[np.int16]:
         """Pictures of one person as `Picture.of` reads them, (K, C, H, W): so many of each expression."""
@@ -120,6 +124,9 @@ class PictureMaker:
         """A picture of a surface, which has the rows and columns of `part`."""
         gain = 1.0 if self.plain or rng.uniform() < 0.4 else float(np.exp(rng.normal(0.15, _DEEPER)).clip(0.3, 2.5))
         depth_HW, tilt_3HW = surface.depth_HW * gain, surface.tilt_3HW * gain
+        if not self.plain and rng.uniform() < _LINED:
+            more_HW = free_lines(depth_HW.shape, rng) * self.skin_HW
+            depth_HW, tilt_3HW = depth_HW + more_HW, tilt_3HW + self._tilt(more_HW)
         way = rng.uniform() if self.carriers and not self.plain else 1.0
         if way < _ON_PHOTO:
             picture_HW3, normals_3HW, seen_HW = self._on_photo(depth_HW, tilt_3HW, rng)
