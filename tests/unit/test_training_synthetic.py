@@ -15,7 +15,7 @@ from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
 from deca_training.data.synthetic.curves import fold, valley
 from deca_training.data.synthetic.families import FAMILIES, channel_names
-from deca_training.data.synthetic.person import Person, drives
+from deca_training.data.synthetic.person import ASYMMETRY, Person, drives
 from deca_training.data.synthetic.skin import skin_of
 from deca_training.data.synthetic.strain import gauge_of, green_strain, posed, reader_of, sided
 
@@ -27,7 +27,7 @@ BROWS_UP = {"browInnerUp": 1.0, "browOuterUp": 1.0}
 
 
 @cache
-def person(seed: int, age: int, asymmetry: float = 0.22) -> Person:
+def person(seed: int, age: int, asymmetry: float = ASYMMETRY) -> Person:
     return Person.make(HEAD, seed, age, asymmetry)
 
 
@@ -215,7 +215,7 @@ def test_without_variety_lines_lie_in_the_same_places() -> None:
 
     def likeness(variety: float) -> np.ndarray:
         one_CX, other_CX = (
-            Person.make(HEAD, seed, 45, variety=variety).wrinkles_CHW.reshape(25, -1).astype(np.float64)
+            Person.make(HEAD, seed, 45, variety=variety).wrinkles_CHW.reshape(len(NAMES), -1).astype(np.float64)
             for seed in (3, 4)
         )
         depths = np.abs(one_CX).max(1) / np.abs(other_CX).max(1)

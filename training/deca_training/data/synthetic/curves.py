@@ -58,6 +58,10 @@ class Draws:
         """One normal number."""
         return float(self.normal(1)[0])
 
+    def lopsided(self) -> float:
+        """One normal number of the side's own, of standard deviation `variety` times `asymmetry`."""
+        return float(self._variety * self._asymmetry * self._own.standard_normal())
+
     def count(self, mean: float, sd: float, low: int, high: int) -> int:
         """A whole number."""
         return int(np.clip(np.rint(mean + sd * self.one()), low, high))
@@ -131,17 +135,17 @@ def _smooth_noise(white_N: NDArray[np.float64], scale: float) -> NDArray[np.floa
 
 
 def valley(distance_X: NDArray, width: float | NDArray) -> NDArray:
-    """Depth profile of a wrinkle: a sharp valley between two soft shoulders, about -1 in the middle."""
+    """Depth profile of a wrinkle: a sharp, narrow valley between two soft, wide shoulders, about -1 in the middle."""
     x = np.abs(distance_X) / width
-    floor = -(0.7 * np.exp(-(x**2)) + 0.3 * np.exp(-1.6 * x))
-    return floor + 0.38 * np.exp(-(((x - 2.6) / 1.35) ** 2))
+    floor = -(0.65 * np.exp(-(x**2)) + 0.37 * np.exp(-1.3 * x))
+    return floor + 0.27 * np.exp(-(((x - 2.9) / 1.7) ** 2))
 
 
 def fold(distance_X: NDArray, width: float | NDArray) -> NDArray:
-    """Profile of a fold: a valley, and a bulge on the side of positive distances, millimetres."""
-    bulge = 0.55 * np.exp(-(((distance_X - 5.5) / 4.5) ** 2)) / (1 + np.exp(-distance_X / 1.2))
+    """Profile of a fold: a valley, and a soft bulge on the side of positive distances, millimetres."""
+    bulge = 0.48 * np.exp(-(((distance_X - 5.5) / 5.0) ** 2)) / (1 + np.exp(-distance_X / 1.5))
     bulge = bulge * np.exp(-((distance_X / 16) ** 4))
-    return 0.7 * valley(distance_X, width) + bulge - 0.10 * np.exp(-(((distance_X + 4) / 3.5) ** 2))
+    return 0.75 * valley(distance_X, width) + bulge - 0.10 * np.exp(-(((distance_X + 4) / 3.5) ** 2))
 
 
 def press(
@@ -165,7 +169,7 @@ def press(
     uneven_N = sum(sd * _smooth_noise(draws.normal(count), scale) for sd, scale in _UNEVEN)
     depths = np.atleast_1d(line.depth)
     depth_N = np.interp(share_N, np.linspace(0, 1, len(depths)), depths) * taper_N * np.exp(uneven_N)
-    width_N = width * line.width * (0.7 + 0.3 * taper_N)
+    width_N = width * line.width * (0.5 + 0.5 * taper_N)
     rows, columns = _window(curve.texel_N2, reach)
     texel_position_X3 = skin.position_HW3[rows, columns].reshape(-1, 3)
     # Texels that count are few in a window around a slanted curve: ask for their nearest point alone.

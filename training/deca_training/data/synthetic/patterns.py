@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deca_training.data.synthetic.curves import Draws, Line
 
 # iBUG landmarks of the subject's left half.
-_NASION, _BRIDGE, _WING, _CANTHUS, _INNER_CANTHUS, _LOWER_LID = 27, 28, 35, 45, 42, 46
+_NASION, _BRIDGE, _WING, _CANTHUS = 27, 28, 35, 45
 _BROW, _CUPID, _CORNER, _LOWER_LIP, _LOWER_LIP_MIDDLE = 22, 52, 54, 56, 57
 
 
@@ -33,158 +33,241 @@ def _factor(draws: Draws, sd: float) -> float:
     return float(np.exp(sd * draws.one()))
 
 
+def _more(draws: Draws, threshold: float) -> float:
+    """0 for most people, up to 1 for those whose draw is above a threshold: what some have and others do not."""
+    return float(np.clip((draws.one() - threshold) / 0.4, 0, 1))
+
+
 def forehead(draws: Draws) -> list[Line]:
-    """Lines across, in the shape of a gull's wing above the brows; short ones between them."""
-    count = draws.count(3.4, 0.9, 2, 5)
-    spacing = 9.0 * _factor(draws, 0.14)
-    first = 47.0 + 2.0 * draws.one()
-    wing, dip = 2.6 + 1.2 * draws.one(), 2.0 + 1.0 * draws.one()
+    """Lines across: straight, arched or in the shape of a gull's wing, long, broken or on one side."""
+    count = draws.count(3.6, 1.3, 1, 6)
+    spacing = 8.6 * _factor(draws, 0.16)
+    # Heights are meant above the nasion; the brows lie 18 above it.
+    y = 32.5 + 3.0 * draws.one()
+    wing, dip = 2.4 + 2.0 * draws.one(), 3.0 + 2.4 * draws.one()
+    tilt, one_sided = 4.0 * draws.lopsided(), 2.2 * draws.lopsided()
+    parted = 0.25 + 0.45 * draws.one()
+    half_way = 47.0 * _factor(draws, 0.14)
     lines = []
     for i in range(count):
-        half = 50.0 * _factor(draws, 0.10) * (1 - 0.05 * i)
-        x_M = np.linspace(-half, half, 9)
-        bend_M = wing * (1 - np.exp(-((x_M / 15) ** 2))) - dip * np.abs(x_M / half) ** 3
-        # 14.2 is the nasion's height above the origin; the lines' heights are meant from there.
-        y_M = first - 14.2 + i * spacing + bend_M * (1 - 0.12 * i) + 0.4 * draws.normal(9)
-        depth_M = _factor(draws, 0.25) * np.exp(0.32 * draws.normal(9)) * (1.0 if i < 3 else 0.75)
-        lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, taper=(0.2, 0.2)))
-        if i + 1 < count and draws.one() > -0.2:
-            middle, reach = 18.0 + 5.0 * draws.one(), 10.0 * _factor(draws, 0.2)
-            depth_M = 0.55 * np.exp(-(((np.abs(x_M) - middle) / reach) ** 2)) * np.exp(0.25 * draws.normal(9))
-            y_M = y_M + spacing * (0.5 + 0.06 * draws.one())
-            lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, 0.85))
+        half = half_way * _factor(draws, 0.16) * (1 - 0.05 * i)
+        x_M = np.linspace(-half, half, 13)
+        bend_M = wing * (1 - np.exp(-((x_M / 15) ** 2))) - dip * np.abs(x_M / half) ** 2.4 + tilt * x_M / half
+        y_M = y + bend_M * (1 - 0.12 * i) + 0.5 * draws.normal(13)
+        side_M = np.minimum(2 / (1 + np.exp(-one_sided * x_M / 25)), 1.15)
+        gap_M = 1 - np.clip(parted + 0.2 * draws.one(), 0, 0.9) * np.exp(-((x_M / 7) ** 2))
+        gap_M = gap_M * (1 - 0.85 * _more(draws, 0.5) * np.exp(-(((x_M - 60 * draws.lopsided()) / 6) ** 2)))
+        depth = _factor(draws, 0.35) * (1.0 if i < 3 else 0.7)
+        depth_M = depth * np.exp(0.38 * draws.normal(13)) * gap_M * side_M
+        width = _factor(draws, 0.2)
+        lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, width, (0.28, 0.28)))
+        gap = spacing * _factor(draws, 0.2)
+        if draws.one() > -0.2:
+            # A short line between two long ones, on each side of the middle or on one.
+            middle, reach = 18.0 + 9.0 * draws.one(), 9.0 * _factor(draws, 0.3)
+            short_M = 0.55 * np.exp(-(((np.abs(x_M) - middle) / reach) ** 2)) * np.exp(0.3 * draws.normal(13))
+            between_M = y_M + gap * (0.5 + 0.12 * draws.one()) + 0.3 * draws.normal(13)
+            lines.append(Line(_NASION, np.stack((x_M, between_M), 1), short_M * side_M * depth, 0.7 * width))
+        y += gap
     return lines
 
 
 def glabella(draws: Draws) -> list[Line]:
-    """One or two upright lines between the brows, the inner one longer."""
-    tilt, shift = 1.2 * draws.one(), 0.8 * draws.one()
-    main = _points((-3.4, -11.0), (-4.8, -5.5), (-5.0, 0.0), (-4.4, 5.5), (-3.0, 10.0))
-    main[:, 0] += shift + tilt * np.linspace(-0.6, 1, 5)
-    main[:, 1] *= _factor(draws, 0.12)
-    lines = [Line(_BROW, _varied(main, draws, 0.25, 0.5), _factor(draws, 0.2))]
-    second = _points((0.6, -4.0), (1.0, 0.5), (2.4, 4.5), (4.6, 8.0)) + np.array([shift, 0])
-    chance, depth = draws.one(), 0.5 * _factor(draws, 0.3)
-    if chance > 0.25:
-        lines.append(Line(_BROW, _varied(second, draws, 0.3, 0.6), depth, 0.85))
+    """Upright lines between the brows: one or two, more, or oblique ones, seldom the same on both sides."""
+    tilt, shift, length = 1.6 + 2.2 * draws.one(), 1.5 * draws.one(), _factor(draws, 0.25)
+    uneven = 1.8 * draws.lopsided()
+    main = _points((-6.6, -9.5), (-7.6, -5.0), (-7.8, 0.0), (-7.3, 5.0), (-6.2, 10.0))
+    main[:, 0] += shift + tilt * np.linspace(-0.8, 1, 5)
+    main[:, 1] *= length
+    depth = np.exp(uneven) * _factor(draws, 0.25)
+    lines = [Line(_BROW, _varied(main, draws, 0.35, 1.0), depth, _factor(draws, 0.2), (0.3, 0.4))]
+    for threshold, x, share in ((0.2, 5.0, 0.7), (0.8, -4.2, 0.55), (1.0, 9.0, 0.5)):
+        # Another beside the first: outside, nearer to the middle, and slanted over the brow.
+        more, lean = _more(draws, threshold), 0.3 * x * (1 + 0.5 * draws.one())
+        way_M2 = main * np.array([1.0, 0.75 * _factor(draws, 0.25)])
+        way_M2[:, 0] += x + lean * np.linspace(-0.6, 1, 5) * (x > 0)
+        way_M2[:, 1] += 1.5 * draws.one()
+        depth = more * share * _factor(draws, 0.3)
+        lines.append(Line(_BROW, _varied(way_M2, draws, 0.4, 0.9), depth, 0.8, (0.35, 0.4)))
     return lines
 
 
 def nasal_root(draws: Draws) -> list[Line]:
     """One or two lines across the root of the nose."""
-    count = draws.count(1.5, 0.5, 1, 2)
-    half = 8.5 * _factor(draws, 0.1)
-    x_M = np.linspace(-half, half, 5)
+    count = draws.count(1.5, 0.7, 1, 3)
     lines = []
     for i in range(count):
-        y_M = 1.5 + 5.0 * i - 2.0 * (x_M / half) ** 2 + 0.3 * draws.normal(5) + draws.normal(5)[2]
-        lines.append(Line(_NASION, np.stack((x_M, y_M), 1), (1.0 if i == 0 else 0.7) * _factor(draws, 0.2)))
+        half = 8.5 * _factor(draws, 0.18)
+        x_M = np.linspace(-half, half, 5)
+        slant = 5.0 * draws.lopsided() * x_M / half
+        y_M = 1.0 + 4.4 * i - 2.0 * _factor(draws, 0.4) * (x_M / half) ** 2 + 0.3 * draws.normal(5) + 1.2 * draws.one()
+        depth = (1.0 if i == 0 else 0.7) * _factor(draws, 0.3)
+        lines.append(Line(_NASION, np.stack((x_M, y_M + slant), 1), depth, _factor(draws, 0.15), (0.35, 0.35)))
     return lines
 
 
 def crows_feet(draws: Draws) -> list[Line]:
-    """A fan at the outer corner of the eye, which bends away from its middle."""
-    count = draws.count(4.4, 0.9, 3, 6)
-    low, high = -38.0 + 5.0 * draws.one(), 32.0 + 5.0 * draws.one()
+    """A fan at the outer corner of the eye, which bends away from its middle; its lower lines run down the cheek."""
+    count = draws.count(4.6, 1.4, 2, 8)
+    low, high = -48.0 + 8.0 * draws.one(), 34.0 + 8.0 * draws.one()
+    bend, middle = 0.28 + 0.10 * draws.one(), _points((-1.0, 0.0)) + draws.normal(2) * 1.0
+    length_all = 15.5 * _factor(draws, 0.28)
     lines = []
     for i in range(count):
-        angle = np.radians(low + (high - low) * i / (count - 1) + 3.0 * draws.one())
-        start, length = 6.5 * _factor(draws, 0.10), 13.0 * _factor(draws, 0.22)
-        radius_M = start + length * np.linspace(0, 1, 4)
-        angle_M = angle + angle * 0.35 * np.linspace(0, 1, 4) ** 2
-        way_M2 = radius_M[:, None] * np.stack((np.cos(angle_M), np.sin(angle_M)), 1)
-        lines.append(Line(_CANTHUS, _varied(way_M2, draws, 0.15, 0.2), _factor(draws, 0.3), _factor(draws, 0.1)))
+        share = i / (count - 1)
+        angle = np.radians(np.clip(low + (high - low) * share + 5.0 * draws.one(), -62, 48))
+        start = 7.0 * _factor(draws, 0.22)
+        length = length_all * _factor(draws, 0.32) * (1.4 - 0.55 * share)
+        radius_M = start + length * np.linspace(0, 1, 5)
+        angle_M = angle + (angle * bend + 0.08 * draws.one()) * np.linspace(0, 1, 5) ** 2
+        way_M2 = middle + radius_M[:, None] * np.stack((np.cos(angle_M), np.sin(angle_M)), 1)
+        depth, width = _factor(draws, 0.4), _factor(draws, 0.18)
+        lines.append(Line(_CANTHUS, _varied(way_M2, draws, 0.25, 0.3), depth, width, (0.2, 0.5)))
+        if draws.one() > 0.7:
+            # A branch that leaves the line half way.
+            fork = np.linspace(0, 1, 4)[:, None] * _points((0.6, 0.35 * np.sign(angle))) * length * 0.7
+            way_M2 = way_M2[2] + fork * _factor(draws, 0.2)
+            lines.append(Line(_CANTHUS, _varied(way_M2, draws, 0.2, 0.3), 0.6 * depth, 0.8 * width, (0.3, 0.5)))
     return lines
 
 
 def under_eye(draws: Draws) -> list[Line]:
-    """Lines under the lower lid, from the inner corner outwards and down."""
-    count = draws.count(2.0, 0.7, 1, 3)
+    """Fine lines under the lower lid, from the inner corner outwards and down, and some that cross them."""
+    count = draws.count(2.6, 1.1, 1, 5)
+    gap = 3.0 * _factor(draws, 0.2)
     lines = []
+    # Measured from the wing of the nose: on the way from the lid itself the eyelid's folds are in the way.
     for i in range(count):
-        drop = 3.8 * i
-        way_M2 = _points((-10.0, -3.2), (-4.0, -6.0), (3.0, -7.2), (9.0, -6.6), (14.0, -4.6))
-        way_M2 = way_M2 * (1 - 0.1 * i) + np.array([-1.5 * i, -drop])
-        lines.append(Line(_LOWER_LID, _varied(way_M2, draws, 0.3, 0.7), (1 - 0.2 * i) * _factor(draws, 0.25)))
+        way_M2 = _points((-12.0, 4.0), (-6.0, 1.0), (1.0, -0.2), (7.5, 0.2), (13.0, 2.0)) * (1 - 0.08 * i)
+        way_M2 = way_M2 * np.array([_factor(draws, 0.15), 1.0])
+        way_M2 += np.array([19.5 + 2.5 * draws.one(), 30.5 - gap * i + 0.5 * draws.one()])
+        depth_M = (1 - 0.12 * i) * _factor(draws, 0.35) * np.exp(0.3 * draws.normal(5))
+        lines.append(Line(_WING, _varied(way_M2, draws, 0.35, 0.5), depth_M, _factor(draws, 0.2), (0.3, 0.4)))
+    for i in range(draws.count(1.6, 1.5, 0, 4)):
+        way_M2 = _points((0.0, 0.0), (3.5, -3.5), (6.0, -8.0)) * np.array([1.0, _factor(draws, 0.2)])
+        way_M2 += np.array([19.6 + 3.6 * i, 33.0 + 0.6 * i])
+        lines.append(Line(_WING, _varied(way_M2, draws, 0.4, 0.8), 0.6 * _factor(draws, 0.3), 0.8, (0.3, 0.5)))
     return lines
 
 
+def bag(draws: Draws) -> list[Line]:
+    """The furrow from the inner corner of the eye round the pouch under it; the pouch lies above."""
+    low, outer, share_M = 24.5 + 1.8 * draws.one(), 32.0 + 4.0 * draws.one(), np.linspace(0, 1, 7)
+    # Steep at the nose, flat outside; heights above the wing of the nose, 38 below the lid.
+    rise_M = (8.0 + 1.0 * draws.one()) * (1 - share_M / 0.45) ** 2 * (0.45 + 0.55 * (share_M < 0.45))
+    fade = 0.6 * draws.one()
+    depth_M = np.exp(fade * (share_M - 0.5) + 0.2 * draws.normal(7)) * _factor(draws, 0.2)
+    way_M2 = np.stack((2.0 + (outer - 2.0) * share_M, low + rise_M), 1)
+    return [Line(_WING, _varied(way_M2, draws, 0.3, 0.7), depth_M, _factor(draws, 0.2), (0.35, 0.55), 0.5)]
+
+
 def nasolabial(draws: Draws) -> list[Line]:
-    """The fold from the wing of the nose past the corner of the mouth."""
-    way_M2 = _points((3.5, 4.5), (9.0, -1.5), (14.0, -9.0), (18.0, -16.5), (20.5, -24.0))
-    way_M2[:, 0] *= _factor(draws, 0.10)
-    way_M2[:, 1] *= _factor(draws, 0.10)
-    return [Line(_WING, _varied(way_M2, draws, 0.3, 0.8), _factor(draws, 0.12), _factor(draws, 0.12), (0.16, 0.5), 0.4)]
+    """The fold from the wing of the nose past the corner of the mouth; some have a second line below or beside it."""
+    way_M2 = _points((2.5, 6.5), (6.5, 2.5), (11.5, -4.0), (17.0, -12.0), (21.5, -21.0), (23.8, -31.0), (23.5, -40.0))
+    stretch, out, bow = _factor(draws, 0.16), _factor(draws, 0.12), 1.5 * draws.one()
+    way_M2[:, 0] = 2.5 + (way_M2[:, 0] - 2.5) * out + bow * np.sin(np.linspace(0, np.pi, 7))
+    way_M2[:, 1] = 6.5 + (way_M2[:, 1] - 6.5) * stretch
+    profile = np.array([0.7, 0.9, 1.0, 1.0, 0.95, 0.9, 0.8])
+    depth_M = profile * _factor(draws, 0.2) * np.exp(0.16 * draws.normal(7) + 0.5 * draws.lopsided())
+    width = _factor(draws, 0.2)
+    lines = [Line(_WING, _varied(way_M2, draws, 0.4, 1.0), depth_M, width, (0.25, 0.5), 0.4)]
+    more, side = _more(draws, 0.6), 4.5 * _factor(draws, 0.3)
+    second = way_M2[2:] + np.array([side, -1.0]) + np.linspace(0, 1, 5)[:, None] * _points((2.0 * draws.one(), 0.0))
+    lines.append(Line(_WING, _varied(second, draws, 0.4, 0.6), 0.35 * more, 0.75 * width, (0.4, 0.5), 0.6))
+    return lines
 
 
 def bunny(draws: Draws) -> list[Line]:
     """Slanted lines on the side of the nose."""
-    count = draws.count(2.4, 0.6, 2, 3)
+    count = draws.count(2.4, 0.8, 1, 4)
     lines = []
     for i in range(count):
-        way_M2 = _points((4.2, 5.0), (7.5, 3.2), (10.5, 0.2), (12.5, -3.4)) + np.array([0.4 * i, -4.6 * i])
-        lines.append(Line(_BRIDGE, _varied(way_M2, draws, 0.25, 0.5), (1 - 0.15 * i) * _factor(draws, 0.25)))
+        way_M2 = _points((4.2, 5.0), (7.5, 3.2), (10.5, 0.2), (12.5, -3.4)) + np.array([0.4 * i, -4.2 * i])
+        depth = (1 - 0.15 * i) * _factor(draws, 0.3)
+        lines.append(Line(_BRIDGE, _varied(way_M2, draws, 0.35, 0.8), depth, _factor(draws, 0.15), (0.3, 0.4)))
     return lines
 
 
 def marionette(draws: Draws) -> list[Line]:
     """The fold from the corner of the mouth downwards."""
-    way_M2 = _points((2.0, -0.5), (4.2, -6.5), (6.0, -13.0), (6.6, -20.0))
-    way_M2 = way_M2 * _factor(draws, 0.12)
-    return [Line(_CORNER, _varied(way_M2, draws, 0.3, 0.6), _factor(draws, 0.15), 1.0, (0.22, 0.42), 0.5)]
+    way_M2 = _points((2.6, -1.0), (4.2, -6.0), (5.8, -11.5), (6.8, -17.5), (7.0, -24.0))
+    way_M2 *= np.array([_factor(draws, 0.25), _factor(draws, 0.2)])
+    way_M2[:, 0] += 2.0 * draws.one() * np.linspace(0, 1, 5)
+    depth_M = np.array([0.9, 1.0, 1.0, 0.85, 0.7]) * _factor(draws, 0.25) * np.exp(0.5 * draws.lopsided())
+    return [Line(_CORNER, _varied(way_M2, draws, 0.4, 0.8), depth_M, _factor(draws, 0.2), (0.3, 0.55), 0.5)]
 
 
 def cheek(draws: Draws) -> list[Line]:
-    """One or two arcs on the cheek, beside the nasolabial fold."""
-    count = draws.count(1.5, 0.5, 1, 2)
+    """Arcs of laughing on the cheek, beside the nasolabial fold, one behind the other."""
+    count = draws.count(1.9, 0.9, 1, 4)
+    gap = 7.5 * _factor(draws, 0.2)
     lines = []
     for i in range(count):
-        way_M2 = _points((19.0, 17.0), (23.5, 9.5), (25.5, 1.0), (24.5, -8.0)) + np.array([8.5 * i, 2.5 * i])
-        depth = (1 - 0.35 * i) * _factor(draws, 0.25)
-        lines.append(Line(_CORNER, _varied(way_M2, draws, 0.4, 1.2), depth, _factor(draws, 0.1), (0.35, 0.4)))
+        length = _factor(draws, 0.25)
+        way_M2 = _points((17.0, 26.0), (23.5, 15.0), (26.5, 3.5), (26.5, -7.0), (23.5, -17.0))
+        way_M2[:, 1] = 3.5 + (way_M2[:, 1] - 3.5) * length * (1 + 0.12 * i) + 4.0 * draws.one()
+        way_M2[:, 0] += gap * i + 1.2 * draws.one()
+        depth_M = (1 - 0.18 * i) * _factor(draws, 0.35) * np.exp(0.25 * draws.normal(5))
+        width = _factor(draws, 0.2)
+        lines.append(Line(_CORNER, _varied(way_M2, draws, 0.6, 1.2), depth_M, width, (0.4, 0.45)))
     return lines
 
 
 def upper_lip(draws: Draws) -> list[Line]:
     """Short upright lines above the lip, fanned."""
-    count = draws.count(4.0, 0.7, 3, 5)
+    count = draws.count(5.0, 1.4, 2, 9)
     lines = []
     for i in range(count):
         share = (i + 0.5) / count
-        x = -4.6 + 17.0 * share + 0.5 * draws.one()
-        rim = 1.2 - 5.5 * max(share - 0.35, 0) * 1.6  # the vermilion falls towards the corner
-        length, lean = 7.0 * _factor(draws, 0.2), 0.30 * (share - 0.1)
-        along_M = np.linspace(0, 1, 3) * length
+        x = -5.6 + 18.0 * share + 0.8 * draws.one()
+        rim = 1.0 - 5.5 * max(share - 0.35, 0) * 1.6  # the vermilion falls towards the corner
+        length, lean = 7.0 * _factor(draws, 0.32), 0.30 * (share - 0.1) + 0.08 * draws.one()
+        along_M = np.linspace(0, 1, 4) * length
         way_M2 = np.stack((x + lean * along_M, rim + along_M), 1)
-        lines.append(Line(_CUPID, _varied(way_M2, draws, 0.12, 0.15), _factor(draws, 0.3), 1.0, (0.15, 0.5)))
+        depth, width = _factor(draws, 0.4), _factor(draws, 0.15)
+        lines.append(Line(_CUPID, _varied(way_M2, draws, 0.2, 0.2), depth, width, (0.12, 0.6)))
     return lines
 
 
 def lower_lip(draws: Draws) -> list[Line]:
     """Short upright lines below the lip."""
     lines = []
-    for i in range(3):
-        x = -4.5 + 5.2 * i + 0.5 * draws.one()
-        length, lean = 5.5 * _factor(draws, 0.2), 0.14 * i
+    for i in range(draws.count(3.0, 1.0, 1, 5)):
+        x = -4.5 + 4.6 * i + 0.8 * draws.one()
+        length, lean = 5.5 * _factor(draws, 0.3), 0.14 * i + 0.06 * draws.one()
         along_M = np.linspace(0, 1, 3) * length
         way_M2 = np.stack((x + lean * along_M, -1.4 + 0.9 * max(i - 1, 0) - along_M), 1)
-        lines.append(Line(_LOWER_LIP, _varied(way_M2, draws, 0.12, 0.15), _factor(draws, 0.3), 1.0, (0.15, 0.5)))
+        lines.append(Line(_LOWER_LIP, _varied(way_M2, draws, 0.2, 0.2), _factor(draws, 0.4), 1.0, (0.15, 0.5)))
     return lines
 
 
 def mental_crease(draws: Draws) -> list[Line]:
     """The crease between lower lip and chin."""
-    half = 15.0 * _factor(draws, 0.1)
+    half = 14.0 * _factor(draws, 0.18)
     x_M = np.linspace(-half, half, 7)
-    y_M = -8.5 + draws.normal(7)[3] - 3.2 * (x_M / half) ** 2 + 0.25 * draws.normal(7)
-    return [Line(_LOWER_LIP_MIDDLE, np.stack((x_M, y_M), 1), _factor(draws, 0.15), _factor(draws, 0.1), (0.35, 0.35))]
+    drop = 3.2 + 1.6 * draws.one()
+    y_M = -8.5 + 1.2 * draws.one() - drop * (x_M / half) ** 2 + 0.3 * draws.normal(7)
+    y_M += 3.0 * draws.lopsided() * x_M / half
+    depth_M = _factor(draws, 0.2) * np.exp(0.2 * draws.normal(7))
+    return [Line(_LOWER_LIP_MIDDLE, np.stack((x_M, y_M), 1), depth_M, _factor(draws, 0.2), (0.4, 0.4))]
+
+
+def chin(draws: Draws) -> list[Line]:
+    """Short oblique dents where the chin's muscle pulls the skin in."""
+    lines = []
+    for i in range(draws.count(2.4, 0.8, 1, 4)):
+        middle = np.array([5.5 + 2.0 * draws.one(), -14.0 - 4.4 * i + 1.0 * draws.one()])
+        slope = -0.45 + 0.4 * draws.one()
+        way_M2 = middle + np.linspace(-4.5, 4.5, 4)[:, None] * _points((1.0, slope)) * _factor(draws, 0.3)
+        lines.append(Line(_LOWER_LIP_MIDDLE, _varied(way_M2, draws, 0.3, 0.5), _factor(draws, 0.4), taper=(0.4, 0.4)))
+    return lines
 
 
 PATTERNS: dict[str, Callable[[Draws], list[Line]]] = {
     function.__name__: function
     for function in (
-        forehead, glabella, nasal_root, crows_feet, under_eye, nasolabial, bunny, marionette, cheek, upper_lip,
-        lower_lip, mental_crease,
+        forehead, glabella, nasal_root, crows_feet, under_eye, bag, nasolabial, bunny, marionette, cheek, upper_lip,
+        lower_lip, mental_crease, chin,
     )
 }  # fmt: skip
 """Patterns by the name of their family."""

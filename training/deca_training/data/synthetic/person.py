@@ -23,15 +23,19 @@ from deca.networks import MAP_SIZE
 from deca_training.data.synthetic.curves import Draws, press, trace
 from deca_training.data.synthetic.families import FAMILIES, FOREHEAD_BINS, Family
 from deca_training.data.synthetic.patterns import PATTERNS
-from deca_training.data.synthetic.skin import SIZE, Skin, reduced, skin_of
+from deca_training.data.synthetic.skin import SIZE, Skin, reduced, skin_of, smoothstep
 from deca_training.data.synthetic.strain import bin_shares, gauge_of, reader_of, sided
 
-ASYMMETRY = 0.22
+ASYMMETRY = 0.4
 _MILLIMETRE = 1e-3
 _YOUNG, _SPAN = 20.0, 55.0
 _POWER, _HALF = 1.6, 0.45**1.6
 _DRIVE_LIMIT = (-1.5, 1.8)
 _STRENGTH_LIMIT = (0.45, 1.5)
+_FAINT = 0.2
+"""Depth of a kind of wrinkle on people who hardly have it, as a share of what the others have."""
+_INVISIBLE = 0.04
+"""Lines whose depth is below this share of the family's are left out."""
 
 # What a person's generators are for.
 _CHARACTER, _LINES, _STATIC = 1, 2, 3
@@ -79,6 +83,7 @@ class Person:
             own, late = np.exp(0.30 * character.standard_normal()), character.standard_normal()
             depth = family.depth[0] + (family.depth[1] - family.depth[0]) * years**1.2
             depth *= np.clip(strength * own, *_STRENGTH_LIMIT)
+            depth *= _FAINT + (1 - _FAINT) * smoothstep((family.common - character.uniform()) / 0.25 + 0.5)
             begun = 1 / (1 + np.exp(-(age - family.onset - 10 + aging + 2 * late) / 6))
             reliefs = _reliefs(family, (seed, _LINES, number), skin, asymmetry, variety)
             wrinkles += [relief_HW * np.float32(depth * _MILLIMETRE) for relief_HW in reliefs]
@@ -180,6 +185,8 @@ def _reliefs(
 def _relief(family: Family, draws: Draws, skin: Skin) -> NDArray[np.float32]:
     relief_HW = np.zeros((SIZE, SIZE), np.float32)
     for number, line in enumerate(PATTERNS[family.name](draws)):
+        if np.max(line.depth) < _INVISIBLE:
+            continue
         own = draws.child(number)
         press(relief_HW, trace(line, skin, own), line, family.width, family.is_fold, skin, own)
     return reduced(relief_HW * skin.fade_HW)
@@ -190,8 +197,10 @@ def _static(rng: np.random.Generator, age: float, skin: Skin) -> tuple[NDArray[n
     years = np.clip((age - _YOUNG) / _SPAN, 0, 1)
     position_HW3 = reduced(skin.position_HW3)
     fade_HW = reduced(skin.fade_HW)
-    uneven, lumps = (0.010 + 0.014 * years) * _spread(rng), (0.022 + 0.035 * years) * _spread(rng)
+    crepe = (0.004 + 0.11 * np.clip((age - 45) / 35, 0, 1) ** 1.3) * _spread(rng)
+    uneven, lumps = (0.010 + 0.010 * years) * _spread(rng), (0.020 + 0.020 * years) * _spread(rng)
     relief_HW = uneven * solid_noise(rng, position_HW3, 2.4) + lumps * solid_noise(rng, position_HW3, 6.0)
+    relief_HW = relief_HW - crepe * _crossing(rng, position_HW3)
     places_N2 = np.argwhere(fade_HW > 0.9)
     mark_HW = np.zeros((MAP_SIZE, MAP_SIZE), np.float32)
     for row, column in rng.permutation(places_N2)[: rng.poisson(2.0 + age / 30)]:
@@ -203,6 +212,27 @@ def _static(rng: np.random.Generator, age: float, skin: Skin) -> tuple[NDArray[n
     if rng.uniform() < 0.2:
         relief_HW = relief_HW + _scar(rng, places_N2, position_HW3)
     return (relief_HW * fade_HW * _MILLIMETRE).astype(np.float32), mark_HW
+
+
+def _crossing(rng: np.random.Generator, position_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Depth, about 0 to 1, of the fine lines that cross each other on old cheeks, in patches (256, 256).
+
+    The zeros of two noises that are stretched along slanted directions.
+    """
+    lines_HW = np.zeros(position_HW3.shape[:2], np.float32)
+    x_HW, y_HW, z_HW = np.moveaxis(position_HW3, -1, 0)
+    slant = rng.normal(0, 0.25)
+    for angle in (slant + rng.uniform(0.35, 0.8), slant - rng.uniform(0.35, 0.8)):
+        # Mirrored at the middle, and round the cheek rather than through it.
+        side_HW = np.abs(x_HW) - 0.8 * z_HW
+        along_HW = side_HW * np.sin(angle) + y_HW * np.cos(angle)
+        across_HW = side_HW * np.cos(angle) - y_HW * np.sin(angle)
+        apart_HW = 300 * np.sign(x_HW)  # the sides are not the same
+        place_HW3 = np.stack((along_HW / 5 + apart_HW, across_HW, 0 * x_HW), -1)
+        lines_HW += np.exp(-((solid_noise(rng, place_HW3, 7.0, turned=False) / 0.35) ** 2)) - 0.3
+    patches_HW = np.clip(0.5 + 0.5 * solid_noise(rng, position_HW3, 40.0), 0, 1)
+    cheeks_HW = smoothstep((np.abs(x_HW) - 22) / 20) * smoothstep((28 - y_HW) / 20)
+    return lines_HW * patches_HW * (0.12 + 0.88 * cheeks_HW)
 
 
 def _spread(rng: np.random.Generator) -> float:
@@ -223,7 +253,9 @@ _noise: list[NDArray[np.float32]] = []
 _NOISE_SIDE, _NOISE_SIGMA = 48, 1.2
 
 
-def solid_noise(rng: np.random.Generator, position_X3: NDArray[np.float32], wavelength: float) -> NDArray[np.float32]:
+def solid_noise(
+    rng: np.random.Generator, position_X3: NDArray[np.float32], wavelength: float, turned: bool = True
+) -> NDArray[np.float32]:
     """Noise of unit variance at points (..., 3), as fine in all directions.
 
     A cube of filtered noise that repeats itself, cut by the surface at a random place and turn.
@@ -232,12 +264,13 @@ def solid_noise(rng: np.random.Generator, position_X3: NDArray[np.float32], wave
         rng: Source.
         position_X3: Millimetres.
         wavelength: Distance between bumps, about, millimetres.
+        turned: Whether the cube is turned at random; else its axes are those of the points.
     """
     if not _noise:
         cube = np.random.default_rng(0).standard_normal((_NOISE_SIDE,) * 3)
         cube = gaussian_filter(cube, _NOISE_SIGMA, mode="wrap") - gaussian_filter(cube, 2 * _NOISE_SIGMA, mode="wrap")
         _noise.append((cube / cube.std()).astype(np.float32))
-    turn_33, _ = np.linalg.qr(rng.standard_normal((3, 3)))
+    turn_33 = np.linalg.qr(rng.standard_normal((3, 3)))[0] if turned else np.eye(3)
     # The band's middle has a wavelength of about six sigmas.
     place_X3 = position_X3.reshape(-1, 3) @ turn_33.T * (6 * _NOISE_SIGMA / wavelength) + rng.uniform(0, 100, 3)
     values_X = map_coordinates(_noise[0], place_X3.T, order=1, mode="grid-wrap")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 
 from deca.errors import AssetError
 from deca.head.model import HeadModel
@@ -40,6 +41,7 @@ class Skin:
         head: The head model.
         position_HW3: Millimetres; repeated outwards beyond the UV islands.
         column_HW3, row_HW3: Change of the position per column and per row, millimetres.
+        ways_HW4: Columns per millimetre to the subject's left and up, and rows to the left and up.
         fade_HW: What displacement is multiplied with, 0..1: the detail mask, falling to 0 at eyelids and lips.
         landmark_L2: Column and row of iBUG's 68 landmarks, in the units of `uv`.
     """
@@ -48,13 +50,14 @@ class Skin:
     position_HW3: NDArray[np.float32]
     column_HW3: NDArray[np.float32]
     row_HW3: NDArray[np.float32]
+    ways_HW4: NDArray[np.float32]
     fade_HW: NDArray[np.float32]
     landmark_L2: NDArray[np.float64]
 
-    def at(self, texel_N2: NDArray[np.floating], map_HW3: NDArray[np.float32]) -> NDArray[np.float64]:
-        """A map at (column, row) points, whole numbers at texel centres; bilinear, (N, 3)."""
+    def at(self, texel_N2: NDArray[np.floating], map_HWC: NDArray[np.float32]) -> NDArray[np.float64]:
+        """A map at (column, row) points, whole numbers at texel centres; bilinear, (N, C)."""
         columns, rows = texel_N2.astype(np.float32).T[..., None].copy()
-        return cv2.remap(map_HW3, columns, rows, cv2.INTER_LINEAR)[:, 0].astype(np.float64)
+        return cv2.remap(map_HWC, columns, rows, cv2.INTER_LINEAR)[:, 0].astype(np.float64)
 
     def steps(self, texel_N2: NDArray[np.floating]) -> NDArray[np.float64]:
         """Change of the position per column and per row at (column, row) points, (N, 2, 3), millimetres."""
@@ -72,18 +75,22 @@ class Skin:
         """
         texel_N2 = np.array(start_N2, np.float64)
         for _ in range(_STEPS):
-            step_N23 = self.steps(texel_N2)
-            normal_N3 = np.cross(step_N23[:, 1], step_N23[:, 0])
-            normal_N3 /= np.linalg.norm(normal_N3, axis=1, keepdims=True)
-            up_N3 = np.array([0.0, 1.0, 0.0]) - normal_N3[:, 1:2] * normal_N3
-            up_N3 /= np.linalg.norm(up_N3, axis=1, keepdims=True)
-            left_N3 = np.cross(up_N3, normal_N3)
-            move_N3 = (way_N2[:, :1] * left_N3 + way_N2[:, 1:] * up_N3) / _STEPS
-            # The move in columns and rows: least squares on the two tangents.
-            gram_N22 = step_N23 @ step_N23.transpose(0, 2, 1)
-            right_N2 = (step_N23 @ move_N3[:, :, None])[..., 0]
-            texel_N2 += np.linalg.solve(gram_N22, right_N2[..., None])[..., 0]
+            ways_N4 = self.at(texel_N2, self.ways_HW4)
+            texel_N2 += (ways_N4.reshape(-1, 2, 2) @ way_N2[:, :, None])[..., 0] / _STEPS
         return texel_N2
+
+
+def _ways(column_HW3: NDArray[np.float32], row_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`Skin.ways_HW4`: the moves in columns and rows, by least squares on the two tangents."""
+    step_N23 = np.stack((column_HW3, row_HW3), 2).reshape(-1, 2, 3).astype(np.float64)
+    normal_N3 = np.cross(step_N23[:, 1], step_N23[:, 0])
+    normal_N3 /= np.maximum(np.linalg.norm(normal_N3, axis=1, keepdims=True), 1e-12)
+    up_N3 = np.array([0.0, 1.0, 0.0]) - normal_N3[:, 1:2] * normal_N3
+    up_N3 /= np.maximum(np.linalg.norm(up_N3, axis=1, keepdims=True), 1e-12)
+    axes_N32 = np.stack((np.cross(up_N3, normal_N3), up_N3), 2)
+    gram_N22 = step_N23 @ step_N23.transpose(0, 2, 1) + 1e-9 * np.eye(2)
+    ways_N22 = np.linalg.solve(gram_N22, step_N23 @ axes_N32)
+    return np.clip(ways_N22, -10, 10).reshape(*column_HW3.shape[:2], 4).astype(np.float32)
 
 
 _skins: dict[str, Skin] = {}
@@ -115,7 +122,11 @@ def _skin(head: HeadModel) -> Skin:
     uv_L2 = (head.uv_T2[head.uv_faces_F3[points.faces]] * points.bary[..., None]).sum(1)
     uv_L2 = uv_L2.astype(np.float64)
     landmark_L2 = np.stack((uv_L2[:, 0] * SIZE - 0.5, (1 - uv_L2[:, 1]) * SIZE - 0.5), 1)
-    return Skin(head, position_HW3, column_HW3, row_HW3, _fade(head, position_HW3), landmark_L2)
+    # Steps mean nothing where positions are repeated: ways go on there as at the border.
+    inside_HW = cv2.erode(texels.covered_HW.astype(np.uint8), np.ones((9, 9), np.uint8))
+    rows_HW, columns_HW = distance_transform_edt(inside_HW == 0, return_distances=False, return_indices=True)
+    ways_HW4 = np.ascontiguousarray(_ways(column_HW3, row_HW3)[rows_HW, columns_HW])
+    return Skin(head, position_HW3, column_HW3, row_HW3, ways_HW4, _fade(head, position_HW3), landmark_L2)
 
 
 def _fade(head: HeadModel, position_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
