@@ -16,6 +16,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,7 +103,7 @@ class ReliefNetwork(nn.Module):
         self.register_buffer("usual_HW", torch.zeros(MAP_SIZE, MAP_SIZE))
         self.register_buffer("spread_HW", torch.full((MAP_SIZE, MAP_SIZE), 0.1))
         widths = (_INPUTS, *_CHANNELS)
-        self.down = nn.ModuleList(_level(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_level(*pair) for pair in pairwise(widths))
         self.up = nn.ModuleList(
             _level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
         )
@@ -209,7 +210,7 @@ class ReliefNetwork(nn.Module):
         """
         if self.card.uv_hash != uv_hash(head):
             raise AssetError(
-                f"The relief network reads the UV map of {self.card.head} ({self.card.uv_hash}), not that of {head.name}"
+                f"The relief network reads the UV map of {self.card.head} ({self.card.uv_hash}), not {head.name}'s"
                 f" ({uv_hash(head)}).",
                 "Train it again for this head model with `deca-train relief`.",
             )

@@ -83,7 +83,9 @@ def lay_out_carriers(folder: Path, out: Path) -> list[Carrier]:
         if not found:
             raise AssetError(f"There is no photo with a face in {folder}.", "Give a folder of portraits.")
         data = io.BytesIO()
-        np.savez(data, **{name: np.stack(arrays) for name, arrays in zip(_FIELDS, zip(*found, strict=True), strict=True)})
+        np.savez(
+            data, **{name: np.stack(arrays) for name, arrays in zip(_FIELDS, zip(*found, strict=True), strict=True)}
+        )
         write_file(out, data.getvalue())
     arrays = read_npz(out, _FIELDS)
     return [Carrier.of(*fields) for fields in zip(*(arrays[name] for name in _FIELDS), strict=True)]

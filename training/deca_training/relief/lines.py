@@ -62,7 +62,9 @@ def _groove(
     across = (across - bend * along**2 - waves) / width
     taper = (1 - (2 * along / length + rng.uniform(-0.3, 0.3)) ** 2).clip(0) ** rng.uniform(0.5, 1.2)
     rim = _RIM * rng.uniform(0, 1.5) * np.exp(-0.5 * (np.abs(across) - 2.2) ** 2)
-    relief_HW[low[0] : high[0], low[1] : high[1]] += (depth * taper * (rim - np.exp(-0.5 * across**2))).astype(np.float32)
+    relief_HW[low[0] : high[0], low[1] : high[1]] += (depth * taper * (rim - np.exp(-0.5 * across**2))).astype(
+        np.float32
+    )
 
 
 class Tilt:

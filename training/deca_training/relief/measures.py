@@ -5,8 +5,7 @@ Shape suffixes: H W rows and columns of pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 from deca.head import HeadModel
 from deca.networks.relief import Layout, ReliefNetwork
 from deca_training.relief.pictures import Picture, PictureMaker, picture_part
-from deca_training.relief.surfaces import Surface, SurfaceMaker, make_person, surface_file
+from deca_training.relief.pigment import Layer
+from deca_training.relief.surfaces import EXPRESSIONS, Surface, SurfaceMaker, make_person, surface_file
 
 FIRST_HELD_OUT = 9_000_001
 """Number of the first person that nothing is trained on."""
@@ -47,21 +47,37 @@ class Measured:
         return {name: round(value, 3) for name, value in asdict(self).items()}
 
 
-def held_out_pictures(head: HeadModel, folder: Path, people: int) -> list[Picture]:
-    """One frontal picture each of people kept out, under random light, with a camera's faults."""
-    maker = None
-    for person in range(FIRST_HELD_OUT, FIRST_HELD_OUT + people):
-        if not surface_file(folder, person).is_file():
-            maker = maker or SurfaceMaker()
-            make_person(folder, person, maker)
-    camera, (_, within) = PictureMaker(head, folder, plain=True), picture_part(head)
-    pictures = []
-    for person in range(FIRST_HELD_OUT, FIRST_HELD_OUT + people):
-        rng = np.random.default_rng((person, 99))
-        maps_KCHW = np.load(surface_file(folder, person))
-        surface = Surface.of(maps_KCHW[rng.integers(len(maps_KCHW))][(slice(None), *within)], False)
-        pictures.append(camera.picture(surface, rng))
-    return pictures
+class HeldOut:
+    """People that nothing is trained on, one expression of each.
+
+    Args:
+        head: The head model.
+        folder: Of their files; made if they are missing.
+        people: How many.
+    """
+
+    def __init__(self, head: HeadModel, folder: Path, people: int) -> None:
+        self.seeds = range(FIRST_HELD_OUT, FIRST_HELD_OUT + people)
+        if not all(surface_file(folder, seed).is_file() for seed in self.seeds):
+            maker = SurfaceMaker()
+            for seed in self.seeds:
+                make_person(folder, seed, maker)
+        self.camera, (self.part, within) = PictureMaker(head, folder), picture_part(head)
+        maps = [np.load(surface_file(folder, seed))[seed % EXPRESSIONS] for seed in self.seeds]
+        self.surfaces = [Surface.of(maps_CHW[(slice(None), *within)], False) for maps_CHW in maps]
+
+    def portraits(
+        self, on_skin: Layer | None = None, front: Layer | None = None, smooth: bool = False
+    ) -> list[Picture]:
+        """A portrait of each; `smooth` without any relief."""
+        return [
+            self.camera.portrait(_smoothed(surface) if smooth else surface, seed, on_skin, front)
+            for seed, surface in zip(self.seeds, self.surfaces, strict=True)
+        ]
+
+
+def _smoothed(surface: Surface) -> Surface:
+    return replace(surface, depth_HW=np.zeros_like(surface.depth_HW), tilt_3HW=np.zeros_like(surface.tilt_3HW))
 
 
 def relief_of_picture(
@@ -77,24 +93,42 @@ def relief_of_picture(
     return depth[0, 0].numpy(), (certainty[0, 0].numpy() * picture.seen_HW).astype(np.float32)
 
 
-def explained_share(network: ReliefNetwork, pictures: Sequence[Picture]) -> Measured:
-    """Measures a network for the bundled head model on pictures."""
-    from deca.head import load_head
-
-    (rows, columns), _ = picture_part(load_head())
+def measure(network: ReliefNetwork, held_out: HeldOut) -> Measured:
+    """How much of their relief the network finds."""
+    rows, columns = held_out.part
     usual_HW = network.usual_HW[rows, columns].numpy()
-    sums = np.zeros(4)
-    fine = np.zeros(3)
-    for picture in pictures:
+    squares_4, fine_3 = np.zeros(4), np.zeros(3)
+    for picture in held_out.portraits():
         depth_HW, certainty_HW = relief_of_picture(network, picture, (rows.start, columns.start))
-        seen_HW = picture.seen_HW > _SEEN
-        true_HW = picture.depth_HW
+        seen_HW, true_HW = picture.seen_HW > _SEEN, picture.depth_HW
         ways = (depth_HW, usual_HW + certainty_HW * (depth_HW - usual_HW), usual_HW, np.zeros_like(true_HW))
-        sums += [float(((way_HW - true_HW)[seen_HW] ** 2).sum()) for way_HW in ways]
+        squares_4 += [float(((way_HW - true_HW)[seen_HW] ** 2).sum()) for way_HW in ways]
         a, b = fine_part(depth_HW, seen_HW), fine_part(true_HW, seen_HW)
-        fine += [float((a * b).sum()), float((a * a).sum()), float((b * b).sum())]
-    explained, sure, usual = 1 - sums[:3] / max(sums[3], 1e-9)
-    return Measured(float(explained), float(sure), float(fine[0] / np.sqrt(max(fine[1] * fine[2], 1e-12))), float(usual))
+        fine_3 += [float((a * b).sum()), float((a * a).sum()), float((b * b).sum())]
+    explained, sure, usual = (float(share) for share in 1 - squares_4[:3] / squares_4[3])
+    return Measured(explained, sure, float(fine_3[0] / np.sqrt(max(fine_3[1] * fine_3[2], 1e-12))), usual)
+
+
+def added_by(network: ReliefNetwork, held_out: HeldOut, on_skin: Layer | None, front: Layer | None) -> float:
+    """Root mean square, millimetres, of what something on the skin or before it adds to the relief of the same people
+    in the same light."""
+    corner_2 = held_out.part[0].start, held_out.part[1].start
+    squares = []
+    for plain, shown in zip(held_out.portraits(), held_out.portraits(on_skin, front), strict=True):
+        without_HW, with_HW = (relief_of_picture(network, picture, corner_2)[0] for picture in (plain, shown))
+        squares.append(((with_HW - without_HW)[plain.seen_HW > _SEEN] ** 2).mean())
+    return float(np.sqrt(np.mean(squares)))
+
+
+def false_lines(network: ReliefNetwork, held_out: HeldOut, on_skin: Layer | None, front: Layer | None) -> float:
+    """Root mean square, millimetres, of the fine relief that is found on people without any."""
+    corner_2 = held_out.part[0].start, held_out.part[1].start
+    squares = []
+    for picture in held_out.portraits(on_skin, front, smooth=True):
+        seen_HW = picture.seen_HW > _SEEN
+        depth_HW, _ = relief_of_picture(network, picture, corner_2)
+        squares.append((fine_part(depth_HW, seen_HW)[seen_HW] ** 2).mean())
+    return float(np.sqrt(np.mean(squares)))
 
 
 def fine_part(map_HW: NDArray, seen_HW: NDArray[np.bool_]) -> NDArray[np.float32]:

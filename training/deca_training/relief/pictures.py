@@ -1,7 +1,7 @@
 """Pictures of synthetic skin, laid out as the UV map, and the relief that they show.
 
-Everything that can be cheap is drawn anew each time a surface is looked at: how deep its lines are, where the head looks,
-light, pigment and what hangs before the face, the error of the layout, the camera's faults.
+What is cheap is drawn anew for each picture: how deep the lines are, where the head looks, light, pigment and what hangs
+before the face, the error of the layout, the camera's faults.
 
 Shape suffixes: K pictures, C channels, H W rows and columns of the part of the UV map that shows the face.
 """
@@ -32,7 +32,7 @@ from deca_training.data.synthetic.photos import random_turn
 from deca_training.data.synthetic.skin import reduced, skin_of
 from deca_training.relief.carriers import Carrier
 from deca_training.relief.lines import Tilt, free_lines
-from deca_training.relief.pigment import in_front, pigmented
+from deca_training.relief.pigment import Layer, in_front, pigmented
 from deca_training.relief.surfaces import Surface, surface_file
 
 COPIES = 2
@@ -99,11 +99,10 @@ class PictureMaker:
         head: The head model.
         people: Folder of `make_person`.
         carriers: Real skin, if there is some.
-        plain: No more than light and camera, the surface as it is, all of the face, frontal: to measure with.
     """
 
-    def __init__(self, head: HeadModel, people: Path, carriers: Sequence[Carrier] = (), plain: bool = False) -> None:
-        self.people, self.carriers, self.plain = people, carriers, plain
+    def __init__(self, head: HeadModel, people: Path, carriers: Sequence[Carrier] = ()) -> None:
+        self.people, self.carriers = people, carriers
         self.part, self._within = picture_part(head)
         self.skin_HW = uv_mask(head, DETAIL_MASK).numpy()[self.part]
         self.place_HW2 = reduced(skin_of(head).position_HW3)[self.part][..., :2]
@@ -121,36 +120,56 @@ class PictureMaker:
         return np.stack(taken)
 
     def picture(self, surface: Surface, rng: np.random.Generator) -> Picture:
-        """A picture of a surface, which has the rows and columns of `part`."""
-        gain = 1.0 if self.plain or rng.uniform() < 0.4 else float(np.exp(rng.normal(0.15, _DEEPER)).clip(0.3, 2.5))
+        """A picture of a surface, which has the rows and columns of `part`, as anyone might have taken it."""
+        gain = 1.0 if rng.uniform() < 0.4 else float(np.exp(rng.normal(0.15, _DEEPER)).clip(0.3, 2.5))
         depth_HW, tilt_3HW = surface.depth_HW * gain, surface.tilt_3HW * gain
-        if not self.plain and rng.uniform() < _LINED:
+        if rng.uniform() < _LINED:
             more_HW = free_lines(depth_HW.shape, rng) * self.skin_HW
             depth_HW, tilt_3HW = depth_HW + more_HW, tilt_3HW + self._tilt(more_HW)
-        way = rng.uniform() if self.carriers and not self.plain else 1.0
+        way = rng.uniform() if self.carriers else 1.0
         if way < _ON_PHOTO:
             picture_HW3, normals_3HW, seen_HW = self._on_photo(depth_HW, tilt_3HW, rng)
             picture_HW3 = in_front(picture_HW3, self.place_HW2, rng) if rng.uniform() < 0.3 else picture_HW3
         else:
-            turn_33 = np.eye(3) if self.plain else cv2.Rodrigues(random_turn(rng))[0]
-            turn_33 = turn_33.astype(np.float32)
+            turn_33 = cv2.Rodrigues(random_turn(rng))[0].astype(np.float32)
             normals_3HW = np.tensordot(turn_33, surface.normals_3HW, 1)
-            albedo_HW3 = surface.albedo_3HW.transpose(1, 2, 0)
-            if not self.plain:
-                albedo_HW3 = pigmented(albedo_HW3, self.place_HW2, rng)
+            albedo_HW3 = pigmented(surface.albedo_3HW.transpose(1, 2, 0), self.place_HW2, rng)
             if way < _ON_PHOTO + _TEXTURED:
                 albedo_HW3 = albedo_HW3 * self._texture(rng)
             picture_HW3 = _lit(albedo_HW3, depth_HW, np.tensordot(turn_33, tilt_3HW, 1), normals_3HW, rng)
-            if not self.plain:
-                picture_HW3 = in_front(picture_HW3, self.place_HW2, rng)
+            picture_HW3 = in_front(picture_HW3, self.place_HW2, rng)
             seen_HW = smoothstep(normals_3HW[2], GRAZING, FACING)
-        seen_HW = seen_HW * (self.skin_HW > 0)
-        depth_HW = depth_HW * (self.skin_HW > 0)
-        if not self.plain:
-            picture_HW3, depth_HW = _misplaced(picture_HW3, depth_HW, rng)
-            seen_HW = _with_holes(seen_HW, rng)
-        picture_HW3, density = _photographed(picture_HW3, rng, self.plain)
-        return Picture(picture_HW3.transpose(2, 0, 1), normals_3HW * (seen_HW > 0), seen_HW, density, depth_HW)
+        picture_HW3, depth_HW = _misplaced(picture_HW3, depth_HW, rng)
+        picture_HW3, density = _photographed(picture_HW3, rng)
+        return self._told(picture_HW3, normals_3HW, _with_holes(seen_HW, rng), density, depth_HW)
+
+    def portrait(
+        self, surface: Surface, seed: int, on_skin: Layer | None = None, front: Layer | None = None
+    ) -> Picture:
+        """A frontal picture of a surface as it is, by an undamaged camera, to measure with.
+
+        Args:
+            surface: The skin.
+            seed: Of light and camera, which are the same whatever the skin shows beside relief.
+            on_skin, front: What it shows.
+        """
+        light, camera, layer = (np.random.default_rng((seed, kind)) for kind in range(3))
+        albedo_HW3 = surface.albedo_3HW.transpose(1, 2, 0)
+        albedo_HW3 = on_skin(albedo_HW3, self.place_HW2, layer) if on_skin else albedo_HW3
+        picture_HW3 = _lit(albedo_HW3, surface.depth_HW, surface.tilt_3HW, surface.normals_3HW, light)
+        picture_HW3 = front(picture_HW3, self.place_HW2, layer) if front else picture_HW3
+        picture_HW3, density = _photographed(picture_HW3, camera, good=True)
+        seen_HW = smoothstep(surface.normals_3HW[2], GRAZING, FACING)
+        return self._told(picture_HW3, surface.normals_3HW, seen_HW, density, surface.depth_HW)
+
+    def _told(
+        self, picture_HW3: NDArray, normals_3HW: NDArray, seen_HW: NDArray, density: float, depth_HW: NDArray
+    ) -> Picture:
+        is_skin_HW = self.skin_HW > 0
+        seen_HW = seen_HW * is_skin_HW
+        return Picture(
+            picture_HW3.transpose(2, 0, 1), normals_3HW * (seen_HW > 0), seen_HW, density, depth_HW * is_skin_HW
+        )
 
     def _carrier(self, rng: np.random.Generator) -> tuple[Carrier, tuple[slice, ...], bool]:
         """A carrier, its part, and whether it is mirrored."""
@@ -162,7 +181,10 @@ class PictureMaker:
     ) -> tuple[NDArray, NDArray, NDArray]:
         """A real photo's skin with the relief shaded on it."""
         carrier, part, mirrored = self._carrier(rng)
-        photo_3HW, normals_3HW = carrier.photo_3HW[part].astype(np.float32), carrier.normals_3HW[part].astype(np.float32)
+        photo_3HW, normals_3HW = (
+            carrier.photo_3HW[part].astype(np.float32),
+            carrier.normals_3HW[part].astype(np.float32),
+        )
         seen_HW, light_93 = carrier.seen_HW[self.part].astype(np.float32), carrier.light_93.copy()
         if mirrored:
             photo_3HW, normals_3HW, seen_HW = photo_3HW[..., ::-1], normals_3HW[..., ::-1].copy(), seen_HW[:, ::-1]
@@ -237,24 +259,24 @@ def _with_holes(seen_HW: NDArray, rng: np.random.Generator) -> NDArray[np.float3
 
 
 def _photographed(
-    picture_HW3: NDArray, rng: np.random.Generator, plain: bool
+    picture_HW3: NDArray, rng: np.random.Generator, good: bool = False
 ) -> tuple[NDArray[np.float32], float]:
-    """The layout (H, W, 3) of a camera's picture, and the picture's pixels per texel: of faces 80 to 600 pixels wide."""
+    """The layout (H, W, 3) of a camera's picture, and its pixels per texel: faces are 80 to 600 pixels wide."""
     rows, columns = picture_HW3.shape[:2]
-    density = float(np.exp(rng.uniform(np.log(0.9 if plain else 0.5), np.log(4.0))))
+    density = float(np.exp(rng.uniform(np.log(0.9 if good else 0.5), np.log(4.0))))
     taken_HW3 = np.asarray(picture_HW3.clip(0, 1), np.float32)
     scale = min(density, 1.0)
-    if rng.uniform() < _SMOOTHED and not plain:
+    if rng.uniform() < _SMOOTHED and not good:
         taken_HW3 = cv2.bilateralFilter(taken_HW3, 7, rng.uniform(0.03, 0.12), rng.uniform(2, 5))
     if scale < 0.95:
         size = max(round(columns * scale), 8), max(round(rows * scale), 8)
         taken_HW3 = cv2.resize(taken_HW3, size, interpolation=cv2.INTER_AREA)
     # Pixels finer than texels are averaged, and with them what the camera did to them.
     finer = max(density, 1.0)
-    blur = np.exp(rng.uniform(np.log(0.2), np.log(0.6 if plain else 1.5))) / finer ** rng.uniform(0, 1)
+    blur = np.exp(rng.uniform(np.log(0.2), np.log(0.6 if good else 1.5))) / finer ** rng.uniform(0, 1)
     if blur > 0.25:
         taken_HW3 = cv2.GaussianBlur(taken_HW3, (0, 0), blur)
-    if rng.uniform() < _SHARPENED:
+    if rng.uniform() < _SHARPENED and not good:
         soft_HW3 = cv2.GaussianBlur(taken_HW3, (0, 0), rng.uniform(0.6, 1.5))
         taken_HW3 = taken_HW3 + rng.uniform(0.2, 1.2) * (taken_HW3 - soft_HW3)
     noise = rng.uniform(0, 0.02) / finer ** rng.uniform(0.3, 1)
@@ -262,7 +284,7 @@ def _photographed(
     shape = taken_HW3.shape[:2]
     noise_HW3 = rng.standard_normal((*shape, 1), np.float32) + colour * rng.standard_normal((*shape, 3), np.float32)
     taken_HW3 = taken_HW3 + np.float32(noise) * noise_HW3
-    if rng.uniform() < _GREY:
+    if rng.uniform() < _GREY and not good:
         taken_HW3 = np.repeat(taken_HW3.mean(2, keepdims=True), 3, 2)
     pixels_HW3 = np.rint(taken_HW3.clip(0, 1) * 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(55, 98))]

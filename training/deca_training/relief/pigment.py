@@ -1,13 +1,15 @@
 """What skin shows beside relief: freckles and moles, stubble and beards, brows, make-up, glasses, fringes, shadows,
 highlights. All of it must leave no trace in the relief.
 
-Places are millimetres of the head's skin: (H, W, 2) to the subject's left and up, the eyes at about (31, 9), the mouth at (0, -57).
-Pictures are display values (H, W, 3), factors multiply them.
+Places (H, W, 2) are millimetres of the head's skin, to the subject's left and up: eyes at about (31, 9), the mouth at
+(0, -57). Pictures are display values (H, W, 3).
 
 Shape suffixes: H W rows and columns of a part of the UV map.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -15,79 +17,103 @@ from numpy.typing import NDArray
 
 Map = NDArray[np.float32]
 
-_MOLES, _FRECKLES, _STUBBLE, _BEARD, _BROWS, _MAKE_UP = 0.5, 0.15, 0.25, 0.08, 0.35, 0.2
-_GLASSES, _FRINGE, _SHADOW, _HIGHLIGHT, _BLEMISHES = 0.2, 0.12, 0.3, 0.25, 0.2
-"""Shares of pictures."""
-
 
 def pigmented(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """Skin with what grows or lies on it, before it is lit."""
-    shape = albedo_HW3.shape[:2]
-    if rng.uniform() < _MOLES:
-        for _ in range(rng.integers(1, 12)):
-            dark = 1 - rng.uniform(0.1, 0.75)
-            albedo_HW3 = albedo_HW3 * (1 - _spot(shape, rng, 0.5, 2.2)[..., None] * _tint(rng) * (1 - dark))
-    if rng.uniform() < _FRECKLES:
-        dots_HW = (rng.random(shape, np.float32) < rng.uniform(0.005, 0.05)).astype(np.float32)
-        dots_HW = _soft(dots_HW, rng.uniform(0.6, 1.2)) * rng.uniform(1, 4)
-        albedo_HW3 = albedo_HW3 * (1 - dots_HW.clip(0, 0.6)[..., None] * _tint(rng))
-    if rng.uniform() < _BLEMISHES:  # red or pale spots and blotches
-        rough_HW = _band(shape, rng, rng.uniform(1.0, 6.0)) * rng.uniform(0.02, 0.08)
-        albedo_HW3 = albedo_HW3 * (1 + rough_HW[..., None] * np.array([rng.uniform(0, 0.7), 1, 1], np.float32))
-    if rng.uniform() < _STUBBLE:
-        where_HW = _beard(place_HW2, rng)
-        grain_HW = _band(shape, rng, rng.uniform(0.5, 0.9), streak=rng.uniform(1, 3))
-        dark_HW = where_HW * (rng.uniform(0.05, 0.35) + rng.uniform(0.03, 0.2) * grain_HW)
-        albedo_HW3 = albedo_HW3 * (1 - dark_HW.clip(-0.3, 0.8)[..., None] * rng.uniform(0.8, 1.0, 3).astype(np.float32))
-    if rng.uniform() < _BEARD:
-        where_HW = _beard(place_HW2, rng) * rng.uniform(0.6, 1.0)
-        albedo_HW3 = _hair(albedo_HW3, where_HW, rng)
-    if rng.uniform() < _BROWS:
-        across, up = np.abs(place_HW2[..., 0]), place_HW2[..., 1]
-        bow = rng.uniform(21, 31) + rng.uniform(-0.1, 0.35) * (across - 15) - rng.uniform(0, 0.012) * (across - 32) ** 2
-        where_HW = np.exp(-(((up - bow) / rng.uniform(2.0, 4.5)) ** 2)) * (across > rng.uniform(5, 12)) * (across < 60)
-        albedo_HW3 = _hair(albedo_HW3, _soft(where_HW.astype(np.float32), 0.8) * rng.uniform(0.2, 0.9), rng)
-    if rng.uniform() < _MAKE_UP:
-        across, up = np.abs(place_HW2[..., 0]), place_HW2[..., 1]
-        for x, y, wide, high in ((31, 17, 17, 7), (31, -3, 16, 4), (45, -25, 16, 12)):
-            if rng.uniform() < 0.6:
-                where_HW = np.exp(-((((across - x) / wide) ** 2 + ((up - y) / high) ** 2) ** rng.uniform(1, 3)))
-                factor_3 = np.exp(rng.normal(-0.15, 0.2) + rng.normal(0, 0.12, 3))
-                albedo_HW3 = albedo_HW3 * (1 + where_HW[..., None] * (factor_3 - 1))
-        if rng.uniform() < 0.4:  # a lid's line
-            line_HW = np.exp(-(((up - rng.uniform(6, 14) + 0.006 * (across - 31) ** 2) / rng.uniform(0.7, 1.5)) ** 2))
-            line_HW = line_HW * (np.abs(across - 31) < rng.uniform(12, 20))
-            albedo_HW3 = albedo_HW3 * (1 - rng.uniform(0.3, 0.9) * line_HW[..., None])
-    return albedo_HW3.astype(np.float32)
+    return _with(ON_SKIN, albedo_HW3, place_HW2, rng)
 
 
 def in_front(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """The lit skin with what hangs before it or shades it."""
+    return _with(IN_FRONT, picture_HW3, place_HW2, rng)
+
+
+def moles(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Dark spots."""
+    for _ in range(rng.integers(1, 12)):
+        spot_HW1 = _spot(albedo_HW3.shape[:2], rng, 0.5, 2.2)[..., None]
+        albedo_HW3 = albedo_HW3 * (1 - spot_HW1 * _tint(rng) * rng.uniform(0.1, 0.75))
+    return albedo_HW3
+
+
+def freckles(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Many small spots."""
+    dots_HW = (rng.random(albedo_HW3.shape[:2], np.float32) < rng.uniform(0.005, 0.05)).astype(np.float32)
+    dots_HW = _soft(dots_HW, rng.uniform(0.6, 1.2)) * rng.uniform(1, 4)
+    return albedo_HW3 * (1 - dots_HW.clip(0, 0.6)[..., None] * _tint(rng))
+
+
+def blemishes(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Red and pale blotches."""
+    rough_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(1.0, 6.0)) * rng.uniform(0.02, 0.08)
+    return albedo_HW3 * (1 + rough_HW[..., None] * np.array([rng.uniform(0, 0.7), 1, 1], np.float32))
+
+
+def stubble(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """A shaven beard's shade and grain."""
+    grain_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(0.5, 0.9), streak=rng.uniform(1, 3))
+    dark_HW = _beard(place_HW2, rng) * (rng.uniform(0.05, 0.35) + rng.uniform(0.03, 0.2) * grain_HW)
+    return albedo_HW3 * (1 - dark_HW.clip(-0.3, 0.8)[..., None] * rng.uniform(0.8, 1.0, 3))
+
+
+def beard(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """A beard that covers the skin."""
+    return _hair(albedo_HW3, _beard(place_HW2, rng) * rng.uniform(0.6, 1.0), rng)
+
+
+def brows(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Brows elsewhere than the head model has them, and of other forms."""
+    across, up = np.abs(place_HW2[..., 0]), place_HW2[..., 1]
+    bow = rng.uniform(21, 31) + rng.uniform(-0.1, 0.35) * (across - 15) - rng.uniform(0, 0.012) * (across - 32) ** 2
+    where_HW = np.exp(-(((up - bow) / rng.uniform(2.0, 4.5)) ** 2)) * (across > rng.uniform(5, 12)) * (across < 60)
+    return _hair(albedo_HW3, _soft(where_HW, 0.8) * rng.uniform(0.2, 0.9), rng)
+
+
+def make_up(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Colour on lids and cheeks, shade below the eyes, a line along the lids."""
+    across, up = np.abs(place_HW2[..., 0]), place_HW2[..., 1]
+    for x, y, wide, high in ((31, 17, 17, 7), (31, -3, 16, 4), (45, -25, 16, 12)):
+        if rng.uniform() < 0.6:
+            where_HW = np.exp(-((((across - x) / wide) ** 2 + ((up - y) / high) ** 2) ** rng.uniform(1, 3)))
+            factor_3 = np.exp(rng.normal(-0.15, 0.2) + rng.normal(0, 0.12, 3))
+            albedo_HW3 = albedo_HW3 * (1 + where_HW[..., None] * (factor_3 - 1))
+    if rng.uniform() < 0.4:
+        line_HW = np.exp(-(((up - rng.uniform(6, 14) + 0.006 * (across - 31) ** 2) / rng.uniform(0.7, 1.5)) ** 2))
+        line_HW = line_HW * (np.abs(across - 31) < rng.uniform(12, 20))
+        albedo_HW3 = albedo_HW3 * (1 - rng.uniform(0.3, 0.9) * line_HW[..., None])
+    return albedo_HW3
+
+
+def shadows(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Shadows of things that are not seen, with hard and soft edges."""
+    for _ in range(rng.integers(1, 3)):
+        factor_3 = rng.uniform(0.25, 0.9) * (1 + 0.05 * rng.standard_normal(3))
+        edge_HW = _soft(_waves(place_HW2, rng) > rng.normal(0, 20), np.exp(rng.uniform(-1, 2)))
+        picture_HW3 = picture_HW3 * (1 + edge_HW[..., None] * (factor_3 - 1))
+    return picture_HW3
+
+
+def highlights(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Shine of wet or oily skin."""
     shape = picture_HW3.shape[:2]
-    if rng.uniform() < _SHADOW:
-        for _ in range(rng.integers(1, 3)):
-            factor_3 = rng.uniform(0.25, 0.9) * (1 + 0.05 * rng.standard_normal(3))
-            edge_HW = _soft((_waves(place_HW2, rng) > rng.normal(0, 20)).astype(np.float32), np.exp(rng.uniform(-1, 2)))
-            picture_HW3 = picture_HW3 * (1 + edge_HW[..., None] * (factor_3 - 1))
-    if rng.uniform() < _HIGHLIGHT:
-        for _ in range(rng.integers(1, 6)):
-            shine_HW = _spot(shape, rng, 3, 15) * rng.uniform(0.05, 0.5)
-            grain_HW = 1 + rng.uniform(0, 0.5) * _band(shape, rng, rng.uniform(0.5, 1.5))
-            picture_HW3 = picture_HW3 + (shine_HW * grain_HW)[..., None]
-    if rng.uniform() < _GLASSES:
-        picture_HW3 = _glasses(picture_HW3, place_HW2, rng)
-    if rng.uniform() < _FRINGE:
-        ends_HW = rng.uniform(20, 80) + rng.uniform(-0.4, 0.4) * place_HW2[..., 0] + 8 * _band(shape, rng, 1.0, streak=12)
-        where_HW = ((place_HW2[..., 1] - ends_HW) / 4).clip(0, 1)
-        strands_HW = (_band(shape, rng, rng.uniform(0.6, 1.5), streak=rng.uniform(6, 20)) + rng.uniform(-0.5, 2)).clip(0, 1)
-        shift = int(rng.integers(0, 5)), int(rng.integers(-4, 5))
-        cast_HW = _soft(np.roll(where_HW * strands_HW, shift, (0, 1)), rng.uniform(0.5, 3)) * rng.uniform(0, 0.5)
-        picture_HW3 = picture_HW3 * (1 - cast_HW[..., None])
-        picture_HW3 = _hair(picture_HW3, (where_HW * strands_HW).astype(np.float32), rng)
-    return picture_HW3.astype(np.float32)
+    for _ in range(rng.integers(1, 6)):
+        grain_HW = 1 + rng.uniform(0, 0.5) * _band(shape, rng, rng.uniform(0.5, 1.5))
+        picture_HW3 = picture_HW3 + (_spot(shape, rng, 3, 15) * rng.uniform(0.05, 0.5) * grain_HW)[..., None]
+    return picture_HW3
 
 
-def _glasses(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+def fringe(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Hair over the forehead, and its shadow."""
+    shape = picture_HW3.shape[:2]
+    ends_HW = rng.uniform(20, 80) + rng.uniform(-0.4, 0.4) * place_HW2[..., 0] + 8 * _band(shape, rng, 1.0, streak=12)
+    strands_HW = (_band(shape, rng, rng.uniform(0.6, 1.5), streak=rng.uniform(6, 20)) + rng.uniform(-0.5, 2)).clip(0, 1)
+    hair_HW = ((place_HW2[..., 1] - ends_HW) / 4).clip(0, 1) * strands_HW
+    shift = int(rng.integers(0, 5)), int(rng.integers(-4, 5))
+    cast_HW = _soft(np.roll(hair_HW, shift, (0, 1)), rng.uniform(0.5, 3)) * rng.uniform(0, 0.5)
+    return _hair(picture_HW3 * (1 - cast_HW[..., None]), hair_HW, rng)
+
+
+def glasses(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """A frame before the eyes, its shadow, and clear or dark lenses; at times the frame's shadow alone."""
     middle, drop = rng.uniform(30, 36), rng.uniform(-3, 10)
     wide, high, power = rng.uniform(20, 29), rng.uniform(13, 24), rng.uniform(2, 5)
@@ -127,7 +153,9 @@ def _hair(picture_HW3: Map, where_HW: Map, rng: np.random.Generator) -> Map:
     strands_HW = strands_HW if upright else strands_HW.T
     colour_3 = np.exp(rng.uniform(-3, -0.3)) * np.array([1.0, rng.uniform(0.75, 1), rng.uniform(0.5, 0.95)])
     opacity_HW1 = (where_HW * (0.8 + rng.uniform(0.1, 0.5) * strands_HW)).clip(0, 1)[..., None]
-    return picture_HW3 * (1 - opacity_HW1) + colour_3 * np.exp(rng.uniform(0.1, 0.4) * strands_HW)[..., None] * opacity_HW1
+    return (
+        picture_HW3 * (1 - opacity_HW1) + colour_3 * np.exp(rng.uniform(0.1, 0.4) * strands_HW)[..., None] * opacity_HW1
+    )
 
 
 def _tint(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -160,3 +188,19 @@ def _band(shape: tuple[int, ...], rng: np.random.Generator, sigma: float, streak
 
 def _soft(map_HW: Map, sigma: float) -> Map:
     return np.asarray(cv2.GaussianBlur(np.asarray(map_HW, np.float32), (0, 0), float(sigma)), np.float32)
+
+
+Layer = Callable[[Map, Map, np.random.Generator], Map]
+
+ON_SKIN: tuple[tuple[float, Layer], ...] = (
+    (0.5, moles), (0.15, freckles), (0.2, blemishes), (0.25, stubble), (0.08, beard), (0.35, brows), (0.2, make_up),
+)  # fmt: skip
+IN_FRONT: tuple[tuple[float, Layer], ...] = ((0.3, shadows), (0.25, highlights), (0.2, glasses), (0.12, fringe))
+"""Shares of pictures, and what they show, from the skin outwards."""
+
+
+def _with(layers: tuple[tuple[float, Layer], ...], picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    for share, layer in layers:
+        if rng.uniform() < share:
+            picture_HW3 = layer(picture_HW3, place_HW2, rng)
+    return np.asarray(picture_HW3, np.float32)

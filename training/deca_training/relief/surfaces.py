@@ -118,4 +118,6 @@ def usual_and_spread(
     maps = np.concatenate((maps, maps[:, :, ::-1]))
     usual_HW, variance_HW = np.zeros((MAP_SIZE, MAP_SIZE)), np.zeros((MAP_SIZE, MAP_SIZE))
     usual_HW[part], variance_HW[part] = maps.mean(0), maps.var(0)
-    return gaussian_filter(usual_HW, 1.0).astype(np.float32), np.sqrt(gaussian_filter(variance_HW, 3.0)).astype(np.float32)
+    return gaussian_filter(usual_HW, 1.0).astype(np.float32), np.sqrt(gaussian_filter(variance_HW, 3.0)).astype(
+        np.float32
+    )

@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from deca.networks.relief import Layout, ReliefCard, ReliefNetwork, save_relief,
 from deca.render.detail import detail_patch
 from deca_training.processes import begin_worker
 from deca_training.relief.carriers import lay_out_carriers
-from deca_training.relief.measures import explained_share, held_out_pictures
+from deca_training.relief.measures import HeldOut, measure
 from deca_training.relief.pictures import Picture, PictureMaker, picture_part, take_pictures
 from deca_training.relief.surfaces import SurfaceMaker, make_person, surface_file, usual_and_spread
 
@@ -41,9 +42,9 @@ _KEPT = 0.999
 _SLOPE, _SQUARE, _DOUBT = 2.0, 3.0, 0.15
 """Weights of the loss of the depth's slope, of its square (deep lines count), and of the doubt."""
 _FIRST, _STEPS_PER_PERSON = 48, 8
-"""People that training begins with, and after how many steps one more is there: no process decides what is learnt when."""
-_SAVED = 120.0
-"""Seconds between checkpoints."""
+"""People that training begins with, and after how many steps one more joins, however fast they are made."""
+_SAVED, _MEASURED = 120.0, 16
+"""Seconds between checkpoints, and people kept out that the network is measured on then."""
 LICENCE = "CC0-1.0"
 
 
@@ -59,7 +60,11 @@ SCALES: dict[Budget, Scale] = {"cpu": Scale(1500, 1.0), "gpu": Scale(20_000, 6.0
 
 
 def train_relief(
-    out: Path, budget: Budget = "cpu", hours: float | None = None, carriers: Path | None = None, people: int | None = None
+    out: Path,
+    budget: Budget = "cpu",
+    hours: float | None = None,
+    carriers: Path | None = None,
+    people: int | None = None,
 ) -> Path:
     """Trains the relief network for the bundled head model; the weights file is good from the first minutes on.
 
@@ -151,7 +156,7 @@ class Run:
         self.save(float(np.mean(losses)) if losses else 0.0)
 
     def batch(self) -> tuple[Layout, Tensor, Tensor]:
-        """The pictures of the present step: layout, depth (B, 1, H, W) in millimetres, first rows and columns (B, 2)."""
+        """The pictures of a step: layout, depth (B, 1, H, W) in millimetres, first rows and columns (B, 2)."""
         rng = np.random.default_rng((7, self.step))
         people = min(self.scale.people, _FIRST + self.step // _STEPS_PER_PERSON)
         high, wide = (part.stop - part.start for part in self.part)
@@ -207,7 +212,7 @@ class Run:
     def save(self, loss: float) -> None:
         """Writes checkpoint, weights file, and a line of the log."""
         network = self.averaged()
-        measured = explained_share(network, self._held_out())
+        measured = measure(network, self._held_out)
         recipe = f"{self.step:,} steps of {_BATCH} parts of {PART} x {PART} texels"
         network.card = replace(network.card, recipe=recipe, metrics={"explained": round(measured.explained, 4)})
         save_relief(network, self.out)
@@ -253,10 +258,9 @@ class Run:
                 )
             time.sleep(0.5)
 
-    def _held_out(self) -> list[Picture]:
-        if not hasattr(self, "_kept_out"):
-            self._kept_out = held_out_pictures(self.head, self.folder / "held_out", 16)
-        return self._kept_out
+    @cached_property
+    def _held_out(self) -> HeldOut:
+        return HeldOut(self.head, self.folder / "held_out", _MEASURED)
 
 
 def relief_loss(found_B1HW: Tensor, doubt_B1HW: Tensor, depth_B1HW: Tensor, seen_B1HW: Tensor) -> Tensor:
