@@ -172,6 +172,14 @@ class ReliefNetwork(nn.Module):
         v_HW, u_HW = torch.meshgrid(-along, along, indexing="ij")
         return torch.stack((u_HW, v_HW, self.usual_HW * 5, self.spread_HW * 5)).to(self.usual_HW.dtype)
 
+    @property
+    def _part(self) -> tuple[slice, slice]:
+        """Rows and columns where people's skin differs, in steps of what the network can halve."""
+        differs_HW = self.spread_HW > 0
+        rows, columns = (differs_HW.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
+        steps = [(found[0] // _DEPTH, found[-1] // _DEPTH + 1) for found in (rows, columns)]
+        return slice(*(_DEPTH * step for step in steps[0])), slice(*(_DEPTH * step for step in steps[1]))
+
     def certainty(self, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
         """The share of the squares of people's differences that the displacement is expected to explain, 0..1.
 
@@ -191,11 +199,10 @@ class ReliefNetwork(nn.Module):
         where nothing is seen."""
         seen_B1HW = layout.seen_B1HW
         displacement_B1HW, certainty_B1HW = torch.zeros_like(seen_B1HW), torch.zeros_like(seen_B1HW)
-        part = _box(seen_B1HW)
-        if part is None:
-            return displacement_B1HW, certainty_B1HW
+        part = self._part
         corner_B2 = torch.tensor([[part[0].start, part[1].start]]).expand(len(seen_B1HW), -1)
-        shown = Layout(*(tensor[..., part[0], part[1]] for tensor in layout[:3]), layout.density_B)
+        photo, normals, seen = (tensor[..., part[0], part[1]] for tensor in layout[:3])
+        shown = Layout(photo, normals, seen, layout.density_B)
         depth_B1HW, doubt_B1HW = self(self.inputs(shown, corner_B2))
         is_seen_B1HW = shown.seen_B1HW > 0
         displacement_B1HW[..., part[0], part[1]] = 1e-3 * depth_B1HW * is_seen_B1HW
@@ -281,17 +288,6 @@ def _level(given: int, wanted: int) -> nn.Sequential:
         convolution = nn.Conv2d(channels, wanted, 3, padding=1, bias=False)
         layers += [convolution, nn.BatchNorm2d(wanted), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
-
-
-def _box(seen_B1HW: Tensor) -> tuple[slice, slice] | None:
-    """Rows and columns that hold all that is seen, in steps of what the network can halve; None if nothing is."""
-    is_seen_HW = (seen_B1HW > 0).any(0)[0]
-    if not is_seen_HW.any():
-        return None
-    rows, columns = is_seen_HW.any(1).nonzero()[:, 0], is_seen_HW.any(0).nonzero()[:, 0]
-    return tuple(  # type: ignore[return-value]
-        slice(int(found[0]) // _DEPTH * _DEPTH, (int(found[-1]) // _DEPTH + 1) * _DEPTH) for found in (rows, columns)
-    )
 
 
 def _mean(map_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:

@@ -136,12 +136,13 @@ def with_other_side(
         skin_HW: Where relief may be, 0..1.
         texels: Know which texel is whose mirror image.
     """
-    certainty_HW = certainty_HW * (skin_HW > 0)
+    certainty_HW = np.where(skin_HW > 0, certainty_HW, 0).astype(np.float32)
     if texels.mirrored_HW2 is not None:
         column_HW, row_HW = cv2.split(texels.mirrored_HW2)
 
         def mirrored(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-            return cv2.remap(map_HW, column_HW, row_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            there_HW = cv2.remap(map_HW, column_HW, row_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            return np.asarray(there_HW, np.float32)
 
         theirs_HW = mirrored(certainty_HW)
         their_depth_HW = mirrored(displacement_HW * certainty_HW) / np.maximum(theirs_HW, 1e-6)
@@ -149,6 +150,6 @@ def with_other_side(
         share_HW = needed_HW * theirs_HW * _MIRRORED
         total_HW = certainty_HW + share_HW
         displacement_HW = (displacement_HW * certainty_HW + their_depth_HW * share_HW) / np.maximum(total_HW, 1e-6)
-        certainty_HW = np.minimum(total_HW, 1) * (skin_HW > 0)
-    displacement_HW = displacement_HW * (certainty_HW > 0) * (skin_HW > 0)
+        certainty_HW = np.where(skin_HW > 0, np.minimum(total_HW, 1), 0)
+    displacement_HW = np.where(certainty_HW > 0, displacement_HW, 0)
     return Relief(displacement_HW.astype(np.float32), certainty_HW.astype(np.float32))

@@ -85,10 +85,11 @@ def relief_of_picture(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Displacement, millimetres, and certainty of a picture (H, W)."""
     maps = (picture.photo_3HW, picture.normals_3HW, picture.seen_HW[None])
-    tensors = [torch.from_numpy(np.ascontiguousarray(map_HW, np.float32))[None] for map_HW in maps]
+    photo, normals, seen = (torch.from_numpy(np.ascontiguousarray(map_HW, np.float32))[None] for map_HW in maps)
+    layout = Layout(photo, normals, seen, torch.tensor([picture.density]))
     corner_12 = torch.tensor([corner_2])
     with torch.inference_mode():
-        depth, doubt = network(network.inputs(Layout(*tensors, torch.tensor([picture.density])), corner_12))
+        depth, doubt = network(network.inputs(layout, corner_12))
         certainty = network.certainty(doubt, corner_12)
     return depth[0, 0].numpy(), (certainty[0, 0].numpy() * picture.seen_HW).astype(np.float32)
 

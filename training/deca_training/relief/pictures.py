@@ -1,6 +1,6 @@
 """Pictures of synthetic skin, laid out as the UV map, and the relief that they show.
 
-What is cheap is drawn anew for each picture: how deep the lines are, where the head looks, light, pigment and what hangs
+What is cheap is drawn anew for each picture: how deep lines are, where the head looks, light, pigment and what hangs
 before the face, the error of the layout, the camera's faults.
 
 Shape suffixes: K pictures, C channels, H W rows and columns of the part of the UV map that shows the face.
@@ -165,10 +165,10 @@ class PictureMaker:
     def _told(
         self, picture_HW3: NDArray, normals_3HW: NDArray, seen_HW: NDArray, density: float, depth_HW: NDArray
     ) -> Picture:
-        is_skin_HW = self.skin_HW > 0
+        is_skin_HW = (self.skin_HW > 0).astype(np.float32)
         seen_HW = seen_HW * is_skin_HW
         return Picture(
-            picture_HW3.transpose(2, 0, 1), normals_3HW * (seen_HW > 0), seen_HW, density, depth_HW * is_skin_HW
+            picture_HW3.transpose(2, 0, 1), normals_3HW * np.ceil(seen_HW), seen_HW, density, depth_HW * is_skin_HW
         )
 
     def _carrier(self, rng: np.random.Generator) -> tuple[Carrier, tuple[slice, ...], bool]:
@@ -233,9 +233,7 @@ def _lit(
     return np.where(exposed_HW3 < 0.8, exposed_HW3, 1 - 0.2 * np.exp(-(exposed_HW3 - 0.8) / 0.2))
 
 
-def _misplaced(
-    picture_HW3: NDArray, depth_HW: NDArray, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _misplaced(picture_HW3: NDArray, depth_HW: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     """Picture and relief with a smooth error of the layout, the same for both."""
     high, wide = depth_HW.shape
     cells = int(rng.integers(3, 10))
@@ -258,9 +256,7 @@ def _with_holes(seen_HW: NDArray, rng: np.random.Generator) -> NDArray[np.float3
     return seen_HW
 
 
-def _photographed(
-    picture_HW3: NDArray, rng: np.random.Generator, good: bool = False
-) -> tuple[NDArray[np.float32], float]:
+def _photographed(picture_HW3: NDArray, rng: np.random.Generator, good: bool = False) -> tuple[NDArray, float]:
     """The layout (H, W, 3) of a camera's picture, and its pixels per texel: faces are 80 to 600 pixels wide."""
     rows, columns = picture_HW3.shape[:2]
     density = float(np.exp(rng.uniform(np.log(0.9 if good else 0.5), np.log(4.0))))

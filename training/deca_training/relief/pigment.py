@@ -186,7 +186,7 @@ def _band(shape: tuple[int, ...], rng: np.random.Generator, sigma: float, streak
     return noise_HW / max(float(noise_HW.std()), 1e-6)
 
 
-def _soft(map_HW: Map, sigma: float) -> Map:
+def _soft(map_HW: NDArray, sigma: float) -> Map:
     return np.asarray(cv2.GaussianBlur(np.asarray(map_HW, np.float32), (0, 0), float(sigma)), np.float32)
 
 

@@ -116,8 +116,7 @@ def usual_and_spread(
     """Mean displacement of people's skin and its deviation, (256, 256) millimetres, alike on both sides and smooth."""
     maps = np.concatenate([np.load(surface_file(folder, seed))[:, 0] for seed in seeds]).astype(np.float64)
     maps = np.concatenate((maps, maps[:, :, ::-1]))
-    usual_HW, variance_HW = np.zeros((MAP_SIZE, MAP_SIZE)), np.zeros((MAP_SIZE, MAP_SIZE))
-    usual_HW[part], variance_HW[part] = maps.mean(0), maps.var(0)
-    return gaussian_filter(usual_HW, 1.0).astype(np.float32), np.sqrt(gaussian_filter(variance_HW, 3.0)).astype(
-        np.float32
-    )
+    usual_HW, spread_HW = np.zeros((2, MAP_SIZE, MAP_SIZE), np.float32)
+    usual_HW[part] = gaussian_filter(maps.mean(0), 1.0)
+    spread_HW[part] = np.sqrt(gaussian_filter(maps.var(0), 3.0))
+    return usual_HW, spread_HW

@@ -15,6 +15,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +44,8 @@ _SLOPE, _SQUARE, _DOUBT = 2.0, 3.0, 0.15
 """Weights of the loss of the depth's slope, of its square (deep lines count), and of the doubt."""
 _FIRST, _STEPS_PER_PERSON = 48, 8
 """People that training begins with, and after how many steps one more joins, however fast they are made."""
+_MIDDLE = 2.5, 2.5
+"""Of the beta distribution of where parts lie: photos show the middle of the map."""
 _SAVED, _MEASURED = 120.0, 16
 """Seconds between checkpoints, and people kept out that the network is measured on then."""
 LICENCE = "CC0-1.0"
@@ -123,7 +126,7 @@ class Run:
         folder: Path,
         out: Path,
         scale: Scale,
-        maker: multiprocessing.process.BaseProcess | None = None,
+        maker: BaseProcess | None = None,
         with_carriers: bool = False,
     ) -> None:
         self.folder, self.out, self.scale, self._maker = folder, out, scale, maker
@@ -164,7 +167,7 @@ class Run:
         for person in rng.integers(1, people + 1, _BATCH).tolist():
             stored_KCHW = self._pictures(person)
             picture = int(rng.integers(len(stored_KCHW)))
-            row, column = (int((full - PART) * rng.beta(1.3, 1.3) + 0.5) for full in (high, wide))
+            row, column = (int((full - PART) * rng.beta(*_MIDDLE) + 0.5) for full in (high, wide))
             stored_CHW = stored_KCHW[picture, :, row : row + PART, column : column + PART]
             parts.append(_changed(Picture.of(stored_CHW), rng))
             corners.append((row + self.part[0].start, column + self.part[1].start))
