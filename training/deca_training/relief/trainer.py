@@ -13,11 +13,12 @@ import json
 import multiprocessing
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -37,12 +38,13 @@ from deca_training.relief.surfaces import SurfaceMaker, make_person, surface_fil
 Budget = Literal["cpu", "gpu"]
 PART = 112
 """Rows and columns of what is looked at together."""
-_BATCH, _RATE, _DECAY = 4, 2e-3, 0.02
-_KEPT = 0.999
-"""Share that the mean of the weights keeps at each step."""
-_SLOPE, _SQUARE, _DOUBT = 2.0, 3.0, 0.15
-"""Weights of the loss of the depth's slope, of its square (deep lines count), and of the doubt."""
-_FIRST, _STEPS_PER_PERSON = 48, 8
+_BATCH, _RATE, _DECAY = 4, 3e-3, 0.02
+_KEPT, _MEAN_STEPS = 0.99, 10
+"""Share that the mean of the weights keeps, and of how many steps each."""
+_SQUARE, _SLOPE, _DOUBT = 15.0, 1.0, 0.1
+"""Weights of the loss: of squares, per millimetre, beside absolute values, since deep lines count; of the slope beside
+the depth; and of the doubt."""
+_FIRST, _STEPS_PER_PERSON = 48, 24
 """People that training begins with, and after how many steps one more joins, however fast they are made."""
 _MIDDLE = 2.5, 2.5
 """Of the beta distribution of where parts lie: photos show the middle of the map."""
@@ -101,13 +103,21 @@ def train_relief(
 def _make_pictures(folder: Path, people: int, carriers: Path | None) -> None:
     begin_worker()
     if hasattr(os, "nice"):
-        os.nice(7)  # what learns goes first: it waits where it must
+        os.nice(11)  # what learns goes first: it waits where it must
     skins = lay_out_carriers(carriers, folder / "carriers.npz") if carriers else []
     surfaces = SurfaceMaker()
     pictures = PictureMaker(surfaces.generator.head, folder / "people", skins)
     for person in range(1, people + 1):
         make_person(folder / "people", person, surfaces)
         take_pictures(pictures, folder / "pictures", person)
+
+
+class Batch(NamedTuple):
+    """Parts of pictures: what the network sees, the relief in millimetres, and how well it is seen."""
+
+    inputs_BCHW: Tensor
+    depth_B1HW: Tensor
+    seen_B1HW: Tensor
 
 
 class Run:
@@ -139,7 +149,7 @@ class Run:
         self._begin_with_people()
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=_RATE, weight_decay=_DECAY)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=_RATE, weight_decay=_DECAY, fused=True)
         self.step, self.seconds = 0, 0.0
         self._resume()
 
@@ -147,9 +157,12 @@ class Run:
         """Trains until the hours are over; writes the weights file every few minutes."""
         saved, begun = time.monotonic(), time.monotonic()
         losses: list[float] = []
+        ahead = ThreadPoolExecutor(1)  # the next batch, while one is learnt from
+        batch = ahead.submit(self.batch, self.step)
         while self.seconds < 3600 * self.scale.hours:
             share = self.seconds / (3600 * self.scale.hours)
-            losses.append(self.learn(*self.batch(), rate=_RATE * min(1.0, (self.step + 1) / 200) * (1 - share) ** 1.2))
+            parts, batch = batch.result(), ahead.submit(self.batch, self.step + 1)
+            losses.append(self.learn(parts, rate=_RATE * min(1.0, (self.step + 1) / 200) * (1 - share) ** 1.2))
             now = time.monotonic()
             self.seconds, begun = self.seconds + now - begun, now
             if now - saved > _SAVED:
@@ -158,10 +171,10 @@ class Run:
                 begun = time.monotonic()  # measuring is no training
         self.save(float(np.mean(losses)) if losses else 0.0)
 
-    def batch(self) -> tuple[Layout, Tensor, Tensor]:
-        """The pictures of a step: layout, depth (B, 1, H, W) in millimetres, first rows and columns (B, 2)."""
-        rng = np.random.default_rng((7, self.step))
-        people = min(self.scale.people, _FIRST + self.step // _STEPS_PER_PERSON)
+    def batch(self, step: int) -> Batch:
+        """What is learnt from in a step."""
+        rng = np.random.default_rng((7, step))
+        people = min(self.scale.people, _FIRST + step // _STEPS_PER_PERSON)
         high, wide = (part.stop - part.start for part in self.part)
         parts, corners = [], []
         for person in rng.integers(1, people + 1, _BATCH).tolist():
@@ -181,30 +194,35 @@ class Run:
             normals = normals * normals.new_tensor([-1.0, 1.0, 1.0])[:, None, None]
             size = self.network.usual_HW.shape[1]
             corner_B2[:, 1] = size - corner_B2[:, 1] - PART
-        return Layout(photo, normals, seen[:, None], density), depth[:, None], corner_B2
+        with torch.no_grad():
+            inputs_BCHW = self.network.inputs(Layout(photo, normals, seen[:, None], density), corner_B2)
+        return Batch(inputs_BCHW.contiguous(memory_format=torch.channels_last), depth[:, None], seen[:, None])
 
-    def learn(self, layout: Layout, depth_B1HW: Tensor, corner_B2: Tensor, rate: float) -> float:
+    def learn(self, batch: Batch, rate: float) -> float:
         """One step; returns the loss."""
         self.network.train()
-        with torch.no_grad():
-            inputs_BCHW = self.network.inputs(layout, corner_B2).contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=_is_fast_in_half(self.device)):
-            found_B1HW, doubt_B1HW = self.network(inputs_BCHW)
-        loss = relief_loss(found_B1HW, doubt_B1HW, depth_B1HW, layout.seen_B1HW)
+            found_B1HW, doubt_B1HW = self.network(batch.inputs_BCHW)
+        loss = relief_loss(found_B1HW, doubt_B1HW, batch.depth_B1HW, batch.seen_B1HW)
         self.optimiser.param_groups[0]["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        kept = min(_KEPT, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.is_floating_point():
-                    self.mean[name].lerp_(value, 1 - kept)
-                else:
-                    self.mean[name].copy_(value)
+        if self.step % _MEAN_STEPS == 0:
+            self._average()
         return float(loss.detach())
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        taken = self.step / _MEAN_STEPS
+        kept = min(_KEPT, (1 + taken) / (10 + taken))
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                self.mean[name].lerp_(value, 1 - kept)
+            else:
+                self.mean[name].copy_(value)
 
     def averaged(self) -> ReliefNetwork:
         """The network with the mean of its weights over the last steps."""
@@ -276,13 +294,17 @@ def relief_loss(found_B1HW: Tensor, doubt_B1HW: Tensor, depth_B1HW: Tensor, seen
     """
     off_B1HW = found_B1HW - depth_B1HW
     total = seen_B1HW.sum().clamp(min=1.0)
-    size = ((off_B1HW.abs() + _SQUARE * off_B1HW.square()) * seen_B1HW).sum() / total
+    size = (_cost(off_B1HW) * seen_B1HW).sum() / total
     down, across = off_B1HW.diff(dim=2), off_B1HW.diff(dim=3)
     both_down, both_across = seen_B1HW[:, :, 1:] * seen_B1HW[:, :, :-1], seen_B1HW[..., 1:] * seen_B1HW[..., :-1]
-    slope = ((down.abs() * both_down).sum() + (across.abs() * both_across).sum()) / total
+    slope = ((_cost(down) * both_down).sum() + (_cost(across) * both_across).sum()) / total
     # Laplace's likelihood; the relief itself is not made worse for it.
     unlikely = ((off_B1HW.detach().abs() * torch.exp(-doubt_B1HW) + doubt_B1HW) * seen_B1HW).sum() / total
     return size + _SLOPE * slope + _DOUBT * unlikely
+
+
+def _cost(off: Tensor) -> Tensor:
+    return off.abs() + _SQUARE * off.square()
 
 
 def _changed(part: Picture, rng: np.random.Generator) -> Picture:
