@@ -13,8 +13,9 @@ from deca.head.layer import HeadLayer
 from deca.networks import MAP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
-from deca_training.data.synthetic.curves import fold, valley
-from deca_training.data.synthetic.families import FAMILIES, channel_names
+from deca_training.data.synthetic.curves import Draws, Line, fold, press, trace, valley
+from deca_training.data.synthetic.families import FAMILIES, Family, channel_names
+from deca_training.data.synthetic.patterns import PATTERNS
 from deca_training.data.synthetic.person import ASYMMETRY, Person, drives
 from deca_training.data.synthetic.skin import skin_of
 from deca_training.data.synthetic.strain import gauge_of, green_strain, posed, reader_of, sided
@@ -103,6 +104,10 @@ def test_expressions_drive_only_what_they_move() -> None:
     assert frown[channels("glabella")].min() > 0.9
     for mouth in (smile, pucker):
         assert np.abs(mouth[channels("forehead") + channels("glabella")]).max() < 0.1
+    laughing = {"mouthSmile": 1.0, "cheekSquint": 1.0, "eyeSquint": 0.5, "jawOpen": 0.4}
+    for seed in range(4):
+        shape_S = np.random.default_rng(seed).standard_normal(100)
+        assert drive(laughing, shape_S)[channels("forehead") + channels("glabella")].max() < 0.05
     assert drive(BROWS_UP)[channels("nasolabial") + channels("crows") + channels("glabella")].max() < 0.1
 
 
@@ -208,6 +213,59 @@ def test_sides_of_names() -> None:
     known = {shape for family in FAMILIES for name in family.arkit for shape in sided(name, names)}
     assert known <= set(names)
     assert len(NAMES) == len(person(3, 45).wrinkles_CHW) and person(3, 45).static_HW.shape == (MAP_SIZE, MAP_SIZE)
+
+
+def drawn_lines(seed: int) -> list[tuple[Family, Line, Draws]]:
+    """All lines of somebody's left side and middle."""
+    drawn = []
+    for number, family in enumerate(FAMILIES):
+        draws = Draws((seed, number), 0, ASYMMETRY, mirrored=family.layout != "paired")
+        lines = PATTERNS[family.name](draws)
+        drawn += [(family, line, draws.child(i)) for i, line in enumerate(lines)]
+    return drawn
+
+
+def test_lines_have_no_hooks() -> None:
+    # A line that turns by a right angle within five millimetres has run into an eyelid or round a corner.
+    for seed in range(6):
+        for family, line, draws in drawn_lines(seed):
+            curve = trace(line, skin_of(HEAD), draws)
+            place_N = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(curve.position_N3, axis=0), axis=1))))
+            # Chords of two millimetres, so that the wobble does not count.
+            chord_N3 = np.stack([np.interp(np.arange(0, place_N[-1], 2.0), place_N, x) for x in curve.position_N3.T], 1)
+            ways_N3 = np.diff(chord_N3, axis=0)
+            ways_N3 /= np.linalg.norm(ways_N3, axis=1, keepdims=True)
+            turn_N = (ways_N3[:-2] * ways_N3[2:]).sum(1)
+            assert (turn_N > 0.2).all(), (family.name, seed)
+
+
+def test_folds_end_softly() -> None:
+    skin = skin_of(HEAD)
+    for seed in range(3):
+        for family, line, draws in drawn_lines(seed):
+            if not family.is_fold or np.max(line.depth) < 0.2:
+                continue
+            curve = trace(line, skin, draws)
+            relief_HW = np.zeros(skin.fade_HW.shape, np.float32)
+            press(relief_HW, curve, line, family.width, True, skin, draws)
+            along_N = -skin.at(curve.texel_N2, np.repeat(relief_HW[..., None], 2, -1))[:, 0]
+            ends = np.concatenate((along_N[: len(along_N) // 20], along_N[-len(along_N) // 20 :]))
+            assert ends.max() < 0.15 * along_N.max(), (family.name, seed)
+
+
+def test_everybody_has_other_lines() -> None:
+    """Between the brows, on the forehead and at the eyes; and where lines meet, they do not add up."""
+    people = [Person.make(HEAD, seed, 60) for seed in range(8)]
+    for family in ("forehead2", "glabella_l", "crows_feet_l", "bag_l", "nasolabial_l"):
+        [channel] = channels(family)
+        relief_PX = np.stack([who.wrinkles_CHW[channel].ravel().astype(np.float64) for who in people])
+        relief_PX /= np.linalg.norm(relief_PX, axis=1, keepdims=True)
+        alike = (relief_PX @ relief_PX.T)[np.triu_indices(len(people), 1)]
+        assert np.median(alike) < 0.8 and alike.max() < 0.97, family
+    deepest_PC = np.array([-1e3 * who.wrinkles_CHW.min((1, 2)) for who in people])
+    assert deepest_PC.max() < 2.5
+    # Some have next to nothing of a kind, others much.
+    assert deepest_PC[:, channels("glabella_l")].max() > 4 * deepest_PC[:, channels("glabella_l")].min()
 
 
 def test_without_variety_lines_lie_in_the_same_places() -> None:

@@ -29,7 +29,7 @@ class Family:
         reach: Standard deviation of the region whose compression counts, millimetres from the lines.
         arkit: Weights of ARKit coefficients of the channel's own side, where strain does not tell.
         is_fold: A fold with a bulge on its outer or upper side instead of a valley with two shoulders.
-        common: Share of people who have it well; on the others it is faint.
+        common: Share of young people who have it well; on the others it is faint. It grows with age.
     """
 
     name: str

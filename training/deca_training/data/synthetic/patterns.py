@@ -133,15 +133,17 @@ def crows_feet(draws: Draws) -> list[Line]:
 
 def under_eye(draws: Draws) -> list[Line]:
     """Fine lines under the lower lid, from the inner corner outwards and down, and some that cross them."""
-    count = draws.count(2.6, 1.1, 1, 5)
-    gap = 3.0 * _factor(draws, 0.2)
+    count = draws.count(3.0, 1.2, 1, 6)
+    gap, rise = 2.6 * _factor(draws, 0.2), 1.0 + 0.7 * draws.one()  # outside they rise to the crow's feet, or sink
     lines = []
     # Measured from the wing of the nose: on the way from the lid itself the eyelid's folds are in the way.
     for i in range(count):
-        way_M2 = _points((-12.0, 4.0), (-6.0, 1.0), (1.0, -0.2), (7.5, 0.2), (13.0, 2.0)) * (1 - 0.08 * i)
-        way_M2 = way_M2 * np.array([_factor(draws, 0.15), 1.0])
+        way_M2 = _points(
+            (-12.0, 4.0), (-6.0, 1.0), (1.0, -0.2), (8.0, 0.3 * rise), (14.5, 2.2 * rise), (20.0, 5.0 * rise)
+        )
+        way_M2 = way_M2 * (1 - 0.06 * i) * np.array([_factor(draws, 0.22), 1.0])
         way_M2 += np.array([19.5 + 2.5 * draws.one(), 30.5 - gap * i + 0.5 * draws.one()])
-        depth_M = (1 - 0.12 * i) * _factor(draws, 0.35) * np.exp(0.3 * draws.normal(5))
+        depth_M = (1 - 0.1 * i) * _factor(draws, 0.35) * np.exp(0.35 * draws.normal(6))
         lines.append(Line(_WING, _varied(way_M2, draws, 0.35, 0.5), depth_M, _factor(draws, 0.2), (0.3, 0.4)))
     for i in range(draws.count(1.6, 1.5, 0, 4)):
         way_M2 = _points((0.0, 0.0), (3.5, -3.5), (6.0, -8.0)) * np.array([1.0, _factor(draws, 0.2)])

@@ -31,11 +31,13 @@ _MILLIMETRE = 1e-3
 _YOUNG, _SPAN = 20.0, 55.0
 _POWER, _HALF = 1.6, 0.45**1.6
 _DRIVE_LIMIT = (-1.5, 1.8)
-_STRENGTH_LIMIT = (0.45, 1.5)
+_STRENGTH_LIMIT = (0.45, 1.4)
 _FAINT = 0.2
 """Depth of a kind of wrinkle on people who hardly have it, as a share of what the others have."""
 _INVISIBLE = 0.04
 """Lines whose depth is below this share of the family's are left out."""
+_MEETING, _MEETING_MORE = 0.8, 0.4
+"""From which depth on valleys add up less and less, and how much can still be added, in units of the family's depth."""
 
 # What a person's generators are for.
 _CHARACTER, _LINES, _STATIC = 1, 2, 3
@@ -83,7 +85,9 @@ class Person:
             own, late = np.exp(0.30 * character.standard_normal()), character.standard_normal()
             depth = family.depth[0] + (family.depth[1] - family.depth[0]) * years**1.2
             depth *= np.clip(strength * own, *_STRENGTH_LIMIT)
-            depth *= _FAINT + (1 - _FAINT) * smoothstep((family.common - character.uniform()) / 0.25 + 0.5)
+            common = family.common + 0.6 * (1 - family.common) * years**2
+            has_it = np.clip((common - character.uniform()) / 0.25 + 0.5, 0, 1)
+            depth *= _FAINT + (1 - _FAINT) * has_it
             begun = 1 / (1 + np.exp(-(age - family.onset - 10 + aging + 2 * late) / 6))
             reliefs = _reliefs(family, (seed, _LINES, number), skin, asymmetry, variety)
             wrinkles += [relief_HW * np.float32(depth * _MILLIMETRE) for relief_HW in reliefs]
@@ -189,6 +193,9 @@ def _relief(family: Family, draws: Draws, skin: Skin) -> NDArray[np.float32]:
             continue
         own = draws.child(number)
         press(relief_HW, trace(line, skin, own), line, family.width, family.is_fold, skin, own)
+    # Where lines meet, the valley is hardly deeper than each.
+    deeper_HW = np.maximum(-relief_HW - _MEETING, 0)
+    relief_HW = relief_HW + deeper_HW - _MEETING_MORE * np.tanh(deeper_HW / _MEETING_MORE)
     return reduced(relief_HW * skin.fade_HW)
 
 

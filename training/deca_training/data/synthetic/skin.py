@@ -124,8 +124,8 @@ def _skin(head: HeadModel) -> Skin:
     landmark_L2 = np.stack((uv_L2[:, 0] * SIZE - 0.5, (1 - uv_L2[:, 1]) * SIZE - 0.5), 1)
     # Steps mean nothing where positions are repeated: ways go on there as at the border.
     inside_HW = cv2.erode(texels.covered_HW.astype(np.uint8), np.ones((9, 9), np.uint8))
-    rows_HW, columns_HW = distance_transform_edt(inside_HW == 0, return_distances=False, return_indices=True)
-    ways_HW4 = np.ascontiguousarray(_ways(column_HW3, row_HW3)[rows_HW, columns_HW])
+    nearest_2HW = np.asarray(distance_transform_edt(inside_HW == 0, return_distances=False, return_indices=True))
+    ways_HW4 = np.ascontiguousarray(_ways(column_HW3, row_HW3)[nearest_2HW[0], nearest_2HW[1]])
     return Skin(head, position_HW3, column_HW3, row_HW3, ways_HW4, _fade(head, position_HW3), landmark_L2)
 
 
