@@ -35,9 +35,13 @@ _COPY = "Copy or download the file again from its source."
 _CHANNELS = (16, 32, 64, 96)
 _DEPTH = 2 ** (len(_CHANNELS) - 1)
 """Rows and columns of the network's input are multiples of this."""
-_INPUTS = 14
+_INPUTS = 20
 _BANDS = (2.5, 6.0)
 """Sigmas in texels of the blurs whose difference from the light is looked at: a fine line, and a fold."""
+_FAINT = 0.05
+"""Square of the change of log light per slope below which light says little of slopes."""
+_RIDGE = (0.0, *[3e-4] * 3, *[3e-3] * 5)
+"""Of the light's nine bands, per texel: a part of a face says little of the light from all around."""
 _DARKEST = 0.03
 """Added to display values before their logarithm: a camera's black is not to be trusted."""
 _LIMIT = 3.0
@@ -142,11 +146,13 @@ class ReliefNetwork(nn.Module):
         colour_B3HW = torch.log(layout.photo_B3HW.clamp(0, 1) + _DARKEST)
         light_B1HW = torch.log(layout.photo_B3HW.clamp(0, 1).mean(1, keepdim=True) + _DARKEST)
         chroma_B2HW = (colour_B3HW - light_B1HW)[:, ::2]
-        mean_B311 = _mean(torch.cat((light_B1HW, chroma_B2HW), 1), seen_B1HW)
-        bands = [(light_B1HW - _blurred(light_B1HW, seen_B1HW, sigma)) * 5 for sigma in _BANDS]
-        about_B3HW = (
-            torch.cat((light_B1HW, chroma_B2HW * 3), 1) - mean_B311 * mean_B311.new_tensor([1, 3, 3])[:, None, None]
-        )
+        about_B3HW = torch.cat((light_B1HW, chroma_B2HW * 3), 1)
+        about_B3HW = about_B3HW - _mean(about_B3HW, seen_B1HW)
+        band_B2HW = torch.cat([(light_B1HW - _blurred(light_B1HW, seen_B1HW, sigma)) * 5 for sigma in _BANDS], 1)
+        # What slopes do to the light, and so which slopes the bands would stand for.
+        slope_B2HW = slope_light(light_B1HW, layout.normals_B3HW, seen_B1HW)
+        share_B2HW = slope_B2HW / (slope_B2HW.square().sum(1, keepdim=True) + _FAINT)
+        slopes = [band_B2HW * share_B2HW[:, axis : axis + 1] for axis in range(2)]
         rows, columns = seen_B1HW.shape[2:]
         corners = torch.zeros(len(seen_B1HW), 2, dtype=torch.long) if corner_B2 is None else corner_B2
         places = []
@@ -156,7 +162,7 @@ class ReliefNetwork(nn.Module):
         fine_B111 = layout.density_B.clamp(0.05, 2.0).log()[:, None, None, None]
         return torch.cat(
             (
-                torch.cat((*bands, about_B3HW), 1) * seen_B1HW,
+                torch.cat((band_B2HW, about_B3HW, slope_B2HW, *slopes), 1) * seen_B1HW,
                 layout.normals_B3HW * (seen_B1HW > 0),
                 seen_B1HW,
                 torch.stack(places).to(seen_B1HW),
@@ -288,6 +294,43 @@ def _level(given: int, wanted: int) -> nn.Sequential:
         convolution = nn.Conv2d(channels, wanted, 3, padding=1, bias=False)
         layers += [convolution, nn.BatchNorm2d(wanted), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
+
+
+def slope_light(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> Tensor:
+    """How much brighter skin is per slope that faces right, and up, on the map (B, 2, H, W), in logarithms.
+
+    The light is a quadratic of the normals, fitted to what is seen; pigment and relief average out.
+
+    Args:
+        light_B1HW: Logarithm of the light.
+        normals_B3HW: Coarse unit normals.
+        seen_B1HW: Weights.
+    """
+    basis_B9X, light_BX1 = _quadratic(normals_B3HW).flatten(2), light_B1HW.flatten(2).transpose(1, 2)
+    weighted_B9X = basis_B9X * seen_B1HW.flatten(2)
+    total_B11 = seen_B1HW.sum((2, 3)).clamp(min=1.0)[..., None]
+    gram_B99 = weighted_B9X @ basis_B9X.transpose(1, 2) / total_B11 + torch.diag(basis_B9X.new_tensor(_RIDGE) + 1e-6)
+    c_B9 = torch.linalg.solve(gram_B99, weighted_B9X @ light_BX1 / total_B11)[..., 0]
+    x, y, z = normals_B3HW.unbind(1)
+    _, cx, cy, cz, cxy, cxz, cyz, cxx, czz = (column[:, None, None] for column in c_B9.unbind(1))
+    gradient_B3HW = torch.stack(
+        (
+            cx + cxy * y + cxz * z + 2 * cxx * x,
+            cy + cxy * x + cyz * z - 2 * cxx * y,
+            cz + cxz * x + cyz * y + 6 * czz * z,
+        ),
+        1,
+    )
+    # Along the map's rows the surface runs to the right, as far as it can, and at a right angle to it up.
+    right_B3HW = functional.normalize(torch.stack((1 - x * x, -x * y, -x * z), 1), dim=1, eps=1e-3)
+    up_B3HW = torch.linalg.cross(normals_B3HW, right_B3HW, dim=1)
+    along = [(gradient_B3HW * axis_B3HW).sum(1) for axis_B3HW in (right_B3HW, up_B3HW)]
+    return torch.stack(along, 1).clamp(-3, 3)
+
+
+def _quadratic(normals_B3HW: Tensor) -> Tensor:
+    x, y, z = normals_B3HW.unbind(1)
+    return torch.stack((torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1), 1)
 
 
 def _mean(map_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:
