@@ -18,6 +18,7 @@ from deca.networks.relief import (
     load_relief,
     new_relief_network,
     save_relief,
+    slope_light,
     uv_hash,
 )
 from deca.reconstruct.face import Face
@@ -150,6 +151,19 @@ def test_what_is_not_seen_does_not_matter(network: ReliefNetwork) -> None:
 def test_brightness_of_a_photo_matters_little_and_deeper_lines_are_limited(network: ReliefNetwork) -> None:
     displacement, certainty = network.read(layout())
     assert displacement.abs().max() < 0.003 and 0 <= certainty.min() and certainty.max() <= 1
+
+
+def test_light_from_the_right_brightens_slopes_that_face_right() -> None:
+    """A ball under light that is brightest to the right and up: the slopes are those of the light's formula."""
+    across, down = np.meshgrid(np.linspace(-0.7, 0.7, 80), np.linspace(-0.7, 0.7, 80))
+    normals_3HW = np.stack((across, -down, np.sqrt(1 - across**2 - down**2)))
+    log_light_HW = 1.2 * normals_3HW[0] + 0.5 * normals_3HW[1] - 0.7
+    tensors = (torch.from_numpy(map_XHW.astype(np.float32))[None] for map_XHW in (log_light_HW[None], normals_3HW))
+    slope_2HW = slope_light(*tensors, torch.ones(1, 1, 80, 80))[0].numpy()
+    middle = slope_2HW[:, 39:41, 39:41].mean((1, 2))
+    assert np.allclose(middle, (1.2, 0.5), atol=0.05)
+    # On the flank that faces right, the surface's right points away from the camera: there is less to gain.
+    assert slope_2HW[0, 40, 75] == pytest.approx(1.2 * normals_3HW[2, 40, 75], abs=0.12)
 
 
 def test_the_other_side_stands_in(head: HeadModel) -> None:
