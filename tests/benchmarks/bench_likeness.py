@@ -48,6 +48,7 @@ from deca.reconstruct.noise import LandmarkNoise, interior_landmarks  # noqa: E4
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.vision import DetectedFace, Photo, read_photo  # noqa: E402
 from tools.openhead.landmarks import (  # noqa: E402
+    LIP_CORNERS,
     LIP_CORNERS_INNER,
     LOWER_LIP_INNER,
     LOWER_LIP_OUTER,
@@ -63,7 +64,6 @@ from tools.photo_people import (  # noqa: E402
     photos_of,
 )
 
-LIP_CORNERS = (61, 291)
 LIPS = sorted({*UPPER_LIP_OUTER, *LOWER_LIP_OUTER, *UPPER_LIP_INNER, *LOWER_LIP_INNER})
 LIPS += [*LIP_CORNERS_INNER, *LIP_CORNERS]
 LID_PAIRS = np.array([(160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)])

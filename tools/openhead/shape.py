@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .depth import DEPTHS, forward, read_depths
 from .mouth import Mouth
 from .sculpt import Sculptor
 from .sliders import AGE_SPREAD, MEAN_AGE, People
 from .source import Source
-from .topology import EYE_LEFT, EYE_RIGHT, SKIN, Topology
+from .topology import EYE_LEFT, EYE_RIGHT, HEAD_CENTRE, SKIN, Topology
 
 COMPONENTS = 300
 FACE_WEIGHT = 4.0
@@ -59,6 +60,8 @@ class HeadMaker:
     def __init__(self, source: Source, topology: Topology) -> None:
         self._source, self._sculptor = source, Sculptor(source, topology)
         self._targets: dict[str, np.ndarray] = {}
+        self._rest = source.base.verts.copy()
+        self._rest[:, 2] += forward(source.base.verts - HEAD_CENTRE, read_depths(DEPTHS))
 
     @property
     def mouth(self) -> Mouth:
@@ -68,17 +71,17 @@ class HeadMaker:
         """(N, V, 3) float32, metres."""
         index = self._sculptor.source_index
         verts_NV3 = self._morph(people, index)
-        align(verts_NV3, self._sculptor.rigid_region, self._source.base.verts[index])
+        align(verts_NV3, self._sculptor.rigid_region, self._rest[index])
         return self._sculptor.finish(verts_NV3)
 
     def _morph(self, people: People, index: np.ndarray) -> np.ndarray:
-        """Base mesh plus weighted targets at some source vertices, (N, V, 3) float32, metres, source space."""
+        """The base mesh, as deep as on photos, plus weighted targets: (N, V, 3) float32, metres, source space."""
         names, weights_NT = people.targets()
         for name in names:
             if name not in self._targets:
                 self._targets[name] = self._source.target(name)[index].ravel().astype(np.float32)
         moved = weights_NT.astype(np.float32) @ np.stack([self._targets[name] for name in names])
-        return (moved + self._source.base.verts[index].ravel().astype(np.float32)).reshape(len(people), -1, 3)
+        return (moved + self._rest[index].ravel().astype(np.float32)).reshape(len(people), -1, 3)
 
 
 def align(verts_NV3: np.ndarray, region: np.ndarray, reference_V3: np.ndarray) -> None:

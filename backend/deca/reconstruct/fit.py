@@ -35,6 +35,8 @@ ASSUMED_DISTANCE = 2.0
 
 _VIEW = 6  # root rotation, log scale, shift
 _OUTLIER = 4.0  # standard deviations at which a landmark's pull is greatest
+_TRACED_OUTLIER = 0.0064
+"""The same when landmarks are traced, metres: lips go further than that only where something covers them."""
 
 
 def fit_landmarks(
@@ -99,6 +101,9 @@ class _State:
             self.shift_B2 + step_BX[:, 4:_VIEW],
             self.params_BP + step_BX[:, _VIEW:],
         )
+
+    def within(self, low_P: Array, high_P: Array) -> _State:
+        return replace(self, params_BP=np.clip(self.params_BP, low_P, high_P))
 
     def where(self, better_B: NDArray[np.bool_], other: _State) -> _State:
         def pick(a: Array, b: Array) -> Array:
@@ -206,14 +211,14 @@ class LandmarkSolver:
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             precision = self._held(leeway.shape)
         data = self._data(self.noise, upright_BL2, view, trust_BL, lens, mean_BP)
-        state = self._minimise(state, data, precision, max_iterations)
+        state = self._minimise(state, data, precision, max_iterations, _OUTLIER)
         if trace:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
             noise = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
             data = self._data(noise, upright_BL2, view, trust_BL, lens, mean_BP)
-            state = self._minimise(state, data, self._held(leeway.tracing_shape), 6)
+            state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
         return self._result(detected_BL2, state, roll_B, scale_B, shift_B2 * (1, -1) + middle, data)
 
     def _held(self, sigma: float) -> Array:
@@ -280,7 +285,7 @@ class LandmarkSolver:
             params_BP[:, start : start + given.shape[1]] = given
         return np.clip(params_BP, self._low_P, self._high_P)
 
-    def _minimise(self, state: _State, data: _Data, precision: Array, max_iterations: int) -> _State:
+    def _minimise(self, state: _State, data: _Data, precision: Array, max_iterations: int, outlier: float) -> _State:
         """Levenberg-Marquardt on all parameters; faces leave the batch as they converge."""
         damping_B = np.full(len(state.log_scale_B), 1e-3)
         active = np.arange(len(damping_B))
@@ -291,11 +296,12 @@ class LandmarkSolver:
                 # The outlier scale follows the estimate in, then stays, so that costs can be compared.
                 size_BL = np.linalg.norm(residual_BL2, axis=2)
                 typical_B = _masked_median(size_BL, target.confidence_BL > 0)
-                data.outlier_B[active] = np.maximum(_OUTLIER, 2.0 * typical_B)
+                data.outlier_B[active] = np.maximum(outlier, 2.0 * typical_B)
                 target = data.take(active)
             cost_B = self._cost(now, target, precision, residual_BL2)
             step_BX = self._step(now, target, precision, residual_BL2, damping_B[active])
-            trial = now.stepped(step_BX)
+            # A step far beyond the steep limits would be refused, and all others with it.
+            trial = now.stepped(step_BX).within(self._low_P - priors.LIMIT_SIGMA, self._high_P + priors.LIMIT_SIGMA)
             trial_cost_B = self._cost(trial, target, precision, self._residuals(trial, target))
             better_B = trial_cost_B < cost_B
             merged = trial.where(better_B, now)

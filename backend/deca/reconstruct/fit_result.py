@@ -24,11 +24,11 @@ class Leeway:
     """
 
     shape: float = 0.5
-    tracing_shape: float = 0.15
-    tracing: float = 0.0015
+    tracing_shape: float = 0.3
+    tracing: float = 0.0008
 
 
-KNOWN_IDENTITY = Leeway(shape=0.1, tracing_shape=0.08, tracing=0.0008)
+KNOWN_IDENTITY = Leeway(shape=0.1, tracing_shape=0.08)
 """Where a shape encoder made the guess, which knows more of the person than landmarks do."""
 
 
