@@ -12,7 +12,6 @@ Shape suffixes: B batch, C channels, H W rows and columns of the UV map or of a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ _CHANNELS = (16, 32, 64, 96)
 _DEPTH = 2 ** (len(_CHANNELS) - 1)
 """Rows and columns of the network's input are multiples of this."""
 _INPUTS = 20
+NUM_LANDMARKS = 68
 _BANDS = (2.5, 6.0)
 """Sigmas in texels of the blurs whose difference from the light is looked at: a fine line, and a fold."""
 _FAINT = 0.05
@@ -46,17 +47,18 @@ _DARKEST = 0.03
 """Added to display values before their logarithm: a camera's black is not to be trusted."""
 _LIMIT = 3.0
 """Millimetres: skin is no deeper."""
+_ELSEWHERE = 3.0
+"""Texels by which landmarks may be off on average: training takes the layout to err by as much as two."""
 _FLOOR = 0.03
 """Millimetres: pores and unevenness that no photo shows, and that no certainty is drawn from."""
 
 
 @dataclass(frozen=True)
 class ReliefCard:
-    """What a relief network is, and which head model's UV map it reads.
+    """What a relief network is.
 
     Attributes:
-        head: Name of the head model.
-        uv_hash: `uv_hash` of it: other versions of the head with the same UV map will do.
+        head: Name of the head model whose UV map it reads.
         data: What it was trained on.
         recipe: How.
         metrics: Measured quality by name.
@@ -64,7 +66,6 @@ class ReliefCard:
     """
 
     head: str
-    uv_hash: str
     data: str = ""
     recipe: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -96,16 +97,19 @@ class ReliefNetwork(nn.Module):
     Attributes:
         usual_HW: Mean displacement of people and expressions, millimetres.
         spread_HW: Its standard deviation, millimetres.
+        place_L2: Where the head's landmarks are on the map (`landmark_places`).
     """
 
     usual_HW: Tensor
     spread_HW: Tensor
+    place_L2: Tensor
 
     def __init__(self, card: ReliefCard) -> None:
         super().__init__()
         self.card = card
         self.register_buffer("usual_HW", torch.zeros(MAP_SIZE, MAP_SIZE))
         self.register_buffer("spread_HW", torch.full((MAP_SIZE, MAP_SIZE), 0.1))
+        self.register_buffer("place_L2", torch.zeros(NUM_LANDMARKS, 2))
         widths = (_INPUTS, *_CHANNELS)
         self.down = nn.ModuleList(_level(*pair) for pair in pairwise(widths))
         self.up = nn.ModuleList(
@@ -221,26 +225,41 @@ class ReliefNetwork(nn.Module):
         Raises:
             AssetError: It reads another one's.
         """
-        if self.card.uv_hash != uv_hash(head):
+        places_L2 = landmark_places(head)
+        off = float((places_L2 - self.place_L2.cpu()).norm(dim=1).mean()) * MAP_SIZE
+        if off > _ELSEWHERE:
             raise AssetError(
-                f"The relief network reads the UV map of {self.card.head} ({self.card.uv_hash}), not {head.name}'s"
-                f" ({uv_hash(head)}).",
+                f"The relief network reads the UV map of {self.card.head}, not that of {head.name}: the landmarks are"
+                f" {off:.0f} texels off.",
                 "Train it again for this head model with `deca-train relief`.",
             )
 
 
-def uv_hash(head: HeadModel) -> str:
-    """Tells UV maps apart: which point of the head each texel shows, whatever the head's shape is."""
-    digest = hashlib.sha256(head.uv_T2.astype("<f4").tobytes())
-    digest.update(head.uv_faces_F3.astype("<i4").tobytes())
-    return digest.hexdigest()[:16]
+def landmark_places(head: HeadModel) -> Tensor:
+    """Texture coordinates (L, 2) of iBUG's landmarks, which tell UV maps apart: other shapes of a head keep them.
+
+    Raises:
+        AssetError: The head model has no landmarks.
+    """
+    points = head.landmarks_68
+    if points is None:
+        raise AssetError(f"The head model {head.name} has no landmarks, which relief needs.", "Use OpenHead.")
+    uv_L2 = (head.uv_T2[head.uv_faces_F3[points.faces]] * points.bary[..., None]).sum(1)
+    return torch.from_numpy(uv_L2.astype(np.float32))
+
+
+def relief_network(card: ReliefCard, head: HeadModel) -> ReliefNetwork:
+    """A network for a head model, with fresh weights."""
+    network = ReliefNetwork(card)
+    network.place_L2.copy_(landmark_places(head))
+    return network
 
 
 def new_relief_network(head: HeadModel, seed: int = 0) -> ReliefNetwork:
     """A network with random weights for a head model."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ReliefNetwork(ReliefCard(head.name, uv_hash(head))).eval()
+        return relief_network(ReliefCard(head.name), head).eval()
 
 
 def save_relief(network: ReliefNetwork, path: str | Path) -> None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from deca.errors import DecaError
 from deca.files import write_file
 from deca.head import load_head
-from deca.networks.relief import Layout, ReliefCard, ReliefNetwork, save_relief, uv_hash
+from deca.networks.relief import Layout, ReliefCard, ReliefNetwork, relief_network, save_relief
 from deca.render.detail import detail_patch
 from deca_training.processes import begin_worker
 from deca_training.relief.carriers import lay_out_carriers
@@ -145,7 +145,7 @@ class Run:
         self.part, _ = picture_part(self.head)
         torch.manual_seed(0)
         data = f"{scale.people:,} synthetic people" + (", on skin of real photos" if with_carriers else "")
-        self.network = ReliefNetwork(ReliefCard(self.head.name, uv_hash(self.head), data=data, licence=LICENCE))
+        self.network = relief_network(ReliefCard(self.head.name, data=data, licence=LICENCE), self.head)
         self._begin_with_people()
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
