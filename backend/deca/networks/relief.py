@@ -47,6 +47,8 @@ _DARKEST = 0.03
 """Added to display values before their logarithm: a camera's black is not to be trusted."""
 _LIMIT = 3.0
 """Millimetres: skin is no deeper."""
+_NEAR = 3.0
+"""Sigma in texels of the surroundings whose lines are looked at together for how certain they are."""
 _ELSEWHERE = 3.0
 """Texels by which landmarks may be off on average: training takes the layout to err by as much as two."""
 _FLOOR = 0.03
@@ -119,7 +121,7 @@ class ReliefNetwork(nn.Module):
         self.doubt = nn.Conv2d(_CHANNELS[2], 1, 3, padding=1)
 
     def forward(self, inputs_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement, millimetres (B, 1, H, W), and the logarithm of how far it is off on average (Laplace's scale).
+        """Displacement, millimetres (B, 1, H, W), and the logarithm of its root mean square error.
 
         Args:
             inputs_BCHW: `inputs`; rows and columns are multiples of 8.
@@ -190,18 +192,25 @@ class ReliefNetwork(nn.Module):
         steps = [(found[0] // _DEPTH, found[-1] // _DEPTH + 1) for found in (rows, columns)]
         return slice(*(_DEPTH * step for step in steps[0])), slice(*(_DEPTH * step for step in steps[1]))
 
-    def certainty(self, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
-        """The share of the squares of people's differences that the displacement is expected to explain, 0..1.
+    def certainty(self, depth_B1HW: Tensor, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
+        """How much better than people's mean the relief is expected to be, 0..1: the share of the squares of what
+        people's skin differs by there, or this one's, that it explains.
 
         Args:
-            doubt_B1HW: As `forward` gives it.
+            depth_B1HW, doubt_B1HW: As `forward` gives them.
             corner_B2: As in `inputs`.
         """
         rows, columns = doubt_B1HW.shape[2:]
         corners = [(0, 0)] * len(doubt_B1HW) if corner_B2 is None else corner_B2.tolist()
-        spread_B1HW = torch.stack([self.spread_HW[r : r + rows, c : c + columns] for r, c in corners])[:, None]
-        # The variance of Laplace's distribution is twice its scale squared.
-        return (1 - 2 * torch.exp(2 * doubt_B1HW) / (spread_B1HW.square() + _FLOOR**2)).clamp(0, 1)
+        usual_B1HW, spread_B1HW = (
+            torch.stack([map_HW[r : r + rows, c : c + columns] for r, c in corners])[:, None]
+            for map_HW in (self.usual_HW, self.spread_HW)
+        )
+        wrong_B1HW = torch.exp(2 * doubt_B1HW)
+        own_B1HW = (depth_B1HW - usual_B1HW).square()
+        own_B1HW = wrong_B1HW + _blurred(own_B1HW, torch.ones_like(own_B1HW), _NEAR)
+        # The photo may tell that there are deep lines, and as well that there are none where people have some.
+        return (1 - wrong_B1HW / torch.maximum(spread_B1HW.square() + _FLOOR**2, own_B1HW)).clamp(0, 1)
 
     @torch.inference_mode()
     def read(self, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -216,7 +225,7 @@ class ReliefNetwork(nn.Module):
         depth_B1HW, doubt_B1HW = self(self.inputs(shown, corner_B2))
         is_seen_B1HW = shown.seen_B1HW > 0
         displacement_B1HW[..., part[0], part[1]] = 1e-3 * depth_B1HW * is_seen_B1HW
-        certainty_B1HW[..., part[0], part[1]] = self.certainty(doubt_B1HW, corner_B2) * shown.seen_B1HW
+        certainty_B1HW[..., part[0], part[1]] = self.certainty(depth_B1HW, doubt_B1HW, corner_B2) * shown.seen_B1HW
         return displacement_B1HW, certainty_B1HW
 
     def check_head(self, head: HeadModel) -> None:

@@ -90,7 +90,7 @@ def relief_of_picture(
     corner_12 = torch.tensor([corner_2])
     with torch.inference_mode():
         depth, doubt = network(network.inputs(layout, corner_12))
-        certainty = network.certainty(doubt, corner_12)
+        certainty = network.certainty(depth, doubt, corner_12)
     return depth[0, 0].numpy(), (certainty[0, 0].numpy() * picture.seen_HW).astype(np.float32)
 
 

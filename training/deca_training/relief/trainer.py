@@ -289,7 +289,7 @@ def relief_loss(found_B1HW: Tensor, doubt_B1HW: Tensor, depth_B1HW: Tensor, seen
 
     Args:
         found_B1HW, depth_B1HW: Found and true relief, millimetres.
-        doubt_B1HW: Logarithm of the expected error.
+        doubt_B1HW: Logarithm of the error's expected root mean square.
         seen_B1HW: Weights.
     """
     off_B1HW = found_B1HW - depth_B1HW
@@ -298,8 +298,8 @@ def relief_loss(found_B1HW: Tensor, doubt_B1HW: Tensor, depth_B1HW: Tensor, seen
     down, across = off_B1HW.diff(dim=2), off_B1HW.diff(dim=3)
     both_down, both_across = seen_B1HW[:, :, 1:] * seen_B1HW[:, :, :-1], seen_B1HW[..., 1:] * seen_B1HW[..., :-1]
     slope = ((_cost(down) * both_down).sum() + (_cost(across) * both_across).sum()) / total
-    # Laplace's likelihood; the relief itself is not made worse for it.
-    unlikely = ((off_B1HW.detach().abs() * torch.exp(-doubt_B1HW) + doubt_B1HW) * seen_B1HW).sum() / total
+    # The normal distribution's likelihood; the relief itself is not made worse for it.
+    unlikely = ((0.5 * off_B1HW.detach().square() * torch.exp(-2 * doubt_B1HW) + doubt_B1HW) * seen_B1HW).sum() / total
     return size + _SLOPE * slope + _DOUBT * unlikely
 
 
