@@ -151,6 +151,16 @@ def test_brightness_of_a_photo_matters_little_and_deeper_lines_are_limited(netwo
     assert displacement.abs().max() < 0.003 and 0 <= certainty.min() and certainty.max() <= 1
 
 
+def test_certainty_is_what_is_known_beyond_the_usual(network: ReliefNetwork) -> None:
+    """Four kinds of skin where people differ by 0.1 mm: nothing known, smooth for certain, a deep line half known and
+    well known."""
+    flat, deep = torch.zeros(1, 1, SIZE, SIZE), torch.full((1, 1, SIZE, SIZE), 1.0)
+    cases = [(flat, 0.11, 0.0, 0.05), (flat, 0.02, 0.93, 1.0), (deep, 1.0, 0.45, 0.55), (deep, 0.1, 0.97, 1.0)]
+    for depth, wrong, low, high in cases:
+        certainty = network.certainty(depth, torch.full_like(depth, float(np.log(wrong))))
+        assert low <= float(certainty.mean()) <= high, (wrong, certainty.mean())
+
+
 def test_light_from_the_right_brightens_slopes_that_face_right() -> None:
     """A ball under light that is brightest to the right and up: the slopes are those of the light's formula."""
     across, down = np.meshgrid(np.linspace(-0.7, 0.7, 80), np.linspace(-0.7, 0.7, 80))

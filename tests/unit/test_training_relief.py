@@ -140,7 +140,7 @@ def test_the_loss_is_least_where_relief_and_doubt_are_true() -> None:
     rng = torch.Generator().manual_seed(0)
     depth, seen = torch.randn(2, 1, 32, 32, generator=rng) * 0.2, torch.ones(2, 1, 32, 32)
     noise = torch.randn(2, 1, 32, 32, generator=rng) * 0.1
-    scale = float(noise.abs().mean().log())
+    scale = float(noise.square().mean().sqrt().log())
     losses = {
         doubt: float(relief_loss(depth + noise, torch.full_like(depth, doubt), depth, seen))
         for doubt in (scale - 1, scale, scale + 1)

@@ -150,7 +150,7 @@ class ReliefNetwork(nn.Module):
         """
         seen_B1HW = layout.seen_B1HW
         colour_B3HW = torch.log(layout.photo_B3HW.clamp(0, 1) + _DARKEST)
-        light_B1HW = torch.log(layout.photo_B3HW.clamp(0, 1).mean(1, keepdim=True) + _DARKEST)
+        light_B1HW = log_light(layout.photo_B3HW)
         chroma_B2HW = (colour_B3HW - light_B1HW)[:, ::2]
         about_B3HW = torch.cat((light_B1HW, chroma_B2HW * 3), 1)
         about_B3HW = about_B3HW - _mean(about_B3HW, seen_B1HW)
@@ -324,8 +324,32 @@ def _level(given: int, wanted: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def log_light(photo_B3HW: Tensor) -> Tensor:
+    """Logarithm of a photo's light (B, 1, H, W)."""
+    return torch.log(photo_B3HW.clamp(0, 1).mean(1, keepdim=True) + _DARKEST)
+
+
+def band(map_B1HW: Tensor, seen_B1HW: Tensor) -> Tensor:
+    """What of a map varies over the width of lines."""
+    return map_B1HW - _blurred(map_B1HW, seen_B1HW, 4.0)
+
+
 def slope_light(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> Tensor:
     """How much brighter skin is per slope that faces right, and up, on the map (B, 2, H, W), in logarithms.
+
+    Args are those of `light_gradient`.
+    """
+    gradient_B3HW = light_gradient(light_B1HW, normals_B3HW, seen_B1HW)
+    x, y, z = normals_B3HW.unbind(1)
+    # Along the map's rows the surface runs to the right, as far as it can, and at a right angle to it up.
+    right_B3HW = functional.normalize(torch.stack((1 - x * x, -x * y, -x * z), 1), dim=1, eps=1e-3)
+    up_B3HW = torch.linalg.cross(normals_B3HW, right_B3HW, dim=1)
+    along = [(gradient_B3HW * axis_B3HW).sum(1) for axis_B3HW in (right_B3HW, up_B3HW)]
+    return torch.stack(along, 1).clamp(-3, 3)
+
+
+def light_gradient(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> Tensor:
+    """How the logarithm of the light changes with the normal (B, 3, H, W).
 
     The light is a quadratic of the normals, fitted to what is seen; pigment and relief average out.
 
@@ -341,7 +365,7 @@ def slope_light(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> 
     c_B9 = torch.linalg.solve(gram_B99, weighted_B9X @ light_BX1 / total_B11)[..., 0]
     x, y, z = normals_B3HW.unbind(1)
     _, cx, cy, cz, cxy, cxz, cyz, cxx, czz = (column[:, None, None] for column in c_B9.unbind(1))
-    gradient_B3HW = torch.stack(
+    return torch.stack(
         (
             cx + cxy * y + cxz * z + 2 * cxx * x,
             cy + cxy * x + cyz * z - 2 * cxx * y,
@@ -349,11 +373,6 @@ def slope_light(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> 
         ),
         1,
     )
-    # Along the map's rows the surface runs to the right, as far as it can, and at a right angle to it up.
-    right_B3HW = functional.normalize(torch.stack((1 - x * x, -x * y, -x * z), 1), dim=1, eps=1e-3)
-    up_B3HW = torch.linalg.cross(normals_B3HW, right_B3HW, dim=1)
-    along = [(gradient_B3HW * axis_B3HW).sum(1) for axis_B3HW in (right_B3HW, up_B3HW)]
-    return torch.stack(along, 1).clamp(-3, 3)
 
 
 def _quadratic(normals_B3HW: Tensor) -> Tensor:
