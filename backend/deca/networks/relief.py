@@ -47,6 +47,9 @@ _DARKEST = 0.03
 """Added to display values before their logarithm: a camera's black is not to be trusted."""
 _LIMIT = 3.0
 """Millimetres: skin is no deeper."""
+_ENOUGH = 0.2
+"""Share from which on relief is certain: the network gives what is likely, and most of the rest is unevenness that nobody
+can see. By portraits, where plainly seen lines have about this much."""
 _NEAR = 3.0
 """Sigma in texels of the surroundings whose lines are looked at together for how certain they are."""
 _ELSEWHERE = 3.0
@@ -193,8 +196,8 @@ class ReliefNetwork(nn.Module):
         return slice(*(_DEPTH * step for step in steps[0])), slice(*(_DEPTH * step for step in steps[1]))
 
     def certainty(self, depth_B1HW: Tensor, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
-        """How much better than people's mean the relief is expected to be, 0..1: the share of the squares of what
-        people's skin differs by there, or this one's, that it explains.
+        """How much better than people's mean the relief is expected to be: the share of the squares of what people's
+        skin differs by there, or this one's, that it explains, from nothing (0) to enough (1).
 
         Args:
             depth_B1HW, doubt_B1HW: As `forward` gives them.
@@ -210,7 +213,8 @@ class ReliefNetwork(nn.Module):
         own_B1HW = (depth_B1HW - usual_B1HW).square()
         own_B1HW = wrong_B1HW + _blurred(own_B1HW, torch.ones_like(own_B1HW), _NEAR)
         # The photo may tell that there are deep lines, and as well that there are none where people have some.
-        return (1 - wrong_B1HW / torch.maximum(spread_B1HW.square() + _FLOOR**2, own_B1HW)).clamp(0, 1)
+        explained_B1HW = 1 - wrong_B1HW / torch.maximum(spread_B1HW.square() + _FLOOR**2, own_B1HW)
+        return (explained_B1HW / _ENOUGH).clamp(0, 1)
 
     @torch.inference_mode()
     def read(self, layout: Layout) -> tuple[Tensor, Tensor]:

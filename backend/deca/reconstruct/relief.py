@@ -55,8 +55,8 @@ class Relief:
 
     Attributes:
         displacement_HW: Along the coarse normals, metres, at the photo's expression; 0 outside the detail mask.
-        certainty_HW: 0 where nothing is known, 1 where the displacement is exact: the share of what people's skin
-            differs by that it explains.
+        certainty_HW: From 0, where nothing is known, to 1, where the displacement is better than a guess from other
+            people (`ReliefNetwork.certainty`).
     """
 
     displacement_HW: NDArray[np.float32]
