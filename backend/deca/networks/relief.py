@@ -48,8 +48,8 @@ _DARKEST = 0.03
 _LIMIT = 3.0
 """Millimetres: skin is no deeper."""
 _ENOUGH = 0.2
-"""Share from which on relief is certain: the network gives what is likely, and most of the rest is unevenness that nobody
-can see. By portraits, where plainly seen lines have about this much."""
+"""Share from which on relief is certain: the network gives what is likely, and most of the rest is unevenness that no
+photo shows. By portraits, where plainly seen lines have about this much."""
 _NEAR = 3.0
 """Sigma in texels of the surroundings whose lines are looked at together for how certain they are."""
 _ELSEWHERE = 3.0
