@@ -50,6 +50,9 @@ the orthographic fit knows, which a turned face shows as depth: about a millimet
 HELD = 2.0
 """Weight of leaving a point where it is, in photos of a face seen from the side."""
 
+LIPS = [*UPPER_LIP_OUTER, *LOWER_LIP_OUTER, *UPPER_LIP_INNER, *LOWER_LIP_INNER, *LIP_CORNERS_INNER, *LIP_CORNERS]
+"""They move as one: people on photos smile, which bends them back."""
+
 
 def depths(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArray[np.float64]:
     """x, y of points of the face, and how far forward they should move (L, 3), metres, mirror-symmetric."""
@@ -57,9 +60,10 @@ def depths(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArra
     left_NL2, root_N33, _, error_N = fitted(head, head.landmarks_478, landmarks_NL2, sizes_N2)
     print(f"{len(error_N)} photos, {len(left_NL2)} used, mean error {100 * error_N.mean():.3f} %", flush=True)
     forward_L = common_forward(left_NL2, root_N33)
+    forward_L[LIPS] = forward_L[LIPS].mean()
     place_L3 = head.landmarks_478.positions(head.template_V3, head.faces_F3)
-    fixed = [k for k in range(len(place_L3)) if k not in ({*FACE_OVAL, *IRIS} | lids_and_lips(place_L3))]
-    table_L3 = np.column_stack((place_L3[:, :2], SHARE * forward_L))[fixed]
+    told = [k for k in range(len(place_L3)) if k not in ({*FACE_OVAL, *IRIS} | lids(place_L3))]
+    table_L3 = np.column_stack((place_L3[:, :2], SHARE * forward_L))[told]
     return np.concatenate((table_L3, table_L3 * (-1, 1, 1)))
 
 
@@ -72,10 +76,9 @@ def common_forward(left_NL2: NDArray, root_N33: NDArray) -> NDArray:
     return np.linalg.solve(squares_L33, along_L3[..., None])[:, 2, 0]
 
 
-def lids_and_lips(place_L3: NDArray) -> set[int]:
-    """Points of the lids and the lips of both sides: people on photos blink and smile. Corners of the eyes stay."""
-    left = [*UPPER_LID, *LOWER_LID, *UPPER_LIP_OUTER, *LOWER_LIP_OUTER, *UPPER_LIP_INNER, *LOWER_LIP_INNER]
-    left += [*LIP_CORNERS_INNER, *LIP_CORNERS]
+def lids(place_L3: NDArray) -> set[int]:
+    """The lids' points of both eyes, which say how far eyes are open. The corners stay."""
+    left = [*UPPER_LID, *LOWER_LID]
     return {int(((place_L3 - place_L3[k] * side) ** 2).sum(1).argmin()) for k in left for side in (np.ones(3), MIRROR)}
 
 

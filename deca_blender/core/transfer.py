@@ -1,7 +1,8 @@
-"""Which head may give its wrinkles or its expression to which, and the detail code between two."""
+"""Which head may give its wrinkles or its expression to which, and the wrinkles between two."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,3 +81,16 @@ def blend_detail(own_D: ArrayLike, other_D: ArrayLike, amount: float) -> NDArray
         raise ValueError(f"Detail codes of {len(own)} and {len(other)} numbers do not mix.")
     share = min(max(amount, 0.0), 1.0)
     return ((1 - share) * own + share * other).astype(np.float32)
+
+
+def blend_reliefs(own: Mapping[bytes, float], other: Mapping[bytes, float], amount: float) -> dict[bytes, float]:
+    """Shares of the reliefs between those of two heads; none that is zero.
+
+    Args:
+        own: Share of each relief at amount 0, by its bytes.
+        other: Likewise at amount 1.
+        amount: 0..1; what lies beyond is clamped.
+    """
+    share = min(max(amount, 0.0), 1.0)
+    mixed = {key: (1 - share) * own.get(key, 0.0) + share * other.get(key, 0.0) for key in {**own, **other}}
+    return {key: value for key, value in mixed.items() if value > 0}

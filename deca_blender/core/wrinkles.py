@@ -5,18 +5,20 @@ Shape suffixes: E expression coefficients, A ARKit shapes, N rows and columns of
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..client import BackendDied, ClientError
-from ..protocol.messages import DecodeWrinkles, WrinklesReply
+from ..protocol.messages import DecodeWrinkles, ReliefShare, WrinklesReply
 from .rig import NUM_EXPRESSION_KEYS, expression_key
 
 _QUANTUM = 1e-5
@@ -38,6 +40,7 @@ class WrinkleInputs:
         weights_hash: Hash of the weights that the detail code belongs to.
         head: Name of the head model.
         head_hash: Hash of the file that it was when the head was made; "" where that is not known.
+        reliefs: Share of each relief that the head wears, by its bytes (`messages.ReliefShare`).
     """
 
     detail_D: NDArray[np.float32]
@@ -46,6 +49,7 @@ class WrinkleInputs:
     weights_hash: str
     head: str
     head_hash: str = ""
+    reliefs: Mapping[bytes, float] = field(default_factory=dict)
 
     @property
     def key(self) -> bytes:
@@ -55,7 +59,13 @@ class WrinkleInputs:
             f"{self.head}\n{self.head_hash}\n{self.weights_hash}\n".encode(),
             np.asarray(self.detail_D, np.float32).tobytes(),
         )
-        return b"".join(codes) + np.rint(moved).astype(np.int64).tobytes()
+        worn = [_digest(relief) + np.float32(share).tobytes() for relief, share in self.reliefs.items()]
+        return b"".join((*codes, *worn)) + np.rint(moved).astype(np.int64).tobytes()
+
+    def wears_the_same(self, other: WrinkleInputs) -> bool:
+        """Whether maps of both are of the same wrinkles, whatever the expression and however much of a relief."""
+        models = [(inputs.head, inputs.weights_hash, inputs.reliefs.keys()) for inputs in (self, other)]
+        return models[0] == models[1] and np.array_equal(self.detail_D, other.detail_D)
 
     def request(self, weights: str) -> DecodeWrinkles:
         """The question to the backend.
@@ -64,7 +74,13 @@ class WrinkleInputs:
             weights: Path of the weights file on the backend's machine.
         """
         codes = (self.detail_D, self.expression_E, self.jaw_3)
-        return DecodeWrinkles(weights, self.weights_hash, *codes, head=self.head, head_hash=self.head_hash)
+        worn = tuple(ReliefShare(np.frombuffer(relief, np.uint8), share) for relief, share in self.reliefs.items())
+        return DecodeWrinkles(weights, self.weights_hash, *codes, self.head, self.head_hash, worn)
+
+
+@lru_cache(maxsize=64)
+def _digest(relief: bytes) -> bytes:
+    return hashlib.sha256(relief).digest()
 
 
 def seen_expression(
@@ -290,9 +306,7 @@ class LatestWins:
             self._heads[head] = replace(known, flight=None, error=str(error), pause_s=pause_s, retry_at=retry_at)
             return None
         self._cache.put(asked.key, map_NN)
-        wanted = known.wanted
-        same = (asked.head, asked.weights_hash) == (wanted.head, wanted.weights_hash)
-        is_of_wanted = same and np.array_equal(asked.detail_D, wanted.detail_D)
+        is_of_wanted = asked.wears_the_same(known.wanted)
         applied = asked.key if is_of_wanted else known.applied
         self._heads[head] = replace(known, flight=None, applied=applied, error="", pause_s=0.0, retry_at=0.0)
         return map_NN if is_of_wanted else None

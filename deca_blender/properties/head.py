@@ -16,6 +16,9 @@ from ..core import rig
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
 DETAIL = "deca_detail"
+RELIEF = "deca_relief"
+"""What the photo shows of the skin: bytes that only the backend understands; heads of earlier versions have none."""
+PHOTO_DETAIL_RANGE = (0.0, 2.0)
 ARKIT_MAP = "deca_arkit_map"
 """The ARKit map's rows of the 50 expression coefficients, row by row."""
 ARKIT_NAMES = "deca_arkit_names"
@@ -27,6 +30,10 @@ SIZE = "wrinkle_size"
 SIDE = "wrinkle_side"
 """1, or -1 where the surface's normals point inwards."""
 STRENGTH_RANGE = (0.0, 3.0)
+STRENGTH_DESCRIPTION = (
+    "How deep the wrinkles are, in the material and on the surface; 0 is off, 1 is as decoded. Above 1 the surface"
+    " follows by a quarter, so that folds do not cross"
+)
 
 
 def _strength(self: bpy.types.PropertyGroup) -> float:
@@ -92,10 +99,22 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     weights_hash: StringProperty(name="Weights Hash", description="Hash of the weights file; detail codes belong to it")
     wrinkle_strength: FloatProperty(
         name="Strength",
-        description="How deep the wrinkles are; 1 is as decoded. For scripts: keyframes go on the custom property",
+        description=f"{STRENGTH_DESCRIPTION}. For scripts: keyframes go on the custom property",
         get=_strength,
         set=_set_strength,
         options=set(),
+    )
+    photo_detail: FloatProperty(
+        name="Photo Detail",
+        description=(
+            "How much of the photo's own lines the wrinkles have: 1 is as on the photo, 0 leaves the wrinkles that the"
+            " weights make of it"
+        ),
+        min=PHOTO_DETAIL_RANGE[0],
+        max=PHOTO_DETAIL_RANGE[1],
+        default=1.0,
+        override={"LIBRARY_OVERRIDABLE"},
+        update=_live_changed,
     )
     age: FloatProperty(
         name="Age",

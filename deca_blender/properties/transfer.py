@@ -1,6 +1,7 @@
 """`Object.deca_transfer`: wrinkles that a head has taken from another.
 
-The other's detail code is the plain custom property `TRANSFERRED` of the object; the head's own code stays where it is.
+The other's detail code is the plain custom property `TRANSFERRED` of the object, its reliefs and their shares are
+`RELIEFS` and `SHARES`; the head's own stay where they are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ import bpy
 from bpy.props import FloatProperty, StringProperty
 
 TRANSFERRED = "deca_detail_transferred"
+RELIEFS = "deca_reliefs_transferred"
+"""A group of bytes: several where the other wears a mixture itself."""
+SHARES = "deca_shares_transferred"
 
 
 def _amount_changed(group: DECA_PG_transfer, context: bpy.types.Context) -> None:

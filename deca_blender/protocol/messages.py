@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 
 class MessageError(ValueError):
@@ -315,6 +315,7 @@ class FaceReply(Message):
         texture: sRGB, top row first, or None when not asked for.
         weights_hash: Hash of the weights that the detail code belongs to, "" without one.
         detail: Detail code, the person's wrinkles (`DecodeWrinkles`); None without weights that know wrinkles.
+        relief: What the photo shows of the skin, as `ReliefShare` has it; None without a relief network.
     """
 
     name: str
@@ -334,6 +335,7 @@ class FaceReply(Message):
     texture: Annotated[NDArray[np.uint8], Array("uint8", "N", "N", 3)] | None
     weights_hash: str = ""
     detail: Annotated[NDArray[np.float32], Array("float32", "D")] | None = None
+    relief: Annotated[NDArray[np.uint8], Array("uint8", "R")] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -416,6 +418,20 @@ class DescribeWeights(Request[WeightsReply]):
 
 
 @dataclass(frozen=True, eq=False)
+class ReliefShare(Message):
+    """A relief that a head wears. It travels with every request, which costs less than the map that comes back, so that
+    a backend that was started again knows all it needs.
+
+    Attributes:
+        relief: What a photo shows of the skin: bytes that only the backend understands.
+        share: How much of it; 1 is as the photo shows it.
+    """
+
+    relief: Annotated[NDArray[np.uint8], Array("uint8", "R")]
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
 class WrinklesReply(Message):
     """A displacement map: metres along the normals, top row first, nothing outside the head's detail mask."""
 
@@ -424,7 +440,7 @@ class WrinklesReply(Message):
 
 @dataclass(frozen=True, eq=False)
 class DecodeWrinkles(Request[WrinklesReply]):
-    """Asks for the displacement map of an expression (F_d).
+    """Asks for the displacement map of an expression: F_d, and the reliefs that the head wears.
 
     Attributes:
         weights: Path of the weights file on the backend's machine, or "" for the built-in ones.
@@ -435,6 +451,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
         head: Name of the head model that the weights are for, or the path of its file.
         head_hash: Hash of the head model that the head was made with, "" where it is not known: the head model of that
             name may have changed since.
+        reliefs: What photos show of the skin; none gives F_d's map as it is.
     """
 
     weights: str
@@ -444,6 +461,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
     jaw: Annotated[NDArray[np.float32], Array("float32", 3)]
     head: str = "openhead"
     head_hash: str = ""
+    reliefs: tuple[ReliefShare, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from ..core.atlas import Atlas
 from ..core.exr import half_exr
 from ..core.rig import DriverSpec
+from . import shading
 from .head_mesh import UV_MAP
+from .nodes import Nodes, input_of, output_of
 from .shape_keys import add_driver
 from .stand_in import STAND_IN, add_stand_in
 from .wrinkles import MAP_SIZE, drive_by_strength
@@ -82,6 +84,7 @@ def show_sequence(obj: bpy.types.Object, folder: SequenceFolder, first: int, las
         user = texture.image_user
         user.frame_start, user.frame_duration, user.frame_offset = first + 1, last - first, folder.first_number
         user.use_auto_refresh, user.use_cyclic = True, False
+    shading.show_heights(obj, _sequence_heights(texture))
 
 
 def show_packed(obj: bpy.types.Object, maps: Mapping[int, NDArray], first: int, last: int) -> None:
@@ -102,8 +105,37 @@ def show_packed(obj: bpy.types.Object, maps: Mapping[int, NDArray], first: int, 
     image.pack(data=data, data_len=len(data))
     image.colorspace_settings.is_data = True
     texture = _displace_by(obj, image)
-    for path, expression in atlas.crop_expressions().items():
+    crop = atlas.crop_expressions()
+    for path, expression in crop.items():
         add_driver(texture, path, -1, DriverSpec(expression, ()), None)
+    shading.show_heights(obj, _packed_heights(image, crop))
+
+
+def _sequence_heights(texture: Any) -> shading.Heights:
+    """The maps of a texture's picture sequence in the material."""
+
+    def build(nodes: Nodes, uv: Any) -> Any:
+        picture = shading.picture(nodes, uv, texture.image, 0)
+        for name in ("frame_start", "frame_duration", "frame_offset", "use_auto_refresh", "use_cyclic"):
+            setattr(picture.image_user, name, getattr(texture.image_user, name))
+        return picture.outputs["Color"]
+
+    return build
+
+
+def _packed_heights(image: bpy.types.Image, crop: Mapping[str, str]) -> shading.Heights:
+    """The maps of an atlas in the material: texture coordinates go to the frame's cell."""
+
+    def build(nodes: Nodes, uv: Any) -> Any:
+        cell = nodes.add("ShaderNodeMapRange", -800, 0, data_type="FLOAT_VECTOR", clamp=False)
+        nodes.link(uv, input_of(cell, "Vector"))
+        for end, name in (("min", "To Min"), ("max", "To Max")):
+            socket = input_of(cell, name)
+            for axis, letter in enumerate("xy"):
+                add_driver(socket, "default_value", axis, DriverSpec(crop[f"crop_{end}_{letter}"], ()), None)
+        return shading.picture(nodes, output_of(cell, "Vector"), image, 0).outputs["Color"]
+
+    return build
 
 
 def _displace_by(obj: bpy.types.Object, image: bpy.types.Image) -> Any:

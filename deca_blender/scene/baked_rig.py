@@ -17,8 +17,10 @@ from ..core import rig as names
 from ..core.rig_inputs import input_drivers, input_names
 from ..core.wrinkle_rig import WrinkleRig, weight_drivers
 from ..properties.head import ARKIT_MAP
+from . import shading
 from .head import stored_arkit_names
 from .head_mesh import UV_MAP
+from .nodes import Nodes, input_of, output_of
 from .shape_keys import add_driver, add_values
 from .stand_in import STAND_IN, add_stand_in
 from .wrinkles import drive_by_strength
@@ -62,6 +64,7 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
             names.DriverSpec("w", (weight,)) if index else names.DriverSpec("1", ())
         )  # the first map is the neutral one
         add_driver(obj, weights[image], channel, spec, obj)
+    shading.show_heights(obj, _heights(images, weights))
     obj.update_tag()
 
 
@@ -89,6 +92,25 @@ def _image(name: str, maps_CHW: NDArray[np.float32]) -> bpy.types.Image:
     return image
 
 
+def _heights(images: list[bpy.types.Image], weights: list[str]) -> shading.Heights:
+    """The blended maps in the material, which reads the modifier's weights at their paths on the head.
+
+    EEVEE reads at most eight properties of an object: strength, size and six times three weights.
+    """
+
+    def build(nodes: Nodes, uv: Any) -> Any:
+        height = None
+        for index, (image, path) in enumerate(zip(images, weights, strict=True)):
+            y = -300 * index
+            picture, weight = shading.picture(nodes, uv, image, y), shading.attribute(nodes, path, -600, y - 150)
+            colour, weights_3 = picture.outputs["Color"], weight.outputs["Vector"]
+            value = nodes.vector("DOT_PRODUCT", -400, y, colour, weights_3).outputs["Value"]
+            height = nodes.math("ADD", -300, y, height, value) if height is not None else value
+        return height
+
+    return build
+
+
 def _nodes(name: str, images: list[bpy.types.Image]) -> bpy.types.GeometryNodeTree:
     """Nodes that move points along their normals by strength * sum of weights * maps."""
     tree: Any = bpy.data.node_groups.new(name, "GeometryNodeTree")
@@ -99,7 +121,7 @@ def _nodes(name: str, images: list[bpy.types.Image]) -> bpy.types.GeometryNodeTr
     strength.default_value = 1.0
     for index in range(len(images)):
         tree.interface.new_socket(f"Weights {index}", in_out="INPUT", socket_type="NodeSocketVector")
-    nodes = _Nodes(tree)
+    nodes = Nodes(tree)
     inputs, outputs = nodes.add("NodeGroupInput", -800, 0), nodes.add("NodeGroupOutput", 800, 0)
 
     # A point on a seam has several texture coordinates; that of its first corner counts, as for displacement modifiers.
@@ -107,64 +129,30 @@ def _nodes(name: str, images: list[bpy.types.Image]) -> bpy.types.GeometryNodeTr
     attribute = nodes.add("GeometryNodeInputNamedAttribute", -800, -500, data_type="FLOAT_VECTOR")
     attribute.inputs["Name"].default_value = UV_MAP
     at_corner = nodes.add("GeometryNodeFieldAtIndex", -600, -400, data_type="FLOAT_VECTOR", domain="CORNER")
-    nodes.link(_output(corner, "Corner Index"), _input(at_corner, "Index"))
-    nodes.link(_output(attribute, "Attribute"), _input(at_corner, "Value"))
+    nodes.link(output_of(corner, "Corner Index"), input_of(at_corner, "Index"))
+    nodes.link(output_of(attribute, "Attribute"), input_of(at_corner, "Value"))
 
     height = None
     for index, image in enumerate(images):
         texture = nodes.add("GeometryNodeImageTexture", -400, -300 * index, interpolation="Linear", extension="EXTEND")
         texture.inputs["Image"].default_value = image
-        nodes.link(_output(at_corner, "Value"), texture.inputs["Vector"])
+        nodes.link(output_of(at_corner, "Value"), texture.inputs["Vector"])
         product = nodes.add("ShaderNodeVectorMath", -200, -300 * index, operation="DOT_PRODUCT")
         nodes.link(texture.outputs["Color"], product.inputs[0])
         nodes.link(inputs.outputs[f"Weights {index}"], product.inputs[1])
-        height = nodes.math("ADD", -300 * index, height, _output(product, "Value"))
-    height = nodes.math("MULTIPLY", 100, height, inputs.outputs["Strength"])
+        value = output_of(product, "Value")
+        height = nodes.math("ADD", 0, -300 * index, height, value) if height is not None else value
+    height = nodes.math("MULTIPLY", 0, 100, height, inputs.outputs["Strength"])
 
     normal = nodes.add("GeometryNodeInputNormal", 200, -300)
     offset = nodes.add("ShaderNodeVectorMath", 400, -200, operation="SCALE")
     nodes.link(normal.outputs.get("True Normal") or normal.outputs["Normal"], offset.inputs[0])
-    nodes.link(height, _input(offset, "Scale"))
+    nodes.link(height, input_of(offset, "Scale"))
     move = nodes.add("GeometryNodeSetPosition", 600, 0)
     nodes.link(inputs.outputs["Geometry"], move.inputs["Geometry"])
     nodes.link(offset.outputs["Vector"], move.inputs["Offset"])
     nodes.link(move.outputs["Geometry"], outputs.inputs["Geometry"])
     return tree
-
-
-class _Nodes:
-    """Adds nodes and links to a tree."""
-
-    def __init__(self, tree: Any) -> None:
-        self._tree = tree
-
-    def add(self, kind: str, x: float, y: float, **settings: str) -> Any:
-        node = self._tree.nodes.new(kind)
-        node.location = (x, y)
-        for name, value in settings.items():
-            setattr(node, name, value)
-        return node
-
-    def link(self, output: Any, input: Any) -> None:
-        self._tree.links.new(output, input)
-
-    def math(self, operation: str, y: float, first: Any, second: Any) -> Any:
-        """The result of an operation; `second` where there is no `first`."""
-        if first is None:
-            return second
-        node = self.add("ShaderNodeMath", 0, y, operation=operation)
-        self.link(first, node.inputs[0])
-        self.link(second, node.inputs[1])
-        return node.outputs[0]
-
-
-def _input(node: Any, name: str) -> Any:
-    """The socket of a name that is in use: nodes have one for every type of data."""
-    return next(socket for socket in node.inputs if socket.name == name and socket.enabled)
-
-
-def _output(node: Any, name: str) -> Any:
-    return next(socket for socket in node.outputs if socket.name == name and socket.enabled)
 
 
 def _input_path(modifier: Any, identifier: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core import arkit, rig
-from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, SHAPE
+from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, RELIEF, SHAPE
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
 from ..protocol.photos import told
 from . import armature, shape_keys
@@ -120,6 +120,8 @@ def remember_detail(head_object: bpy.types.Object, face: FaceReply, weights: str
     assert face.detail is not None
     head_object.deca.weights, head_object.deca.weights_hash = weights, face.weights_hash
     head_object[DETAIL] = face.detail.tolist()
+    if face.relief is not None:
+        head_object[RELIEF] = face.relief.tobytes()
 
 
 def stored_expression(head_object: bpy.types.Object) -> NDArray[np.float64]:

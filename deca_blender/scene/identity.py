@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..properties.head import DETAIL, EXPRESSION, SHAPE
+from ..properties.head import DETAIL, EXPRESSION, RELIEF, SHAPE
 from ..properties.transfer import TRANSFERRED
 from .head import rig_of
-from .transfer import restore_wrinkles
+from .transfer import own_relief, restore_wrinkles, taken_reliefs
 from .wrinkles import pack_map
 
-_CODES = (SHAPE, EXPRESSION, DETAIL)
+_CODES = (SHAPE, EXPRESSION, DETAIL, RELIEF)
 _FIELDS = ("photo", "pose", "camera", "crop", "image_size", "box", "landmark_error")
 _FILES = ("model_file", "weights", "weights_hash")
 _GROUPS = ("deca", "deca_transfer", "deca_bake")
@@ -40,17 +40,20 @@ def strip_identity(heads: Sequence[bpy.types.Object]) -> Left:
     Args:
         heads: Heads' mesh objects, of this file.
     """
-    codes = {code for head in heads for name in (SHAPE, DETAIL) if (code := _code(head, name)) is not None}
+    codes = {code for head in heads for code in (*_codes(head, SHAPE, DETAIL), *own_relief(head))}
     photos: set[bpy.types.Image] = set()
     for head in heads:
         photos |= _strip(head)
-    still = [obj for obj in bpy.data.objects if {_code(obj, name) for name in (SHAPE, DETAIL, TRANSFERRED)} & codes]
+    still = [
+        obj
+        for obj in bpy.data.objects
+        if codes & {*_codes(obj, SHAPE, DETAIL, TRANSFERRED), *own_relief(obj), *taken_reliefs(obj)}
+    ]
     return Left([obj.name for obj in still], _remove_unused(photos))
 
 
-def _code(obj: bpy.types.Object, name: str) -> tuple[float, ...] | None:
-    code = obj.get(name)
-    return tuple(code) if code is not None else None
+def _codes(obj: bpy.types.Object, *names: str) -> list[tuple[float, ...]]:
+    return [tuple(obj[name]) for name in names if name in obj]
 
 
 def _strip(head_object: bpy.types.Object) -> set[bpy.types.Image]:

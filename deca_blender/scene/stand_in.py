@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import bpy
 
-from .wrinkles import displacement_modifier
+from . import shading
+from .wrinkles import displacement_modifier, map_image
 
 STAND_IN = "Baked Wrinkles"
 
@@ -34,6 +35,9 @@ def remove_stand_in(obj: bpy.types.Object) -> None:
             for curve in list(obj.animation_data.drivers):
                 if curve.data_path.startswith(f'modifiers["{STAND_IN}"]'):
                     obj.animation_data.drivers.remove(curve)
+        image = map_image(obj)
+        if image is not None:
+            shading.show_heights(obj, shading.live_heights(image))
         parts = _parts(modifier)
         obj.modifiers.remove(modifier)
         for part in parts:

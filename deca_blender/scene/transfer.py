@@ -8,9 +8,9 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.transfer import Origin, blend_detail, check_expression, check_wrinkles
-from ..properties.head import DETAIL
-from ..properties.transfer import TRANSFERRED
+from ..core.transfer import Origin, blend_detail, blend_reliefs, check_expression, check_wrinkles
+from ..properties.head import DETAIL, RELIEF
+from ..properties.transfer import RELIEFS, SHARES, TRANSFERRED
 from .head import bone_of, find_head, slider_names
 
 _ROTATION = ("rotation_axis_angle", "rotation_quaternion", "rotation_euler")
@@ -35,6 +35,36 @@ def shown_detail(
     return blend_detail(own_D, other_D, animated.deca_transfer.amount)
 
 
+def shown_reliefs(head_object: bpy.types.Object, depsgraph: bpy.types.Depsgraph | None = None) -> dict[bytes, float]:
+    """Shares of the reliefs that the head wears now, by their bytes: its own, another's, or both.
+
+    Args:
+        head_object, depsgraph: As in `shown_detail`.
+    """
+    own, other = own_relief(head_object), taken_reliefs(head_object)
+    if not has_transfer(head_object):
+        return own
+    animated = head_object if depsgraph is None else head_object.evaluated_get(depsgraph)
+    return blend_reliefs(own, other, animated.deca_transfer.amount)
+
+
+def own_relief(head_object: bpy.types.Object) -> dict[bytes, float]:
+    """The relief of the head's own photo, with share 1; nothing for heads without."""
+    return {bytes(head_object[RELIEF]): 1.0} if RELIEF in head_object else {}
+
+
+def wears_relief(head_object: bpy.types.Object) -> bool:
+    """Whether there is a relief that the head wears, or could by its amount."""
+    return RELIEF in head_object or RELIEFS in head_object
+
+
+def taken_reliefs(head_object: bpy.types.Object) -> dict[bytes, float]:
+    """Shares of the reliefs that the head has taken from another, by their bytes."""
+    if RELIEFS not in head_object:
+        return {}
+    return dict(zip(map(bytes, head_object[RELIEFS].values()), head_object[SHARES], strict=True))
+
+
 def origin(head_object: bpy.types.Object) -> Origin:
     """What the head's codes belong to."""
     deca = head_object.deca
@@ -54,7 +84,8 @@ def selected_heads(context: bpy.types.Context) -> list[bpy.types.Object]:
 
 
 def transfer_wrinkles(source: bpy.types.Object, target: bpy.types.Object, amount: float) -> None:
-    """Lets the target wear what the source wears now; its own code is kept, and so are shape, expression and texture.
+    """Lets the target wear what the source wears now; its own code and relief are kept, and so are shape, expression
+    and texture.
 
     Args:
         source, target: Heads' mesh objects.
@@ -66,7 +97,12 @@ def transfer_wrinkles(source: bpy.types.Object, target: bpy.types.Object, amount
     check_wrinkles(origin(source), origin(target))
     detail_D = shown_detail(source)
     assert detail_D is not None  # check_wrinkles has seen to it
+    reliefs = shown_reliefs(source)
+    _forget(target)
     target[TRANSFERRED] = detail_D.tolist()
+    if reliefs:
+        target[RELIEFS] = {str(number): relief for number, relief in enumerate(reliefs)}
+        target[SHARES] = list(reliefs.values())
     target.deca_transfer.source = source.name
     target.deca_transfer.amount = amount
     target.update_tag(refresh={"OBJECT", "DATA"})
@@ -74,12 +110,17 @@ def transfer_wrinkles(source: bpy.types.Object, target: bpy.types.Object, amount
 
 def restore_wrinkles(head_object: bpy.types.Object) -> None:
     """Gives the head its own wrinkles back, and forgets the others."""
-    if has_transfer(head_object):
-        del head_object[TRANSFERRED]
+    _forget(head_object)
     _stop_animation(head_object, "deca_transfer.amount")
     head_object.deca_transfer.property_unset("amount")
     head_object.deca_transfer.property_unset("source")
     head_object.update_tag(refresh={"OBJECT", "DATA"})
+
+
+def _forget(head_object: bpy.types.Object) -> None:
+    for name in (TRANSFERRED, RELIEFS, SHARES):
+        if name in head_object:
+            del head_object[name]
 
 
 def copy_expression(source: bpy.types.Object, target: bpy.types.Object) -> None:

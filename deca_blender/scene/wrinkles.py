@@ -15,16 +15,21 @@ from numpy.typing import NDArray
 from ..core import rig
 from ..core.size import faces_outwards, size_driver
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
-from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_RANGE
+from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_DESCRIPTION, STRENGTH_RANGE
+from . import shading
 from .head import model_reference, rig_of, stored_arkit_names
 from .head_mesh import UV_MAP
 from .shape_keys import add_driver
-from .transfer import shown_detail
+from .transfer import shown_detail, shown_reliefs
 
 SUBDIVISION = "Wrinkle Subdivision"
 DISPLACEMENT = "Wrinkles"
 VIEWPORT_LEVELS, RENDER_LEVELS = 1, 2
 MAP_SIZE = 256
+
+EXCESS = 0.25
+"""What of a strength above 1 moves the surface. At 3 whole folds would cross themselves and hang over; measured on the
+five presets of `tests/benchmarks/bench_wrinkle_look.py folds`."""
 
 _FACTORS = (STRENGTH, SIZE, SIDE)
 """What a map in metres is multiplied by; heads of earlier versions have only their strength."""
@@ -36,15 +41,16 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     subdivision.levels, subdivision.render_levels = VIEWPORT_LEVELS, RENDER_LEVELS
     subdivision.uv_smooth = "NONE"  # maps and textures are made for straight texture coordinates
     subdivision.use_limit_surface = False  # the limit surface takes four times as long to evaluate
+    texture = _new_texture(obj.name, MAP_SIZE)
+    assert texture.image is not None
+    shading.add_shading(obj, texture.image)
     displace = obj.modifiers.new(DISPLACEMENT, "DISPLACE")
-    displace.texture = _new_texture(obj.name, MAP_SIZE)
+    displace.texture = texture
     displace.texture_coords, displace.uv_layer = "UV", UV_MAP
     displace.mid_level, displace.direction = 0.0, "NORMAL"
     obj[STRENGTH] = 1.0
     low, high = STRENGTH_RANGE
-    obj.id_properties_ui(STRENGTH).update(
-        min=low, max=high, default=1.0, description="How deep the wrinkles are; 1 is as decoded"
-    )
+    obj.id_properties_ui(STRENGTH).update(min=low, max=high, default=1.0, description=STRENGTH_DESCRIPTION)
     obj.property_overridable_library_set(f'["{STRENGTH}"]', True)
     _drive_size(obj)
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
@@ -63,11 +69,20 @@ def _drive_size(obj: bpy.types.Object) -> None:
 def drive_by_strength(obj: bpy.types.Object, path: str) -> None:
     """Lets the head's wrinkle strength, times its size, set one of the object's properties; needs no add-on."""
     terms = tuple(rig.Term(name, f'["{name}"]', 1.0) for name in _FACTORS if name in obj)
-    add_driver(obj, path, -1, rig.DriverSpec("*".join(term.name for term in terms), terms), obj)
+    factors = [term.name for term in terms]
+    if STRENGTH in factors:
+        factors[factors.index(STRENGTH)] = f"min({STRENGTH},1+{EXCESS}*({STRENGTH}-1))"
+    add_driver(obj, path, -1, rig.DriverSpec("*".join(factors), terms), obj)
+
+
+def moved_strength(strength: float) -> float:
+    """By what strength moves the surface; the material shows all of it (`scene.shading`)."""
+    return min(strength, 1 + EXCESS * (strength - 1))
 
 
 def depth_of(obj: bpy.types.Object) -> float:
-    """By what the displacement is multiplied now, in the mesh's own units; negative where its normals point inwards."""
+    """By what strength, size and side multiply wrinkles now, in the mesh's own units; negative where its normals point
+    inwards."""
     evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
     return float(np.prod([evaluated.get(name, 1.0) for name in _FACTORS]))
 
@@ -94,7 +109,7 @@ def _triangles(mesh: bpy.types.Mesh) -> tuple[NDArray[np.float32], NDArray[np.in
     return verts_V3, corners[starts_F[:, None] + np.arange(3)]
 
 
-def _new_texture(name: str, size: int) -> bpy.types.Texture:
+def _new_texture(name: str, size: int) -> Any:
     image = bpy.data.images.new(f"{name} Wrinkles", size, size, alpha=False, float_buffer=True, is_data=True)
     texture: Any = bpy.data.textures.new(f"{name} Wrinkles", "IMAGE")
     texture.image = image
@@ -121,11 +136,14 @@ def own_map(obj: bpy.types.Object) -> bpy.types.Image | None:
     if image is None or modifier is None:
         return image
     texture = modifier.texture
-    if texture.users - texture.use_fake_user > 1 or image.users - image.use_fake_user > 1:
+    own_users = 1 + shading.num_groups_showing(obj, image)
+    if texture.users - texture.use_fake_user > 1 or image.users - image.use_fake_user > own_users:
         values_NN = read_map(image)
         modifier.texture = _new_texture(obj.name, len(values_NN))
         image = modifier.texture.image
         _write_map(image, values_NN)
+        if shading.shows_live(obj):
+            shading.show_heights(obj, shading.live_heights(image))
     return image
 
 
@@ -204,6 +222,8 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         values = dict(zip(blocks.keys(), sliders.tolist(), strict=True))
     names = stored_arkit_names(obj) if ARKIT_MAP in obj else ()
     arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (rig.NUM_EXPRESSION_KEYS, -1)) if names else np.empty((0, 0))
+    photo_detail = obj.evaluated_get(depsgraph).deca.photo_detail
+    reliefs = {relief: photo_detail * share for relief, share in shown_reliefs(obj, depsgraph).items()}
     detail_D = shown_detail(obj, depsgraph)
     assert detail_D is not None  # the head has wrinkles
     return WrinkleInputs(
@@ -213,6 +233,7 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         weights_hash=obj.deca.weights_hash,
         head=model_reference(obj),
         head_hash=obj.deca.model_hash,
+        reliefs={relief: share for relief, share in reliefs.items() if share > 0},
     )
 
 

@@ -15,7 +15,7 @@ from ..scene.bake import is_baked
 from ..scene.duplicates import sharing
 from ..scene.editable import lock
 from ..scene.head import arkit_names, find_head, missing_parts, rig_of
-from ..scene.transfer import has_transfer
+from ..scene.transfer import has_transfer, wears_relief
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
 
@@ -216,6 +216,10 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
             layout.label(text=texts.HEAD_WITHOUT_WRINKLES)
             return
         layout.prop(head, f'["{STRENGTH}"]', text=texts.STRENGTH, slider=True)
+        if wears_relief(head):
+            row = layout.row()
+            row.enabled = not is_baked(head)
+            row.prop(head.deca, "photo_detail", text=texts.PHOTO_DETAIL, slider=True)
         subdivision = head.modifiers.get(SUBDIVISION)
         if subdivision is not None:
             row = layout.row(align=True)

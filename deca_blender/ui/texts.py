@@ -26,6 +26,7 @@ UP_TO_DATE = "Up to date"
 NOT_LIVE = "Not live"
 AGE = "Age"
 STRENGTH = "Strength"
+PHOTO_DETAIL = "Photo Detail"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
 

@@ -1,6 +1,6 @@
 """Live wrinkles in Blender's module with a real backend and random weights.
 
-    PYTHONPATH=.:backend:tests/blender .venv/bin/python tests/benchmarks/bench_live.py latency [--count 200]
+    PYTHONPATH=.:backend:tests/blender .venv/bin/python tests/benchmarks/bench_live.py latency [--count 200] [--relief]
     ... frames [--count 250]              an animation rendered in background: its maps against F_d
     ... kills [--count 1000] [--kills 20] drags while the backend is killed: maps against F_d, sliders, messages
     ... transfer [--count 30]             from one head to the other: time until the map is there, maps against F_d
@@ -27,7 +27,7 @@ from pathlib import Path
 import bpy
 import live_case
 import numpy as np
-from wrinkle_case import real_session, wrinkled_head
+from wrinkle_case import real_session, relief_of, wrinkled_head
 
 from deca_blender import registration
 from deca_blender.scene import live, transfer
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("what", choices=COUNTS)
     parser.add_argument("--count", type=int)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--relief", action="store_true", help="of a head that wears the relief of its photo")
     options = parser.parse_args()
     count = options.count or COUNTS[options.what]
     registration.register()
@@ -47,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.what == "latency":
-            result = measure_latency(count)
+            result = measure_latency(count, folder if options.relief else None)
         elif options.what == "frames":
             result = measure_frames(count, folder)
         elif options.what == "kills":
@@ -115,9 +116,10 @@ def measure_transfer(times: int, folder: Path) -> dict[str, object]:
     return compared(seen, folder) | {"transfer": milliseconds(seconds)}
 
 
-def measure_latency(moves: int) -> dict[str, object]:
+def measure_latency(moves: int, relief_in: Path | None) -> dict[str, object]:
     random = np.random.default_rng(0)
-    obj = wrinkled_head()
+    changes = {"relief": relief_of(relief_in, np.zeros(128))} if relief_in is not None else {}
+    obj = wrinkled_head(**changes)
     live.update_now(obj)
     key = obj.data.shape_keys.key_blocks["exp_001"]
     callback: list[float] = []

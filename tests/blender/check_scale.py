@@ -156,14 +156,14 @@ def test_a_head_that_is_edited_keeps_its_depth() -> None:
     (copy,) = [other for other in bpy.context.selected_objects if other.type == "MESH"]
     scale(copy, (0.5,) * 3, apply=True)
     bpy.context.view_layer.update()
-    for head, depth in ((obj, 15), (copy, 7.5)):
+    for head, depth in ((obj, 11.25), (copy, 5.625)):  # strength 1.5 moves by 1.125
         assert np.isclose(head.modifiers["Wrinkles"].strength, depth, rtol=1e-4), head.modifiers["Wrinkles"].strength
     fresh = wrinkled_head()
     fresh.shape_key_clear()
     for strength in (2.0, 0.5):
         fresh.deca.wrinkle_strength = strength
         bpy.context.view_layer.update()
-        assert np.isclose(fresh.modifiers["Wrinkles"].strength, strength)
+        assert np.isclose(fresh.modifiers["Wrinkles"].strength, min(strength, 0.75 + 0.25 * strength))
 
 
 def test_normals_that_are_turned_out_again_by_hand() -> None:

@@ -30,6 +30,24 @@ from deca.networks import Card, random_checkpoint, save_checkpoint
 save_checkpoint(random_checkpoint(int(sys.argv[2]), Card.of(load_head(), backbone="mobilenet_v3_large")), sys.argv[1])
 """
 
+MAKE_RELIEF = """
+import sys
+import numpy as np, torch
+from deca.head import load_head
+from deca.networks import load_checkpoint
+from deca.reconstruct.moving_relief import MovingRelief
+from deca.reconstruct.relief import Relief
+out, weights, row = sys.argv[1], sys.argv[2], int(sys.argv[3])
+near = np.abs(np.arange(256.0) - row)[:, None] + np.zeros(256)
+relief = Relief(np.float32(-8e-4 * np.exp(-0.5 * (near / 2) ** 2)), np.float32(near < 24))
+codes = torch.from_numpy(np.load(out + ".npy"))[None], torch.zeros(1, 50), torch.zeros(1, 3)
+with torch.inference_mode():
+    made = MovingRelief.of(relief, load_checkpoint(weights).detail_decoder(*codes), load_head())
+open(out, "wb").write(made.pack())
+"""
+FOREHEAD = 78
+"""Row of maps through the forehead's middle."""
+
 _folder = tempfile.TemporaryDirectory(prefix="deca é ")
 WEIGHTS = str(Path(_folder.name) / "weights é.safetensors")
 _session: Session | None = None
@@ -68,6 +86,17 @@ def wrinkled_head(seed: int = 0, weights: str = WEIGHTS, **changes: object) -> b
         HEAD, seed, **({"detail": detail, "weights_hash": described.hash, "name": f"head {seed}"} | changes)
     )
     return import_face(bpy.context, HEAD, face, ImportOptions(weights=weights))
+
+
+def relief_of(folder: Path, detail: np.ndarray, row: int = FOREHEAD, weights: str = WEIGHTS) -> np.ndarray:
+    """What the backend would send of a photo at rest that shows a line 0.8 mm deep, and nothing far from it."""
+    real_session()  # makes the weights
+    out = folder / f"relief {row}"
+    np.save(f"{out}.npy", np.asarray(detail, np.float32))
+    command = [PYTHON, "-c", MAKE_RELIEF, out, weights, str(row)]
+    made = subprocess.run(command, env=settings()().env, capture_output=True, check=False)
+    assert made.returncode == 0, made.stderr.decode()[-3000:]
+    return np.frombuffer(out.read_bytes(), np.uint8)
 
 
 def decoded(detail: np.ndarray, expression: np.ndarray, jaw: np.ndarray) -> np.ndarray:

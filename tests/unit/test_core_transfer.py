@@ -7,7 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deca_blender.core.transfer import Origin, TransferError, blend_detail, check_expression, check_wrinkles
+from deca_blender.core.transfer import (
+    Origin,
+    TransferError,
+    blend_detail,
+    blend_reliefs,
+    check_expression,
+    check_wrinkles,
+)
 
 ANNA = Origin("Anna", "openhead", "aa", "w1", has_detail=True)
 BERT = Origin("Bert", "openhead", "aa", "w1", has_detail=True)
@@ -45,6 +52,13 @@ def test_heads_without_wrinkles_are_refused_by_name() -> None:
         check_wrinkles(replace(ANNA, has_detail=False), BERT)
     with pytest.raises(TransferError, match="Bert has no wrinkles"):
         check_wrinkles(ANNA, replace(BERT, has_detail=False))
+
+
+def test_reliefs_between_two() -> None:
+    own, other = {b"own": 1.0, b"both": 0.5}, {b"other": 0.25, b"both": 1.0}
+    assert blend_reliefs(own, other, -1) == own and blend_reliefs(own, other, 2) == other
+    assert blend_reliefs(own, other, 0.5) == {b"own": 0.5, b"other": 0.125, b"both": 0.75}
+    assert blend_reliefs({}, other, 0) == {}
 
 
 def test_codes_between_two() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -71,8 +72,12 @@ def test_keys_tell_apart_what_matters() -> None:
     others = [inputs(0.501, 0.1, 1.0), inputs(0.5, 0.101, 1.0), inputs(0.5, 0.1, 1.001), inputs(0.5, 0.1, 1.0, "v")]
     others.append(WrinkleInputs(base.detail_D, base.expression_E, base.jaw_3, "w", "flame"))
     others.append(WrinkleInputs(base.detail_D, base.expression_E, base.jaw_3, "w", "openhead", "earlier"))
-    assert len({base.key, *(other.key for other in others)}) == 7
     assert others[-1].request("").head_hash == "earlier"
+    others += [replace(base, reliefs=worn) for worn in ({b"hers": 1.0}, {b"hers": 0.5}, {b"his": 1.0})]
+    others.append(replace(base, reliefs={b"hers": 1.0, b"his": 0.5}))
+    assert len({base.key, *(other.key for other in others)}) == 11
+    worn = others[-1].request("").reliefs
+    assert [(share.relief.tobytes(), share.share) for share in worn] == [(b"hers", 1.0), (b"his", 0.5)]
 
 
 # ---- the cache -------------------------------------------------------------------------------------------------------
@@ -207,15 +212,24 @@ def test_what_is_known_is_not_asked_again() -> None:
 
 
 def test_answers_to_other_wrinkles_are_dropped() -> None:
-    for change in (inputs(0, detail=2.0), inputs(0, weights_hash="other")):
+    before = replace(inputs(0, detail=1.0), reliefs={b"hers": 1.0})
+    for change in (inputs(0, detail=2.0), inputs(0, weights_hash="other"), replace(before, reliefs={b"his": 1.0})):
         world = World()
-        world.heads.want(1, inputs(0, detail=1.0), "file")
+        world.heads.want(1, before, "file")
         world.step()
         world.heads.want(1, change, "file")
         world.answer()
         assert world.step() == [] and len(world.jobs) == 2
         world.answer()
         assert world.step() == [1] and world.shown[1][0, 2] == change.detail_D[0]
+
+
+def test_answers_to_another_amount_of_the_same_relief_are_shown() -> None:
+    world = World()
+    for amount in (0.2, 0.4):  # a drag of the slider
+        world.heads.want(1, replace(inputs(amount), reliefs={b"hers": amount}), "file")
+    world.answer()
+    assert world.step() == [1] and world.heads.is_behind(1)
 
 
 def test_a_deleted_heads_answer_is_dropped_and_its_request_given_up() -> None:

@@ -15,6 +15,7 @@ from deca_blender.protocol import Frame, Message, MessageError, Request, pack, r
 from deca_blender.protocol.messages import (
     MESSAGES,
     Cancel,
+    DecodeWrinkles,
     DescribeHead,
     Echo,
     Error,
@@ -26,6 +27,7 @@ from deca_blender.protocol.messages import (
     Progress,
     ReconstructPhoto,
     ReconstructReply,
+    ReliefShare,
 )
 
 V, P, T, S, E = 6, 4, 7, 3, 2
@@ -83,6 +85,11 @@ def face_reply(**changes: Any) -> FaceReply:
     return FaceReply(**{**values, **changes})
 
 
+def wrinkles_of(*sizes: int) -> DecodeWrinkles:
+    worn = tuple(ReliefShare(np.arange(size, dtype=np.uint8), 1 / size) for size in sizes)
+    return DecodeWrinkles("w", "h", *(np.ones(size, np.float32) for size in (128, 50, 3)), reliefs=worn)
+
+
 def through_the_wire(message: Message) -> Message:
     stream = BytesIO()
     write_frame(stream, pack(message, 9))
@@ -128,6 +135,9 @@ def assert_same(a: Any, b: Any) -> None:
         ReconstructReply((face_reply(), face_reply(texture=None, shape=np.zeros(9, np.float32)))),
         ReconstructReply(()),
         ReconstructReply((face_reply(),), ("told",), np.arange(9, dtype=np.uint8)),
+        wrinkles_of(),
+        wrinkles_of(7, 9),
+        ReconstructReply((face_reply(relief=np.arange(5, dtype=np.uint8)),)),
     ],
 )
 def test_round_trip(message: Message) -> None:

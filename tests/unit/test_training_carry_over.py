@@ -126,6 +126,28 @@ def test_the_same_faces_and_wrinkles(
     assert float((maps[2] - maps[0]).abs().max()) > 0.1 * spread  # new codes mean nothing to the old F_d
 
 
+def test_the_shape_encoder_says_the_same_head(
+    old: tuple[HeadModel, AlbedoModel], new: tuple[HeadModel, AlbedoModel], weights: Path, tmp_path: Path
+) -> None:
+    from deca.networks import ShapeEncoder, load_checkpoint
+    from deca_training.shape_encoder import with_shape_encoder
+
+    torch.manual_seed(0)
+    encoder = ShapeEncoder(SIZES.shape)
+    torch.nn.init.normal_(encoder.layer.weight, std=0.01)
+    save_checkpoint(with_shape_encoder(load_checkpoint(weights), encoder), tmp_path / "old.safetensors")
+    after = carry_over(tmp_path / "old.safetensors", *old, *new).shape_encoder
+    assert after is not None
+    inputs_BX = torch.randn(8, encoder.layer.in_features)
+    heads = [
+        head.template_V3 + np.tensordot(one.layer(inputs_BX).detach().numpy(), head.shape_dirs_V3S, (1, 2))
+        for (head, _), one in ((old, encoder), (new, after))
+    ]
+    for was_V3, now_V3 in zip(*heads, strict=True):
+        assert np.linalg.norm(now_V3 * SCALE + SHIFT - was_V3, axis=1).mean() < 1e-4, "a tenth of a millimetre"
+    assert np.abs(heads[0][0] - heads[0][1]).max() > 2e-3, "different people"
+
+
 def test_the_card_says_where_they_come_from(
     old: tuple[HeadModel, AlbedoModel], new: tuple[HeadModel, AlbedoModel], weights: Path
 ) -> None:

@@ -77,6 +77,20 @@ def test_a_searched_code_explains_maps_it_has_not_seen(folder: Path) -> None:
     assert by_photo.total < 0.8 < by_search.total
 
 
+def test_a_true_relief_explains_its_own_expression_whatever_f_d_says(folder: Path) -> None:
+    subject = SyntheticSubjects(folder)[0]
+    wrinkles = Wrinkles(random_checkpoint(0, Card.of(load_head(), backbone="mobilenet_v3_large")))
+
+    def shown(*photos: int) -> SyntheticSubject:
+        rows = list(photos)
+        moved = {name: getattr(subject, name)[rows] for name in ("expression_KE", "pose_KJ3", "activation_KC")}
+        return replace(subject, **moved)
+
+    with torch.no_grad():
+        alike, others = (wrinkles.from_relief(shown(*photos)) for photos in ((2, 2, 2, 2), (0, 1, 2, 3)))
+    assert alike.missed[0] < 1e-4 * alike.there[0] and others.missed[0] > 1e-2 * others.there[0]
+
+
 def test_commands(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tmp_path / "weights.safetensors"
     save_checkpoint(random_checkpoint(0, Card.of(load_head(), backbone="mobilenet_v3_large")), weights)

@@ -18,7 +18,7 @@ from .topology import EYE_LEFT, Topology
 
 MARGIN_RINGS = 4
 """Rings of a lid's margin: the edge on the eyeball, two on the margin's breadth, the front of the lid."""
-LANDING = ((-0.8, -0.0012, 0.0004), (-0.1, -0.0004, 0.0006), (1.5, -0.0003, 0.0006), (3.0, 0.0, 0.0005))
+LANDING = ((-0.8, -0.0016, 0.0004), (-0.1, -0.0008, 0.0006), (1.5, -0.0007, 0.0006), (3.0, -0.0004, 0.0005))
 """Where each ring of the upper margin lands: ring of the lower one (negative: beyond its edge, towards the socket),
 metres upwards, metres outwards. Only the front lies on the lower margin; the rest is tucked behind the lower lid, so
 that eyes wider than the mean's close as well."""

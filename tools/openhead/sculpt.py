@@ -26,7 +26,7 @@ SOCKET_RIM = 0.0035
 OPENING_KEPT = 0.4
 """Share of the spread of the eyes' openings that stays with the identity. How far eyes are open is mostly expression,
 and one blink can close the eyes of all people only if these open alike."""
-THICKNESS_KEPT = 0.5
+THICKNESS_KEPT = 0.35
 """The same for the lids' distance from the eyeball, which otherwise cuts through the deepest creases."""
 LID_FADE = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
 """How much each ring of the lids, from their edge outwards, takes part in both."""
@@ -36,6 +36,9 @@ LIP_FADE = 0.006
 """Metres from the line between the lips over which the skin takes part in that."""
 LIP_RED = (0.004, 0.009)
 """Metres above and below that line between which the lips' fronts are looked for."""
+LIP_STEP = 0.001
+"""Metres by which the lower lip's edge lies in front of the upper's where they meet; sliders leave up to five times
+that, and lips that lie one before the other open when they are moved."""
 DEPTH_KEPT = 0.5
 """Share of the spread of the line's depth behind them: thin lips are drawn in, but not inside out."""
 INSIDE_BACK, INSIDE_FROM, INSIDE_TO = 0.009, 0.001, 0.02
@@ -182,6 +185,11 @@ def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
     )
     gap_NX = high_NX - low_NX
     excess_NX = (1 - GAP_KEPT) * (gap_NX - gap_NX.mean(axis=0))
+    low_NX, high_NX = (
+        np.stack([np.interp(x, place[chain, 0], z) for z in verts_NV3[:, chain, 2]]) for chain in (lower, upper)
+    )
+    step_NX = low_NX - high_NX
+    step_NX -= LIP_STEP + GAP_KEPT * (step_NX - step_NX.mean(axis=0))
 
     skin = topology.vertices_of(SKIN)
     distance = cKDTree(place[loop]).query(place[skin])[0]
@@ -192,6 +200,7 @@ def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
     side = np.where(np.isin(near, upper), 1.0, np.where(np.isin(near, lower), -1.0, np.sign(place[near, 1] - line_y)))
     excess_NM = np.stack([np.interp(place[near, 0], x, excess) for excess in excess_NX])
     verts_NV3[:, near, 1] -= side / 2 * fade * excess_NM
+    verts_NV3[:, near, 2] += side / 2 * fade * np.stack([np.interp(place[near, 0], x, step) for step in step_NX])
 
     middle = 1 - (2 * place[near, 0] / (x[-1] - x[0])) ** 2
     for sign, chain in ((1, upper), (-1, lower)):

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from torch import nn
 
-from deca.appearance.albedo import AlbedoModel
+from deca.appearance.albedo import AlbedoModel, load_albedo
 from deca.errors import AssetError
 from deca.files import file_hash
-from deca.head import HeadModel
-from deca.networks import Card, Checkpoint, CodeSizes, check_head, load_checkpoint
+from deca.head import HeadModel, load_head
+from deca.networks import Card, Checkpoint, CodeSizes, check_head, load_checkpoint, save_checkpoint
 from deca.networks.skin import SkinBackbone
 from deca_training.model import face_vertices
+from deca_training.shape_encoder import with_shape_encoder
 from deca_training.skin import place_skin
 
 CARRIED_OVER = "carried over"
@@ -57,10 +58,24 @@ class Similarity:
     shift_3: NDArray[np.float64]
 
 
+def write_carried_over(weights: Path, head: str, albedo: str, out: Path) -> Card:
+    """Writes a weights file of an earlier head for the built-in one, shape encoder included; see `carry_over`.
+
+    Args:
+        weights, head, albedo: The earlier files.
+        out: The new weights file.
+    """
+    checkpoint = carry_over(weights, load_head(head), load_albedo(albedo), load_head(), load_albedo())
+    if checkpoint.shape_encoder is not None:
+        checkpoint = with_shape_encoder(checkpoint, checkpoint.shape_encoder)
+    save_checkpoint(checkpoint, out, torch.float16)
+    return checkpoint.card
+
+
 def carry_over(
     weights: Path, old: HeadModel, old_albedo: AlbedoModel, head: HeadModel, albedo: AlbedoModel
 ) -> Checkpoint:
-    """The networks of a weights file, as they have to be for another version of their head; without shape encoder.
+    """The networks of a weights file, as they have to be for another version of their head.
 
     Args:
         weights: The weights file of the old head.
@@ -91,6 +106,8 @@ def carry_over(
         assert isinstance(first, nn.Linear)
         codes_HX = first.weight[:, : len(back_XX)]
         codes_HX.copy_(torch.from_numpy(codes_HX.double().numpy() @ _jaw_first(back_XX)))
+    if checkpoint.shape_encoder is not None:
+        _append(checkpoint.shape_encoder.layer, shape.matrix, shape.offset)
     if isinstance(checkpoint.detail_encoder.encoder, SkinBackbone):
         place_skin(checkpoint.detail_encoder.encoder, head)
     told = f"{CARRIED_OVER} from weights {file_hash(weights)} of head {old.hash}"
@@ -98,7 +115,7 @@ def carry_over(
         name: getattr(checkpoint.card, name) for name in ("backbone", "detail_backbone", "coarse_reduction", "licence")
     }
     card = Card.of(head, sizes=sizes, data=checkpoint.card.data, recipe=told, **kept)
-    return replace(checkpoint, card=card, shape_encoder=None, conformance={})
+    return replace(checkpoint, card=card, conformance={})
 
 
 def shape_map(old: HeadModel, head: HeadModel, count: int) -> tuple[Affine, Similarity]:
@@ -169,8 +186,14 @@ def _carry_coarse(
     # s_old (scale x + shift + t_old) = s_new (x + t_new)
     matrix_NN[cameras, cameras] = (similarity.scale, 1 / similarity.scale, 1 / similarity.scale)
     offset_N[cameras[1:]] = similarity.shift_3[:2] / similarity.scale
-    layer.weight.copy_(torch.from_numpy(matrix_NN @ layer.weight.double().numpy()))
-    layer.bias.copy_(torch.from_numpy(matrix_NN @ layer.bias.double().numpy() + offset_N))
+    _append(layer, matrix_NN, offset_N)
+
+
+def _append(layer: nn.Linear, matrix_NN: NDArray[np.float64], offset_N: NDArray[np.float64]) -> None:
+    """Has a layer say `matrix @ what it said + offset`."""
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(matrix_NN @ layer.weight.double().numpy()))
+        layer.bias.copy_(torch.from_numpy(matrix_NN @ layer.bias.double().numpy() + offset_N))
 
 
 def _jaw_first(matrix_XX: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -87,6 +87,14 @@ def _parser() -> argparse.ArgumentParser:
     default.add_argument("--start-head", metavar="FILE", help="the head model of these weights")
     default.add_argument("--start-albedo", metavar="FILE", help="its albedo model")
     default.set_defaults(run=_default)
+    carry = commands.add_parser(
+        "carry-over", help="weights of an earlier version of the head model, for the present one"
+    )
+    carry.add_argument("weights", type=Path, metavar="WEIGHTS", help="the weights file of the earlier version")
+    carry.add_argument("--head", required=True, metavar="FILE", help="the head model of these weights")
+    carry.add_argument("--albedo", required=True, metavar="FILE", help="its albedo model")
+    carry.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new weights file, .safetensors")
+    carry.set_defaults(run=_carry_over)
     export = commands.add_parser("export", help="a run's networks as a weights file for the backend and the add-on")
     export.add_argument("checkpoint", type=Path, metavar="CKPT", help="last.ckpt or best.ckpt of a run")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
@@ -155,6 +163,12 @@ def _default(options: argparse.Namespace) -> None:
             "Give --start, --start-head and --start-albedo together.",
         )
     print(train_default(options.data, options.out, options.budget, earlier=Earlier(*given) if all(given) else None))
+
+
+def _carry_over(options: argparse.Namespace) -> None:
+    from deca_training.carry_over import write_carried_over
+
+    print(f"{options.out}: {write_carried_over(options.weights, options.head, options.albedo, options.out).recipe}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -199,7 +199,7 @@ def _carried(earlier: Earlier) -> Checkpoint:
     kinds = ("sizes", "backbone", "detail_backbone", "coarse_reduction")
     if any(getattr(checkpoint.card, kind) != getattr(wanted, kind) for kind in kinds):
         raise AssetError(f"{earlier.weights} holds other networks than those of the product.", "Train without --start.")
-    return checkpoint
+    return replace(checkpoint, shape_encoder=None)  # a new one is fitted
 
 
 def _check_begun(begun: Path, earlier: Earlier | None) -> None:

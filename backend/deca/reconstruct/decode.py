@@ -6,7 +6,7 @@ and columns of UV maps and pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,7 +18,10 @@ from deca.errors import AssetError, OptionError
 from deca.head.layer import HeadLayer
 from deca.head.model import HeadModel
 from deca.networks import OFFICIAL_CARD, Networks, check_head
+from deca.networks.relief import ReliefNetwork
 from deca.reconstruct.face import Face
+from deca.reconstruct.moving_relief import MovingRelief, Shares, with_reliefs
+from deca.reconstruct.relief import Relief
 from deca.render.camera import project
 from deca.render.detail import DetailSurface, applied_displacement, detail_surface
 from deca.render.normals import vertex_normals
@@ -80,9 +83,10 @@ class Decoder:
         networks: For wrinkles; without them heads stay coarse.
         albedo: Albedo model of this head; without it nothing is rendered in colour.
         device: torch device of all results.
+        relief: Reads the relief of the skin from photos of this head; without it heads have F_d's wrinkles alone.
 
     Raises:
-        AssetError: Networks or albedo model belong to another head model.
+        AssetError: Networks, albedo model or relief network belong to another head model.
     """
 
     def __init__(
@@ -91,12 +95,15 @@ class Decoder:
         networks: Networks | None = None,
         albedo: AlbedoModel | None = None,
         device: str | torch.device = "cpu",
+        relief: ReliefNetwork | None = None,
     ) -> None:
         if networks is not None:
             check_head(networks.card, head)
         if albedo is not None:
             albedo.check_head(head)
-        self.head, self.networks = head, networks
+        if relief is not None:
+            relief.check_head(head)
+        self.head, self.networks, self.relief = head, networks, relief
         self.albedo = None if albedo is None else albedo.to(device)
         self.device = torch.device(device)
         self.renderer = Renderer.of_head(head).to(device)
@@ -112,6 +119,7 @@ class Decoder:
         albedo_BA: Tensor | None = None,
         light_B93: Tensor | None = None,
         detail_BD: Tensor | None = None,
+        reliefs: Shares = (),
     ) -> Decoded:
         """Decodes codes on `device`; nothing here carries gradients through F_d.
 
@@ -123,6 +131,7 @@ class Decoder:
             albedo_BA: Albedo coefficients; with `light_B93` and an albedo model heads get colour.
             light_B93: Spherical harmonics coefficients.
             detail_BD: Detail codes; with networks heads get wrinkles.
+            reliefs: What photos show of the skin, with shares; all faces wear the same.
         """
         layer = self._layer(shape_BS.shape[1], expression_BE.shape[1])
         verts_BV3 = layer(shape_BS, expression_BE, pose_BJ3)
@@ -130,7 +139,7 @@ class Decoder:
         landmarks = layer.landmarks_68(verts_BV3, pose_BJ3) if self.head.landmarks_68 is not None else None
         displacement, surface = None, None
         if detail_BD is not None and self.networks is not None:
-            wrinkles = self._wrinkles(detail_BD, expression_BE, pose_BJ3[:, _JAW])
+            wrinkles = self._wrinkles(detail_BD, expression_BE, pose_BJ3[:, _JAW], reliefs)
             surface = detail_surface(
                 verts_BV3, wrinkles, self.head, normals_BV3=normals_BV3, smooth=self.networks.card != OFFICIAL_CARD
             )
@@ -159,9 +168,7 @@ class Decoder:
                 "Decode it with its own head model.",
             )
 
-        def tensor(array: NDArray | None) -> Tensor | None:
-            return None if array is None else torch.from_numpy(np.array(array, np.float32))[None].to(self.device)
-
+        tensor = self._tensor
         codes = (tensor(code) for code in (face.shape_S, face.expression_E, face.pose_53, face.camera_3))
         with torch.inference_mode():
             return self.decode(
@@ -169,7 +176,14 @@ class Decoder:
                 albedo_BA=tensor(face.albedo_A),
                 light_B93=tensor(face.light_93),
                 detail_BD=tensor(face.detail_D),
+                reliefs=face.reliefs,
             )
+
+    def wear(self, face: Face, relief: Relief) -> Face:
+        """A face with detail code that wears the relief of its own photo."""
+        codes = (self._tensor(code) for code in (face.detail_D, face.expression_E, face.pose_53[_JAW]))
+        detail_11HW = self._wrinkles(*codes)  # pyright: ignore[reportArgumentType]
+        return replace(face, reliefs=((MovingRelief.of(relief, detail_11HW, self.head), 1.0),))
 
     def render(
         self,
@@ -198,7 +212,12 @@ class Decoder:
         detail_shape = None if wrinkled is None else _shown(surface.clay(wrinkled))
         return Pictures(surface.alpha_B1HW, _shown(surface.clay()), detail_shape, coarse, detail)
 
-    def _wrinkles(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor) -> Tensor:
+    def _tensor(self, array: NDArray | None) -> Tensor | None:
+        """A code as a batch of one."""
+        return None if array is None else torch.from_numpy(np.array(array, np.float32))[None].to(self.device)
+
+    def _wrinkles(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor, reliefs: Shares = ()) -> Tensor:
+        """The detail before the mask: F_d's maps, and the reliefs."""
         if self.networks is None:
             raise AssetError("There are no weights that know wrinkles.", "Name a weights file.")
         sizes = self.networks.sizes
@@ -209,15 +228,17 @@ class Decoder:
                 "Reconstruct the photo again with these weights.",
             )
         wanted = sizes.expression
-        return self.networks.displacement(detail_BD, expression_BE[:, :wanted], jaw_B3).to(self.device)
+        detail_B1HW = self.networks.displacement(detail_BD, expression_BE[:, :wanted], jaw_B3).to(self.device)
+        return with_reliefs(detail_B1HW, reliefs, self.head)
 
-    def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor) -> Tensor:
-        """What F_d makes of the codes (B, 1, 256, 256): `Decoded.displacement_B1HW`, without the rest.
+    def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor, reliefs: Shares = ()) -> Tensor:
+        """What F_d makes of the codes, and the reliefs that the heads wear (B, 1, 256, 256):
+        `Decoded.displacement_B1HW`, without the rest.
 
         Raises:
             AssetError: There are no networks, or they take more expression coefficients.
         """
-        return applied_displacement(self._wrinkles(detail_BD, expression_BE, jaw_B3), self.head)
+        return applied_displacement(self._wrinkles(detail_BD, expression_BE, jaw_B3, reliefs), self.head)
 
     def _layer(self, num_shape: int, num_expression: int) -> HeadLayer:
         key = num_shape, num_expression

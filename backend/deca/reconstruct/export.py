@@ -24,7 +24,8 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decod
     `overlay.png` and `comparison.png` show all faces. For the first face, and for a further one with `head_<k>`:
     `face_<k>.json` (codes, camera, crop); `head.obj` with its texture `head.png`; `head_coarse.png` (the rendering on
     the photo); with an albedo model `head_albedo.png`; with a detail code `head_detail.obj`, `head_detail.ply`,
-    `head_displacement.png` and `.exr`, `head_normals.png` (tangent space) and `head_detail.png`.
+    `head_displacement.png` and `.exr`, `head_normals.png` (tangent space) and `head_detail.png`; with a relief of the
+    photo, which is in all these, `head_relief.png` and `.exr`, and how sure it is, `head_relief_certainty.png`.
 
     Returns:
         The files.
@@ -43,12 +44,26 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decod
             files[f"{stem}.mtl"] = material.encode()
             files[f"{stem}.png"] = png_bytes(face.texture_NN3)
         files.update(_decoded_files(face, codes, stem))
+        files.update(_relief_files(face, stem))
         for name, picture in on_photo(photo, face, codes, decoder).items():
             files[f"{stem}_{name}.png"] = png_bytes(picture)
     files["overlay.png"] = png_bytes(overlay(photo, faces))
     files["comparison.png"] = png_bytes(comparison(photo, faces, decoded, decoder))
     write_results(folder, files)
     return [folder / name for name in files]
+
+
+def _relief_files(face: Face, stem: str) -> list[tuple[str, bytes]]:
+    """The relief of the face's own photo, if it wears one alone."""
+    if len(face.reliefs) != 1:
+        return []
+    relief = face.reliefs[0][0]
+    certainty_PQ = np.round(relief.certainty_PQ * 255).astype(np.uint8)
+    return [
+        (f"{stem}_relief.png", displacement_png(relief.displacement_HW)),
+        (f"{stem}_relief.exr", displacement_exr(relief.displacement_HW)),
+        (f"{stem}_relief_certainty.png", png_bytes(np.repeat(certainty_PQ[..., None], 3, axis=2))),
+    ]
 
 
 def _decoded_files(face: Face, decoded: Decoded, stem: str) -> list[tuple[str, bytes]]:

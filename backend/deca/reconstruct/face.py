@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from deca.head.layer import HeadLayer
 from deca.reconstruct.mesh import Mesh
 from deca.render.camera import photo_transform
 from deca_blender.protocol.photos import told
+
+if TYPE_CHECKING:
+    from deca.reconstruct.moving_relief import MovingRelief
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Face:
         albedo_A: Albedo coefficients; None without an albedo model for this head.
         light_93: Spherical harmonics coefficients of the photo's light, 9 bands of RGB; None without albedo.
         detail_D: Detail code, the person's wrinkles; None without a detail encoder.
+        reliefs: What photos show of the skin, each with its share (`deca.reconstruct.moving_relief`); that of its own
+            photo with share 1 where there is a relief network.
     """
 
     photo: Path
@@ -59,6 +64,7 @@ class Face:
     albedo_A: NDArray[np.float32] | None = None
     light_93: NDArray[np.float32] | None = None
     detail_D: NDArray[np.float32] | None = None
+    reliefs: tuple[tuple[MovingRelief, float], ...] = ()
 
     def vertices(self) -> NDArray[np.float32]:
         """Posed vertices (V, 3) in metres, head space."""

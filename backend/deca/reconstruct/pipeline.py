@@ -15,9 +15,11 @@ from deca.devices import choose_device
 from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
 from deca.head import HeadModel, load_head
 from deca.networks import Networks, check_head
+from deca.networks.relief import ReliefNetwork, load_relief
 from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, regressed_faces
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.relief import reliefs_of_photo
 from deca.vision.faces import find_faces, smallest_face
 from deca.vision.photo import Photo, read_photo
 
@@ -28,6 +30,8 @@ BUILTIN = "builtin"
 """Stands for the weights that come with the product, which are OpenHead's."""
 BUILTIN_FILE = "weights/openhead.safetensors"
 """Where they are among the bundled files."""
+RELIEF_FILE = "relief/openhead.safetensors"
+"""Where the relief network for the same head model is."""
 _BUILTIN_HEAD = "openhead"
 
 
@@ -103,7 +107,8 @@ def load_decoder(
         networks = builtin_networks(model, device)
     else:
         networks = Networks.load(weights, device)
-    return Decoder(model, networks, None if albedo is None else load_albedo(albedo), device)
+    relief = builtin_relief(model) if networks is not None else None
+    return Decoder(model, networks, None if albedo is None else load_albedo(albedo), device, relief)
 
 
 def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
@@ -112,7 +117,7 @@ def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
     Warns:
         DecaWarning: They are there, but damaged or made for another version of the head model; None, too.
     """
-    if head.name != _BUILTIN_HEAD or not (assets_dir() / BUILTIN_FILE).is_file():
+    if not _has_builtin(head, BUILTIN_FILE):
         return None
     try:
         networks = Networks.load(asset(BUILTIN_FILE), device)
@@ -126,6 +131,32 @@ def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
             stacklevel=2,
         )
         return None
+
+
+def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
+    """The bundled relief network; None where it is missing, or for another head model than OpenHead.
+
+    Warns:
+        DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
+    """
+    if not _has_builtin(head, RELIEF_FILE):
+        return None
+    try:
+        relief = load_relief(asset(RELIEF_FILE))
+        relief.check_head(head)
+        return relief
+    except AssetError as error:
+        warnings.warn(
+            f"The relief network cannot be used, so wrinkles lie where most people have them: {error.message} "
+            "Reinstall the add-on.",
+            DecaWarning,
+            stacklevel=2,
+        )
+        return None
+
+
+def _has_builtin(head: HeadModel, file: str) -> bool:
+    return head.name == _BUILTIN_HEAD and (assets_dir() / file).is_file()
 
 
 def reconstruct(
@@ -167,8 +198,12 @@ def reconstruct(
         faces = regressed_faces(photo, Path(path), detected, decoder, networks)
     else:
         faces = refined_faces(photo, Path(path), detected, decoder, networks)
+    if decoder.relief is not None and networks is not None:
+        progress(0.5, "Reading the skin")
+        reliefs = reliefs_of_photo(photo.pixels, faces, decoder.relief)
+        faces = [decoder.wear(face, relief) for face, relief in zip(faces, reliefs, strict=True)]
     for index, face in enumerate(faces):
-        progress(0.5 + 0.5 * index / len(faces), "Unwrapping the photo")
+        progress(0.55 + 0.45 * index / len(faces), "Unwrapping the photo")
         if texture_size:
             texture = unwrap_photo(
                 photo.pixels,

@@ -29,13 +29,13 @@ def transfer_expression(source: Face, target: Face) -> Face:
 
 
 def transfer_wrinkles(source: Face, target: Face) -> Face:
-    """The target with the source's detail code: its wrinkles, which then follow the target's expression.
+    """The target with the source's detail code and reliefs: its wrinkles, which then follow the target's expression.
 
     Raises:
         OptionError: The faces belong to different head models, or the source has no detail code.
     """
     _check_heads(source, target)
-    return replace(target, detail_D=_detail(source).copy())
+    return replace(target, detail_D=_detail(source).copy(), reliefs=source.reliefs)
 
 
 def interpolate_detail(a: Face, b: Face, t: float) -> Face:
@@ -45,7 +45,10 @@ def interpolate_detail(a: Face, b: Face, t: float) -> Face:
         OptionError: The faces belong to different head models, or one has no detail code.
     """
     _check_heads(a, b)
-    return replace(a, detail_D=((1 - t) * _detail(a) + t * _detail(b)).astype(np.float32))
+    detail_D = ((1 - t) * _detail(a) + t * _detail(b)).astype(np.float32)
+    reliefs = [(relief, share * (1 - t)) for relief, share in a.reliefs]
+    reliefs += [(relief, share * t) for relief, share in b.reliefs]
+    return replace(a, detail_D=detail_D, reliefs=tuple(reliefs))
 
 
 def _check_heads(a: Face, b: Face) -> None:

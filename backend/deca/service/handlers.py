@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from deca.networks import Networks
     from deca.reconstruct.decode import Decoder
     from deca.reconstruct.face import Face
+    from deca.reconstruct.moving_relief import MovingRelief
 
 
 def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
@@ -147,6 +148,7 @@ def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> Fac
         texture=face.texture_NN3,
         weights_hash=weights_hash if face.detail_D is not None else "",
         detail=face.detail_D,
+        relief=np.frombuffer(face.reliefs[0][0].pack(), np.uint8) if face.reliefs else None,
     )
 
 
@@ -182,11 +184,19 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
             "Choose the weights that the head was imported with, or import the photo again.",
         )
     codes = (request.detail, request.expression, request.jaw)
+    reliefs = [(_relief(worn.relief.tobytes()), worn.share) for worn in request.reliefs]
     with torch.inference_mode():
         displacement_11NN = _models(request.head, request.weights, device)[0].displacement(
-            *(torch.from_numpy(code)[None] for code in codes)
+            *(torch.from_numpy(code)[None] for code in codes), reliefs=reliefs
         )
     return WrinklesReply(displacement_11NN[0, 0].cpu().numpy())
+
+
+@lru_cache(maxsize=16)
+def _relief(packed: bytes) -> MovingRelief:
+    from deca.reconstruct.moving_relief import MovingRelief
+
+    return MovingRelief.unpack(packed)
 
 
 def _bake_normal_map(request: BakeNormalMap, progress: ProgressCall) -> NormalMapReply:
@@ -222,10 +232,10 @@ def _models(head: str, weights: str, device: Device) -> tuple[Decoder, tuple[str
     The last ones stay loaded, and files that change are read again.
     """
     from deca.assets import assets_dir
-    from deca.reconstruct.pipeline import BUILTIN_FILE
+    from deca.reconstruct.pipeline import BUILTIN_FILE, RELIEF_FILE
 
-    file = weights or str(assets_dir() / BUILTIN_FILE)
-    return _load_models(head, weights, device.resolve(), _changed(head), _changed(file))
+    files = (head, weights or str(assets_dir() / BUILTIN_FILE), str(assets_dir() / RELIEF_FILE))
+    return _load_models(head, weights, device.resolve(), *map(_changed, files))
 
 
 @lru_cache(maxsize=2)

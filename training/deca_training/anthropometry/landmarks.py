@@ -64,7 +64,7 @@ SELLION_ABOVE, SELLION_BELOW = 6e-3, 12e-3
 COLUMELLA_FROM = 2e-3
 CHIN_AROUND = 18e-3
 ZYGION_BEFORE_TRAGION = 15e-3
-MASTOID_WITHIN = 15e-3
+MASTOID_WITHIN = 20e-3
 LEVEL = 4e-3  # how far a vertex may lie from a level to count as lying in it
 GNATHION_TILT = math.radians(20)
 EAR = 0.5  # value of the mask `ears` from which on a vertex is the ear's
@@ -93,6 +93,7 @@ class Landmarks:
             ear_V = (head.parts_V == Part.SKIN) & (vertex_mask(head, "ears") > EAR)
             places = self._ibug.positions(head.template_V3, head.faces_F3)
             self._sides = [_Side.of(head, ear_V, places, name) for name in (RIGHT, LEFT)]
+            self._skin_F3 = self._skin_F3[~ear_V[self._skin_F3].any(1)]  # a tape does not run over the ears
 
     def __call__(self, verts_V3: NDArray) -> Points:
         """Points by name, (3,) metres each, on the shaped, unposed vertices (V, 3)."""

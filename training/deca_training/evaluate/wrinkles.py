@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from deca.head import load_head
 from deca.networks import MAP_SIZE, Checkpoint
+from deca.reconstruct.moving_relief import MovingRelief, with_reliefs
+from deca.reconstruct.relief import Relief
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
 from deca.vision.landmarks import LandmarkNet
@@ -56,7 +58,8 @@ class Wrinkles:
         self.decoder = checkpoint.detail_decoder.eval().requires_grad_(False)
         self.landmarks = LandmarkNet().eval()
         self.sizes = checkpoint.card.sizes
-        self.skin_HW = uv_mask(load_head(), DETAIL_MASK, MAP_SIZE) > 0.5
+        self.head = load_head()
+        self.skin_HW = uv_mask(self.head, DETAIL_MASK, MAP_SIZE) > 0.5
 
     def known(self, subject: SyntheticSubject) -> tuple[Tensor, Tensor]:
         """The true maps (K, P) of the photos, and the neutral one (P,), metres."""
@@ -92,6 +95,22 @@ class Wrinkles:
         made_KP = self.maps(detail_KD, expression_KE, jaw_K3)
         at_rest_KP = self.maps(detail_KD, torch.zeros_like(expression_KE), torch.zeros_like(jaw_K3))
         return _scores(made_KP, at_rest_KP, truth_KP, neutral_P)
+
+    def from_relief(self, subject: SyntheticSubject) -> Scores:
+        """Each photo's map by the code and the true relief of the subject's next photo: what animation does to it."""
+        truth_KP, neutral_P = self.known(subject)
+        expression_KE, jaw_K3 = self.expressions(subject)
+        sure_HW = np.ones((MAP_SIZE, MAP_SIZE), np.float32)
+        made, at_rest = [], []
+        for photo, code_1D in enumerate(self.codes(subject)[:, None]):
+            other = (photo - 1) % len(subject)
+            rows = (slice(photo, photo + 1), slice(other, other + 1))
+            own, moved = (self.decoder(code_1D, expression_KE[row], jaw_K3[row]) for row in rows)
+            rest = self.decoder(code_1D, torch.zeros_like(expression_KE[:1]), torch.zeros_like(jaw_K3[:1]))
+            worn = [(MovingRelief.of(Relief(subject.displacement_KHW[photo], sure_HW), own, self.head), 1.0)]
+            for maps, detail_11HW in ((made, moved), (at_rest, rest)):
+                maps.append(with_reliefs(detail_11HW, worn, self.head)[:, 0, self.skin_HW])
+        return _scores(torch.cat(made).roll(-1, 0), torch.cat(at_rest).roll(-1, 0), truth_KP, neutral_P)
 
     def from_maps(self, subject: SyntheticSubject) -> Scores:
         """The same with the code that explains the first half of the maps best, on the other half."""
@@ -150,6 +169,7 @@ def evaluate_wrinkles(
         with torch.no_grad():
             found["zeros: nobody's"].append(wrinkles.from_nobody(subject))
             found["another photo of the person, by E_d"].append(wrinkles.from_one_photo(subject))
+            found["another photo, by E_d and its true relief"].append(wrinkles.from_relief(subject))
         if number < fitted:
             found["half of the person's maps, by search"].append(wrinkles.from_maps(subject))
     table = Table("Wrinkles of synthetic subjects")
