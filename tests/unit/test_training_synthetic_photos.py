@@ -213,7 +213,7 @@ def test_shapes_follow_age_and_sex(tmp_path: Path) -> None:
     rng, count = np.random.default_rng(3), 6000
     ages_N = rng.uniform(*AGES_OF_PEOPLE, count)
     sexes_N = np.array([made._sex(rng) for _ in range(count)])
-    shapes_NS = np.stack([made._shape(age, sex, rng) for age, sex in zip(ages_N, sexes_N, strict=True)])
+    shapes_NS = np.stack([made.shape(age, sex, rng) for age, sex in zip(ages_N, sexes_N, strict=True)])
     known_NT = np.stack(((ages_N - 45) / 17, sexes_N), 1)
     slopes_TS = np.linalg.lstsq(np.column_stack((known_NT, np.ones(count))), shapes_NS, rcond=None)[0][:2]
     assert np.abs(slopes_TS - (age_S, sex_S)).max() < 5 / np.sqrt(count)

@@ -6,6 +6,7 @@
     deca-train detail --data photos.npz --start runs/coarse/last.ckpt --out runs/detail
     deca-train export runs/detail/best.ckpt --out weights.safetensors
     deca-train default --data photos.npz --out runs      # all of it, as the product's own weights were made
+    deca-train relief --out relief.safetensors --carriers smooth/
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
     deca-train synthetic subjects/ --subjects 300 --images 6
 
@@ -68,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument("--photos", type=Path, metavar="INDEX", help="photos of real people, as `prepare` indexed them")
     shape.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new weights file, .safetensors")
     shape.set_defaults(run=_shape)
+    relief = commands.add_parser("relief", help="the relief network's weights, from synthetic people alone")
+    relief.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
+    relief.add_argument("--budget", choices=("cpu", "gpu"), default="cpu", help="an hour of two cores, or six of a GPU")
+    relief.add_argument("--hours", type=float, metavar="H", help="of training, instead of the budget's")
+    relief.add_argument("--people", type=int, metavar="N", help="synthetic people, instead of the budget's")
+    relief.add_argument(
+        "--carriers", type=Path, metavar="DIR", help="photos of smooth skin, on which synthetic relief is shaded too"
+    )
+    relief.set_defaults(run=_relief)
     default = commands.add_parser("default", help="the weights that come with the product, from photos to the file")
     default.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
     default.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; goes on where it was")
@@ -135,6 +145,12 @@ def _shape(options: argparse.Namespace) -> None:
     from deca_training.shape_encoder import add_shape_encoder
 
     add_shape_encoder(options.weights, options.people, options.photos, options.out)
+
+
+def _relief(options: argparse.Namespace) -> None:
+    from deca_training.relief.trainer import train_relief
+
+    print(train_relief(options.out, options.budget, options.hours, options.carriers, options.people))
 
 
 def _default(options: argparse.Namespace) -> None:

@@ -12,13 +12,14 @@ Shape suffixes: B batch, C channels, H W rows and columns of the UV map or of a 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -34,24 +35,35 @@ _COPY = "Copy or download the file again from its source."
 _CHANNELS = (16, 32, 64, 96)
 _DEPTH = 2 ** (len(_CHANNELS) - 1)
 """Rows and columns of the network's input are multiples of this."""
-_INPUTS = 14
+_INPUTS = 20
+NUM_LANDMARKS = 68
 _BANDS = (2.5, 6.0)
 """Sigmas in texels of the blurs whose difference from the light is looked at: a fine line, and a fold."""
+_FAINT = 0.05
+"""Square of the change of log light per slope below which light says little of slopes."""
+_RIDGE = (0.0, *[3e-4] * 3, *[3e-3] * 5)
+"""Of the light's nine bands, per texel: a part of a face says little of the light from all around."""
 _DARKEST = 0.03
 """Added to display values before their logarithm: a camera's black is not to be trusted."""
 _LIMIT = 3.0
 """Millimetres: skin is no deeper."""
+_ENOUGH = 0.2
+"""Share from which on relief is certain: the network gives what is likely, and most of the rest is unevenness that no
+photo shows. By portraits, where plainly seen lines have about this much."""
+_NEAR = 3.0
+"""Sigma in texels of the surroundings whose lines are looked at together for how certain they are."""
+_ELSEWHERE = 3.0
+"""Texels by which landmarks may be off on average: training takes the layout to err by as much as two."""
 _FLOOR = 0.03
 """Millimetres: pores and unevenness that no photo shows, and that no certainty is drawn from."""
 
 
 @dataclass(frozen=True)
 class ReliefCard:
-    """What a relief network is, and which head model's UV map it reads.
+    """What a relief network is.
 
     Attributes:
-        head: Name of the head model.
-        uv_hash: `uv_hash` of it: other versions of the head with the same UV map will do.
+        head: Name of the head model whose UV map it reads.
         data: What it was trained on.
         recipe: How.
         metrics: Measured quality by name.
@@ -59,7 +71,6 @@ class ReliefCard:
     """
 
     head: str
-    uv_hash: str
     data: str = ""
     recipe: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -91,18 +102,21 @@ class ReliefNetwork(nn.Module):
     Attributes:
         usual_HW: Mean displacement of people and expressions, millimetres.
         spread_HW: Its standard deviation, millimetres.
+        place_L2: Where the head's landmarks are on the map (`landmark_places`).
     """
 
     usual_HW: Tensor
     spread_HW: Tensor
+    place_L2: Tensor
 
     def __init__(self, card: ReliefCard) -> None:
         super().__init__()
         self.card = card
         self.register_buffer("usual_HW", torch.zeros(MAP_SIZE, MAP_SIZE))
         self.register_buffer("spread_HW", torch.full((MAP_SIZE, MAP_SIZE), 0.1))
+        self.register_buffer("place_L2", torch.zeros(NUM_LANDMARKS, 2))
         widths = (_INPUTS, *_CHANNELS)
-        self.down = nn.ModuleList(_level(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_level(*pair) for pair in pairwise(widths))
         self.up = nn.ModuleList(
             _level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
         )
@@ -110,7 +124,7 @@ class ReliefNetwork(nn.Module):
         self.doubt = nn.Conv2d(_CHANNELS[2], 1, 3, padding=1)
 
     def forward(self, inputs_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """Displacement, millimetres (B, 1, H, W), and the logarithm of how far it is off on average (Laplace's scale).
+        """Displacement, millimetres (B, 1, H, W), and the logarithm of its root mean square error.
 
         Args:
             inputs_BCHW: `inputs`; rows and columns are multiples of 8.
@@ -139,13 +153,15 @@ class ReliefNetwork(nn.Module):
         """
         seen_B1HW = layout.seen_B1HW
         colour_B3HW = torch.log(layout.photo_B3HW.clamp(0, 1) + _DARKEST)
-        light_B1HW = torch.log(layout.photo_B3HW.clamp(0, 1).mean(1, keepdim=True) + _DARKEST)
+        light_B1HW = log_light(layout.photo_B3HW)
         chroma_B2HW = (colour_B3HW - light_B1HW)[:, ::2]
-        mean_B311 = _mean(torch.cat((light_B1HW, chroma_B2HW), 1), seen_B1HW)
-        bands = [(light_B1HW - _blurred(light_B1HW, seen_B1HW, sigma)) * 5 for sigma in _BANDS]
-        about_B3HW = (
-            torch.cat((light_B1HW, chroma_B2HW * 3), 1) - mean_B311 * mean_B311.new_tensor([1, 3, 3])[:, None, None]
-        )
+        about_B3HW = torch.cat((light_B1HW, chroma_B2HW * 3), 1)
+        about_B3HW = about_B3HW - _mean(about_B3HW, seen_B1HW)
+        band_B2HW = torch.cat([(light_B1HW - _blurred(light_B1HW, seen_B1HW, sigma)) * 5 for sigma in _BANDS], 1)
+        # What slopes do to the light, and so which slopes the bands would stand for.
+        slope_B2HW = slope_light(light_B1HW, layout.normals_B3HW, seen_B1HW)
+        share_B2HW = slope_B2HW / (slope_B2HW.square().sum(1, keepdim=True) + _FAINT)
+        slopes = [band_B2HW * share_B2HW[:, axis : axis + 1] for axis in range(2)]
         rows, columns = seen_B1HW.shape[2:]
         corners = torch.zeros(len(seen_B1HW), 2, dtype=torch.long) if corner_B2 is None else corner_B2
         places = []
@@ -155,7 +171,7 @@ class ReliefNetwork(nn.Module):
         fine_B111 = layout.density_B.clamp(0.05, 2.0).log()[:, None, None, None]
         return torch.cat(
             (
-                torch.cat((*bands, about_B3HW), 1) * seen_B1HW,
+                torch.cat((band_B2HW, about_B3HW, slope_B2HW, *slopes), 1) * seen_B1HW,
                 layout.normals_B3HW * (seen_B1HW > 0),
                 seen_B1HW,
                 torch.stack(places).to(seen_B1HW),
@@ -171,18 +187,34 @@ class ReliefNetwork(nn.Module):
         v_HW, u_HW = torch.meshgrid(-along, along, indexing="ij")
         return torch.stack((u_HW, v_HW, self.usual_HW * 5, self.spread_HW * 5)).to(self.usual_HW.dtype)
 
-    def certainty(self, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
-        """The share of the squares of people's differences that the displacement is expected to explain, 0..1.
+    @property
+    def _part(self) -> tuple[slice, slice]:
+        """Rows and columns where people's skin differs, in steps of what the network can halve."""
+        differs_HW = self.spread_HW > 0
+        rows, columns = (differs_HW.any(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
+        steps = [(found[0] // _DEPTH, found[-1] // _DEPTH + 1) for found in (rows, columns)]
+        return slice(*(_DEPTH * step for step in steps[0])), slice(*(_DEPTH * step for step in steps[1]))
+
+    def certainty(self, depth_B1HW: Tensor, doubt_B1HW: Tensor, corner_B2: Tensor | None = None) -> Tensor:
+        """How much better than people's mean the relief is expected to be: the share of the squares of what people's
+        skin differs by there, or this one's, that it explains, from nothing (0) to enough (1).
 
         Args:
-            doubt_B1HW: As `forward` gives it.
+            depth_B1HW, doubt_B1HW: As `forward` gives them.
             corner_B2: As in `inputs`.
         """
         rows, columns = doubt_B1HW.shape[2:]
         corners = [(0, 0)] * len(doubt_B1HW) if corner_B2 is None else corner_B2.tolist()
-        spread_B1HW = torch.stack([self.spread_HW[r : r + rows, c : c + columns] for r, c in corners])[:, None]
-        # The variance of Laplace's distribution is twice its scale squared.
-        return (1 - 2 * torch.exp(2 * doubt_B1HW) / (spread_B1HW.square() + _FLOOR**2)).clamp(0, 1)
+        usual_B1HW, spread_B1HW = (
+            torch.stack([map_HW[r : r + rows, c : c + columns] for r, c in corners])[:, None]
+            for map_HW in (self.usual_HW, self.spread_HW)
+        )
+        wrong_B1HW = torch.exp(2 * doubt_B1HW)
+        own_B1HW = (depth_B1HW - usual_B1HW).square()
+        own_B1HW = wrong_B1HW + _blurred(own_B1HW, torch.ones_like(own_B1HW), _NEAR)
+        # The photo may tell that there are deep lines, and as well that there are none where people have some.
+        explained_B1HW = 1 - wrong_B1HW / torch.maximum(spread_B1HW.square() + _FLOOR**2, own_B1HW)
+        return (explained_B1HW / _ENOUGH).clamp(0, 1)
 
     @torch.inference_mode()
     def read(self, layout: Layout) -> tuple[Tensor, Tensor]:
@@ -190,15 +222,14 @@ class ReliefNetwork(nn.Module):
         where nothing is seen."""
         seen_B1HW = layout.seen_B1HW
         displacement_B1HW, certainty_B1HW = torch.zeros_like(seen_B1HW), torch.zeros_like(seen_B1HW)
-        part = _box(seen_B1HW)
-        if part is None:
-            return displacement_B1HW, certainty_B1HW
+        part = self._part
         corner_B2 = torch.tensor([[part[0].start, part[1].start]]).expand(len(seen_B1HW), -1)
-        shown = Layout(*(tensor[..., part[0], part[1]] for tensor in layout[:3]), layout.density_B)
+        photo, normals, seen = (tensor[..., part[0], part[1]] for tensor in layout[:3])
+        shown = Layout(photo, normals, seen, layout.density_B)
         depth_B1HW, doubt_B1HW = self(self.inputs(shown, corner_B2))
         is_seen_B1HW = shown.seen_B1HW > 0
         displacement_B1HW[..., part[0], part[1]] = 1e-3 * depth_B1HW * is_seen_B1HW
-        certainty_B1HW[..., part[0], part[1]] = self.certainty(doubt_B1HW, corner_B2) * shown.seen_B1HW
+        certainty_B1HW[..., part[0], part[1]] = self.certainty(depth_B1HW, doubt_B1HW, corner_B2) * shown.seen_B1HW
         return displacement_B1HW, certainty_B1HW
 
     def check_head(self, head: HeadModel) -> None:
@@ -207,26 +238,41 @@ class ReliefNetwork(nn.Module):
         Raises:
             AssetError: It reads another one's.
         """
-        if self.card.uv_hash != uv_hash(head):
+        places_L2 = landmark_places(head)
+        off = float((places_L2 - self.place_L2.cpu()).norm(dim=1).mean()) * MAP_SIZE
+        if off > _ELSEWHERE:
             raise AssetError(
-                f"The relief network reads the UV map of {self.card.head} ({self.card.uv_hash}), not that of {head.name}"
-                f" ({uv_hash(head)}).",
+                f"The relief network reads the UV map of {self.card.head}, not that of {head.name}: the landmarks are"
+                f" {off:.0f} texels off.",
                 "Train it again for this head model with `deca-train relief`.",
             )
 
 
-def uv_hash(head: HeadModel) -> str:
-    """Tells UV maps apart: which point of the head each texel shows, whatever the head's shape is."""
-    digest = hashlib.sha256(head.uv_T2.astype("<f4").tobytes())
-    digest.update(head.uv_faces_F3.astype("<i4").tobytes())
-    return digest.hexdigest()[:16]
+def landmark_places(head: HeadModel) -> Tensor:
+    """Texture coordinates (L, 2) of iBUG's landmarks, which tell UV maps apart: other shapes of a head keep them.
+
+    Raises:
+        AssetError: The head model has no landmarks.
+    """
+    points = head.landmarks_68
+    if points is None:
+        raise AssetError(f"The head model {head.name} has no landmarks, which relief needs.", "Use OpenHead.")
+    uv_L2 = (head.uv_T2[head.uv_faces_F3[points.faces]] * points.bary[..., None]).sum(1)
+    return torch.from_numpy(uv_L2.astype(np.float32))
+
+
+def relief_network(card: ReliefCard, head: HeadModel) -> ReliefNetwork:
+    """A network for a head model, with fresh weights."""
+    network = ReliefNetwork(card)
+    network.place_L2.copy_(landmark_places(head))
+    return network
 
 
 def new_relief_network(head: HeadModel, seed: int = 0) -> ReliefNetwork:
     """A network with random weights for a head model."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ReliefNetwork(ReliefCard(head.name, uv_hash(head))).eval()
+        return relief_network(ReliefCard(head.name), head).eval()
 
 
 def save_relief(network: ReliefNetwork, path: str | Path) -> None:
@@ -282,15 +328,60 @@ def _level(given: int, wanted: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _box(seen_B1HW: Tensor) -> tuple[slice, slice] | None:
-    """Rows and columns that hold all that is seen, in steps of what the network can halve; None if nothing is."""
-    is_seen_HW = (seen_B1HW > 0).any(0)[0]
-    if not is_seen_HW.any():
-        return None
-    rows, columns = is_seen_HW.any(1).nonzero()[:, 0], is_seen_HW.any(0).nonzero()[:, 0]
-    return tuple(  # type: ignore[return-value]
-        slice(int(found[0]) // _DEPTH * _DEPTH, (int(found[-1]) // _DEPTH + 1) * _DEPTH) for found in (rows, columns)
+def log_light(photo_B3HW: Tensor) -> Tensor:
+    """Logarithm of a photo's light (B, 1, H, W)."""
+    return torch.log(photo_B3HW.clamp(0, 1).mean(1, keepdim=True) + _DARKEST)
+
+
+def band(map_B1HW: Tensor, seen_B1HW: Tensor) -> Tensor:
+    """What of a map varies over the width of lines."""
+    return map_B1HW - _blurred(map_B1HW, seen_B1HW, 4.0)
+
+
+def slope_light(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> Tensor:
+    """How much brighter skin is per slope that faces right, and up, on the map (B, 2, H, W), in logarithms.
+
+    Args are those of `light_gradient`.
+    """
+    gradient_B3HW = light_gradient(light_B1HW, normals_B3HW, seen_B1HW)
+    x, y, z = normals_B3HW.unbind(1)
+    # Along the map's rows the surface runs to the right, as far as it can, and at a right angle to it up.
+    right_B3HW = functional.normalize(torch.stack((1 - x * x, -x * y, -x * z), 1), dim=1, eps=1e-3)
+    up_B3HW = torch.linalg.cross(normals_B3HW, right_B3HW, dim=1)
+    along = [(gradient_B3HW * axis_B3HW).sum(1) for axis_B3HW in (right_B3HW, up_B3HW)]
+    return torch.stack(along, 1).clamp(-3, 3)
+
+
+def light_gradient(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) -> Tensor:
+    """How the logarithm of the light changes with the normal (B, 3, H, W).
+
+    The light is a quadratic of the normals, fitted to what is seen; pigment and relief average out.
+
+    Args:
+        light_B1HW: Logarithm of the light.
+        normals_B3HW: Coarse unit normals.
+        seen_B1HW: Weights.
+    """
+    basis_B9X, light_BX1 = _quadratic(normals_B3HW).flatten(2), light_B1HW.flatten(2).transpose(1, 2)
+    weighted_B9X = basis_B9X * seen_B1HW.flatten(2)
+    total_B11 = seen_B1HW.sum((2, 3)).clamp(min=1.0)[..., None]
+    gram_B99 = weighted_B9X @ basis_B9X.transpose(1, 2) / total_B11 + torch.diag(basis_B9X.new_tensor(_RIDGE) + 1e-6)
+    c_B9 = torch.linalg.solve(gram_B99, weighted_B9X @ light_BX1 / total_B11)[..., 0]
+    x, y, z = normals_B3HW.unbind(1)
+    _, cx, cy, cz, cxy, cxz, cyz, cxx, czz = (column[:, None, None] for column in c_B9.unbind(1))
+    return torch.stack(
+        (
+            cx + cxy * y + cxz * z + 2 * cxx * x,
+            cy + cxy * x + cyz * z - 2 * cxx * y,
+            cz + cxz * x + cyz * y + 6 * czz * z,
+        ),
+        1,
     )
+
+
+def _quadratic(normals_B3HW: Tensor) -> Tensor:
+    x, y, z = normals_B3HW.unbind(1)
+    return torch.stack((torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1), 1)
 
 
 def _mean(map_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:

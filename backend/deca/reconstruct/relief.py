@@ -18,22 +18,35 @@ from numpy.typing import NDArray
 
 from deca.appearance.blend import shrink_mask, smoothstep
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, view_surface
-from deca.appearance.trust import FACING, believe, outlines, regions_of
+from deca.appearance.trust import FACING, believe, closed, outlines, regions_of
 from deca.head.model import Part
 from deca.networks.decoder import MAP_SIZE
-from deca.networks.relief import Layout, ReliefNetwork
+from deca.networks.relief import Layout, ReliefNetwork, band, light_gradient, log_light
 from deca.reconstruct.face import Face
-from deca.render.detail import DETAIL_MASK
+from deca.render.detail import DETAIL_MASK, detail_surface
+from deca.render.normals import unit
 from deca.render.uv import Texels, texels_of, uv_mask
 
 GRAZING = 0.22
 """Cosine from which on skin counts as seen at all; fully from `FACING` on."""
 _FEATHER = 3.0
 """Texels over which what is seen fades at its border."""
+_FEATURE = 12.0
+"""Texels: half the width of brows, and of what else of another colour lies within the skin."""
 _MIRRORED = 0.5
 """Certainty of the other side's relief, as a share of that side's own: wrinkles are no mirror images."""
 _SURE = 0.3
 """Certainty from which on a texel needs no other side."""
+
+
+_CONTRAST = 1.35
+"""What `_contrast` is for photos of synthetic people, whose lines the network was trained on."""
+_DEEPER = 2.5
+"""How much deeper than theirs lines of real skin may be, at most."""
+_WELL = 0.9
+"""How well a texel must be seen to count for its contrast."""
+_FAINT = 0.01
+"""Root mean square of the light's logarithm below which relief says nothing of its own depth."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,8 @@ class Relief:
 
     Attributes:
         displacement_HW: Along the coarse normals, metres, at the photo's expression; 0 outside the detail mask.
-        certainty_HW: 0 where nothing is known, 1 where the displacement is exact: the share of what people's skin
-            differs by that it explains.
+        certainty_HW: From 0, where nothing is known, to 1, where the displacement is better than a guess from other
+            people (`ReliefNetwork.certainty`).
     """
 
     displacement_HW: NDArray[np.float32]
@@ -75,10 +88,29 @@ def reliefs_of_photo(photo_HW3: NDArray[np.uint8], faces: Sequence[Face], networ
     )
     texels = texels_of(faces[0].head, MAP_SIZE)
     skin_HW = uv_mask(faces[0].head, DETAIL_MASK).numpy()
-    return [
-        with_other_side(displacement_1HW[0].numpy(), certainty_1HW[0].numpy(), skin_HW, texels)
-        for displacement_1HW, certainty_1HW in zip(displacement_B1HW, certainty_B1HW, strict=True)
-    ]
+    reliefs = []
+    for face, layout, displacement_1HW, certainty_1HW in zip(
+        faces, layouts, displacement_B1HW, certainty_B1HW, strict=True
+    ):
+        deeper = float(np.clip(_contrast(face, layout, displacement_1HW) / _CONTRAST, 1, _DEEPER))
+        displacement_HW = deeper * displacement_1HW[0].numpy()
+        reliefs.append(with_other_side(displacement_HW, certainty_1HW[0].numpy(), skin_HW, texels))
+    return reliefs
+
+
+@torch.inference_mode()
+def _contrast(face: Face, layout: Layout, displacement_1HW: torch.Tensor) -> float:
+    """How much more the photo varies along with the shading of the relief than that shading does.
+
+    The network knows lines of synthetic skin; those of real skin are darker for their depth, or deeper.
+    """
+    skin = detail_surface(torch.from_numpy(face.vertices())[None], displacement_1HW[None], face.head, smooth=True)
+    tilt_13HW = unit(skin.normals_B3HW) - unit(skin.coarse_normals_B3HW)
+    light_11HW, seen_11HW = log_light(layout.photo_B3HW), layout.seen_B1HW
+    shading_11HW = (light_gradient(light_11HW, layout.normals_B3HW, seen_11HW) * tilt_13HW).sum(1, keepdim=True)
+    shaded_N, shown_N = (band(map_11HW, seen_11HW)[seen_11HW > _WELL] for map_11HW in (shading_11HW, light_11HW))
+    faint = _FAINT**2 * max(len(shaded_N), 1)
+    return float(((shaded_N * shown_N).sum() + _CONTRAST * faint) / (shaded_N.square().sum() + faint))
 
 
 def layout_of(photo_HW3: NDArray[np.uint8], face: Face) -> Layout:
@@ -112,7 +144,11 @@ def _seen(
     """How well the photo shows each texel's skin, 0..1: inside the face's outline, and nothing in front of it."""
     inside_HW, opening_HW = outlines(view, face.landmarks_L2)
     regions = regions_of(texels)
-    _, believed_HW = believe(colours_HW3, shown_HW & inside_HW & ~opening_HW, view, regions, texels.size)
+    # Bald heads have more forehead than the landmarks know.
+    face_HW = shown_HW & (inside_HW | (regions.forehead > 0.5)) & ~opening_HW
+    _, believed_HW = believe(colours_HW3, face_HW, view, regions, texels.size)
+    # The network knows brows, frames and the shade of a frown, which have no skin's colour; hair beside the face not.
+    believed_HW = face_HW & closed(believed_HW, _FEATURE)
     weight_HW = shrink_mask(believed_HW | ~on_skin_HW, _FEATHER)
     return (weight_HW * believed_HW * smoothstep(view.facing_HW, GRAZING, FACING)).astype(np.float32)
 
@@ -130,12 +166,13 @@ def with_other_side(
         skin_HW: Where relief may be, 0..1.
         texels: Know which texel is whose mirror image.
     """
-    certainty_HW = certainty_HW * (skin_HW > 0)
+    certainty_HW = np.where(skin_HW > 0, certainty_HW, 0).astype(np.float32)
     if texels.mirrored_HW2 is not None:
         column_HW, row_HW = cv2.split(texels.mirrored_HW2)
 
         def mirrored(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
-            return cv2.remap(map_HW, column_HW, row_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            there_HW = cv2.remap(map_HW, column_HW, row_HW, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+            return np.asarray(there_HW, np.float32)
 
         theirs_HW = mirrored(certainty_HW)
         their_depth_HW = mirrored(displacement_HW * certainty_HW) / np.maximum(theirs_HW, 1e-6)
@@ -143,6 +180,6 @@ def with_other_side(
         share_HW = needed_HW * theirs_HW * _MIRRORED
         total_HW = certainty_HW + share_HW
         displacement_HW = (displacement_HW * certainty_HW + their_depth_HW * share_HW) / np.maximum(total_HW, 1e-6)
-        certainty_HW = np.minimum(total_HW, 1) * (skin_HW > 0)
-    displacement_HW = displacement_HW * (certainty_HW > 0) * (skin_HW > 0)
+        certainty_HW = np.where(skin_HW > 0, np.minimum(total_HW, 1), 0)
+    displacement_HW = np.where(certainty_HW > 0, displacement_HW, 0)
     return Relief(displacement_HW.astype(np.float32), certainty_HW.astype(np.float32))

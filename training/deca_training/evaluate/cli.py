@@ -7,6 +7,7 @@ deca-train evaluate landmarks --data photos.npz --weights W --out DIR
 deca-train evaluate identity --data photos.npz --weights W --out DIR
 deca-train evaluate transfer --data photos.npz --weights W --out DIR
 deca-train evaluate wrinkles --data synthetic/ --weights W --out DIR
+deca-train evaluate relief --weights RELIEF --out DIR                  the relief network on people kept out
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
 deca-train evaluate training --runs RUN ... --out DIR
 deca-train evaluate anthropometry --out DIR                            is the head model's mean the average of people?
@@ -84,6 +85,13 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
         "--fitted", type=int, default=8, metavar="N", help="subjects whose codes are searched (default: 8)"
     )
     kind.set_defaults(run=run, evaluate=_wrinkles)
+
+    text = "the relief network on synthetic people kept out"
+    kind = kinds.add_parser("relief", help=text, description=text)
+    kind.add_argument("--weights", type=Path, required=True, metavar="FILE", help="relief weights file")
+    kind.add_argument("--people", type=int, default=40, metavar="N", help="people kept out (default: 40)")
+    kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the table")
+    kind.set_defaults(run=run, evaluate=_relief, device="cpu")
 
     text = "the validation losses of runs, step by step"
     kind = kinds.add_parser("training", help=text, description=text)
@@ -204,6 +212,15 @@ def _wrinkles(options: argparse.Namespace) -> None:
     progress = sys.stderr.isatty()
     table = evaluate_wrinkles(checkpoint, subjects, fitted=options.fitted, name=_name(options), progress=progress)
     table.write(options.out, "wrinkles")
+    print(table.markdown())
+
+
+def _relief(options: argparse.Namespace) -> None:
+    from deca.networks.relief import load_relief
+    from deca_training.evaluate.relief import evaluate_relief
+
+    table = evaluate_relief(load_relief(options.weights), options.out / "people", options.people)
+    table.write(options.out, "relief")
     print(table.markdown())
 
 

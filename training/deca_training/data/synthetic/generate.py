@@ -83,8 +83,8 @@ class Generator:
         rng = np.random.default_rng((seed, _WHO))
         years = rng.uniform(*AGES)
         age = years if age is None else age
-        sex = self._sex(np.random.default_rng((seed, _SEX)))
-        shape_S = self._shape(age, sex, rng)
+        sex = self.sex(np.random.default_rng((seed, _SEX)))
+        shape_S = self.shape(age, sex, rng)
         offset_V3 = self._offset(np.random.default_rng((seed, _OFFSET)))
         person = Person.make(self.head, seed, age, variety=self.variety)
         looks = Looks.random(self.head, self.albedo, person.mark_HW, age, sex, rng)
@@ -92,7 +92,7 @@ class Generator:
         expressions, poses, activations, photos = [], [], [], []
         for number in range(images):
             photo_rng = np.random.default_rng((seed, _PHOTO, number))
-            expression_E, pose_J3 = self._expression(photo_rng)
+            expression_E, pose_J3 = self.expression(photo_rng)
             verts_V3 = self.verts(shape_S, expression_E, pose_J3, offset_V3)
             activation_C = person.activation(expression_E, pose_J3[2], neutral_V3.numpy(), verts_V3.numpy())
             displacement_HW = person.displacement(activation_C)
@@ -122,19 +122,19 @@ class Generator:
         )
         return subject, [photo.jpeg_N for photo in photos]
 
-    def _sex(self, rng: np.random.Generator) -> int:
+    def sex(self, rng: np.random.Generator) -> int:
         """-1 of women, +1 of men, and 0 where the head model does not know the difference."""
         knows_sex = any(trait.name == "sex" for trait in self.head.traits)
         return int(rng.choice((-1, 1))) if knows_sex else 0
 
-    def _shape(self, age: float, sex: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    def shape(self, age: float, sex: float, rng: np.random.Generator) -> NDArray[np.float32]:
         """Random shape code (300,) of people of this age and sex."""
         noise_S, spread = rng.standard_normal(NUM_SHAPE), rng.uniform(*_SHAPE_SPREAD)
         if not self.head.traits:
             return (noise_S * spread).astype(np.float32)
         return shape_given(self.head.traits, {"age": age, "sex": sex}, noise_S)
 
-    def _expression(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def expression(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Random expression coefficients (50,) and pose (5, 3)."""
         reader = reader_of(self.head)
         expression_E, turns_33 = reader.coefficients(random_expression(rng, reader.names))

@@ -1,0 +1,191 @@
+"""The relief network's training: synthetic skin as UV maps, pictures of it, and a network that learns from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deca.head import HeadModel, load_head
+from deca.head.layer import HeadLayer
+from deca.networks.relief import load_relief
+from deca.render.detail import detail_surface
+from deca.render.normals import unit
+from deca_training.data.synthetic.skin import skin_of
+from deca_training.relief import pigment, trainer
+from deca_training.relief.carriers import Carrier
+from deca_training.relief.lines import Tilt, free_lines
+from deca_training.relief.measures import false_lines, measure
+from deca_training.relief.pictures import Picture, PictureMaker, _misplaced, picture_part
+from deca_training.relief.surfaces import Surface, SurfaceMaker, make_person
+from deca_training.relief.trainer import Run, Scale, relief_loss, train_relief
+
+PEOPLE = 2
+
+
+@pytest.fixture(scope="module")
+def head() -> HeadModel:
+    return load_head()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """People and their pictures."""
+    folder, maker = tmp_path_factory.mktemp("run"), SurfaceMaker()
+    for person in range(1, PEOPLE + 1):
+        make_person(folder / "people", person, maker)
+    pictures = PictureMaker(maker.generator.head, folder / "people")
+    from deca_training.relief.pictures import take_pictures
+
+    for person in range(1, PEOPLE + 1):
+        take_pictures(pictures, folder / "pictures", person)
+    return folder
+
+
+def surface_of(folder: Path, head: HeadModel, mirrored: bool = False) -> Surface:
+    _, within = picture_part(head)
+    return Surface.of(np.load(folder / "people" / "00000001.npy")[0][(slice(None), *within)], mirrored)
+
+
+def test_free_lines_tilt_normals_as_the_displaced_head_does(head: HeadModel) -> None:
+    part, _ = picture_part(head)
+    lines_HW = free_lines((208, 192), np.random.default_rng(4))
+    depth_HW = np.zeros((256, 256), np.float32)
+    depth_HW[part] = lines_HW
+    verts_1V3 = HeadLayer(head, 1, 1)(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 5, 3))
+    with torch.no_grad():
+        skin = detail_surface(verts_1V3, torch.from_numpy(depth_HW)[None, None] / 1000, head, smooth=True)
+        coarse_3HW, detail_3HW = (
+            unit(maps)[0].numpy()[(slice(None), *part)] for maps in (skin.coarse_normals_B3HW, skin.normals_B3HW)
+        )
+    told_3HW = coarse_3HW + Tilt(skin_of(head), part)(lines_HW)
+    told_3HW /= np.linalg.norm(told_3HW, axis=0).clip(1e-6)
+    front_HW = coarse_3HW[2] > 0.5
+    off = ((told_3HW - detail_3HW)[:, front_HW] ** 2).sum()
+    assert off < 0.15 * ((coarse_3HW - detail_3HW)[:, front_HW] ** 2).sum()
+
+
+def test_a_mirrored_surface_is_the_mirrored_head(folder: Path, head: HeadModel) -> None:
+    plain, mirrored = surface_of(folder, head), surface_of(folder, head, mirrored=True)
+    assert np.array_equal(plain.depth_HW, mirrored.depth_HW[:, ::-1])
+    assert np.array_equal(plain.normals_3HW[0], -mirrored.normals_3HW[0, :, ::-1])
+    # Both are faces: the subject's left cheek looks to +x on either.
+    for surface in (plain, mirrored):
+        assert surface.normals_3HW[0, :, 130:].mean() > 0 > surface.normals_3HW[0, :, :60].mean()
+
+
+def test_pictures_are_the_same_again_and_survive_their_file(folder: Path, head: HeadModel) -> None:
+    maker = PictureMaker(head, folder / "people")
+    picture, again = (maker.picture(surface_of(folder, head), np.random.default_rng(5)) for _ in range(2))
+    assert np.array_equal(picture.stored(), again.stored())
+    read = Picture.of(picture.stored())
+    for name in ("photo_3HW", "normals_3HW", "seen_HW", "depth_HW"):
+        assert np.allclose(getattr(read, name), getattr(picture, name), atol=2e-4), name
+    assert read.density == pytest.approx(picture.density, abs=1e-3)
+    assert picture.seen_HW.max() <= 1 and not picture.depth_HW[maker.skin_HW == 0].all()
+
+
+def test_an_error_of_the_layout_takes_the_truth_along() -> None:
+    depth_HW = np.random.default_rng(0).normal(0, 1, (208, 192)).astype(np.float32)
+    picture_HW3 = np.repeat(depth_HW[..., None], 3, 2)
+    moved_HW3, moved_HW = _misplaced(picture_HW3, depth_HW, np.random.default_rng(1))
+    assert np.array_equal(moved_HW3[..., 1], moved_HW) and not np.array_equal(moved_HW, depth_HW)
+
+
+def test_synthetic_relief_is_shaded_on_real_skin(
+    folder: Path, head: HeadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grey carrier lit from its left: slopes that face the light are brighter, and nothing else changes."""
+    maps = np.full((3, 256, 256), 0.5, np.float16), np.zeros((3, 256, 256), np.float16), np.ones((256, 256), np.float16)
+    maps[1][2] = 1
+    light_93 = np.zeros((9, 3), np.float32)
+    light_93[0], light_93[1], light_93[3] = 2.0, 0.5, 0.5
+    maker = PictureMaker(head, folder / "people", [Carrier.of(*maps, light_93)])
+    tilt_3HW = np.zeros((3, 208, 192), np.float32)
+    tilt_3HW[0, 100:, :] = 0.2
+    rng = np.random.default_rng(3)
+    monkeypatch.setattr(maker, "_carrier", lambda rng: (maker.carriers[0], (slice(None), *maker.part), False))
+    picture_HW3, _, seen_HW = maker._on_photo(np.zeros((208, 192)), tilt_3HW, rng)
+    assert np.allclose(picture_HW3[:100], 0.5, atol=1e-3) and (picture_HW3[101:] > 0.505).all() and seen_HW.min() == 1
+
+
+@pytest.mark.parametrize("layer", [layer for _, layer in (*pigment.ON_SKIN, *pigment.IN_FRONT)])
+def test_what_is_no_relief_shows_somewhere_and_not_everywhere(
+    layer: pigment.Layer, head: HeadModel, tmp_path: Path
+) -> None:
+    place_HW2 = PictureMaker(head, tmp_path).place_HW2
+    plain_HW3 = np.full((*place_HW2.shape[:2], 3), 0.5, np.float32)
+    shown = [layer(plain_HW3.copy(), place_HW2, np.random.default_rng(seed)) for seed in range(4)]
+    assert max(np.abs(picture_HW3 - plain_HW3).max() for picture_HW3 in shown) > 0.03
+    assert all(np.isfinite(picture_HW3).all() for picture_HW3 in shown)
+
+
+def test_glasses_are_around_the_eyes(head: HeadModel, tmp_path: Path) -> None:
+    maker = PictureMaker(head, tmp_path)
+    plain_HW3 = np.full((*maker.place_HW2.shape[:2], 3), 0.5, np.float32)
+    changed_HW = sum(
+        np.abs(pigment.glasses(plain_HW3, maker.place_HW2, np.random.default_rng(seed)) - 0.5).max(2) > 0.2
+        for seed in range(12)
+    )
+    eyes_L2 = skin_of(head).landmark_L2[[37, 46]] / 2 - (maker.part[1].start, maker.part[0].start)
+    for column, row in eyes_L2.astype(int):
+        assert changed_HW[row - 25 : row + 25, column - 25 : column + 25].max() >= 4
+    assert not changed_HW[160:, 40:-40].any()  # no frame hangs over the mouth
+
+
+def test_the_loss_is_least_where_relief_and_doubt_are_true() -> None:
+    rng = torch.Generator().manual_seed(0)
+    depth, seen = torch.randn(2, 1, 32, 32, generator=rng) * 0.2, torch.ones(2, 1, 32, 32)
+    noise = torch.randn(2, 1, 32, 32, generator=rng) * 0.1
+    scale = float(noise.square().mean().sqrt().log())
+    losses = {
+        doubt: float(relief_loss(depth + noise, torch.full_like(depth, doubt), depth, seen))
+        for doubt in (scale - 1, scale, scale + 1)
+    }
+    assert min(losses, key=losses.__getitem__) == scale
+    assert float(relief_loss(depth, torch.full_like(depth, scale), depth, seen)) < losses[scale]
+    # What is not seen does not count.
+    seen[..., 16:] = 0
+    wrong = depth.clone()
+    wrong[..., 16:] += 1
+    same = [float(relief_loss(found, torch.full_like(depth, scale), depth, seen)) for found in (depth, wrong)]
+    assert same[0] == pytest.approx(same[1])
+
+
+def test_training_lowers_the_loss_goes_on_and_leaves_a_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "_FIRST", PEOPLE)
+    monkeypatch.setattr(trainer, "_MEASURED", 1)
+    run = Run(folder, tmp_path / "relief.safetensors", Scale(PEOPLE, 1.0))
+    batch = run.batch(0)
+    losses = [run.learn(batch, 2e-3) for _ in range(30)]
+    assert losses[-1] < losses[0] - 0.02
+    run.save(losses[-1])
+    network = load_relief(tmp_path / "relief.safetensors")
+    assert network.card.recipe.startswith("30 steps") and network.spread_HW.max() > 0.05
+    line = json.loads((folder / "log.jsonl").read_text("utf-8").splitlines()[-1])
+    assert line["step"] == 30 and -5 < line["explained"] < 1
+    assert false_lines(network, run._held_out, None, pigment.shadows) >= 0
+    assert measure(network, run._held_out).usual < 1
+    resumed = Run(folder, tmp_path / "relief.safetensors", Scale(PEOPLE, 1.0))
+    assert resumed.step == 30
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name]), name
+    for one, other in zip(run.batch(30), resumed.batch(30), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_command_makes_its_own_pictures(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it, with next to no time: the file is there, and the same command does not begin again."""
+    monkeypatch.setattr(trainer, "_FIRST", PEOPLE)
+    monkeypatch.setattr(trainer, "_MEASURED", 1)
+    out = tmp_path / "relief.safetensors"
+    folder.rename(out.with_suffix(""))
+    (out.with_suffix("") / "pictures" / "00000002.npy").unlink()
+    train_relief(out, hours=1e-5, people=PEOPLE)
+    assert load_relief(out).card.data.startswith("2 synthetic people")
+    assert (out.with_suffix("") / "pictures" / "00000002.npy").is_file()

@@ -1,0 +1,91 @@
+"""Skin of real photos, smooth or nearly so, on which synthetic relief is shaded: pores, stubble, brows and make-up as
+they are.
+
+Shape suffixes: H W rows and columns of the UV map (256) or of a part of it.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deca.errors import AssetError, DecaError
+from deca.files import read_npz, write_file
+from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.relief import layout_of
+from deca.vision.photo import read_photo
+
+_TEXTURE = 8.0
+"""Sigma in texels: what varies faster is the skin's texture."""
+_FIELDS = ("photo_3HW", "normals_3HW", "seen_HW", "light_93")
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """A face of a photo, laid out as the UV map; fields as in `deca.networks.relief.Layout`, and its light."""
+
+    photo_3HW: NDArray[np.float16]
+    normals_3HW: NDArray[np.float16]
+    seen_HW: NDArray[np.float16]
+    light_93: NDArray[np.float32]
+    texture_3HW: NDArray[np.float16]
+    """Logarithm of the display values less that of their surroundings; 0 where nothing is seen."""
+
+    @classmethod
+    def of(
+        cls,
+        photo_3HW: NDArray[np.float16],
+        normals_3HW: NDArray[np.float16],
+        seen_HW: NDArray[np.float16],
+        light_93: NDArray[np.float32],
+    ) -> Carrier:
+        """A carrier with its texture."""
+        weight_HW = seen_HW.astype(np.float32)
+        around_HW = cv2.GaussianBlur(weight_HW, (0, 0), _TEXTURE) + 1e-3
+        texture_3HW = []
+        for channel_HW in np.log(photo_3HW.astype(np.float32) + 0.03):
+            blurred_HW = cv2.GaussianBlur(channel_HW * weight_HW, (0, 0), _TEXTURE) / around_HW
+            texture_3HW.append((channel_HW - blurred_HW) * weight_HW)
+        return cls(photo_3HW, normals_3HW, seen_HW, light_93, np.stack(texture_3HW).astype(np.float16))
+
+
+def lay_out_carriers(folder: Path, out: Path) -> list[Carrier]:
+    """The largest face of each photo of a folder; laid out once, and kept in a file.
+
+    Args:
+        folder: Photos of smooth skin: their own lines would be learnt as what is no relief.
+        out: The file, .npz.
+
+    Raises:
+        AssetError: There is no photo with a face, or the file is damaged.
+    """
+    if not out.is_file():
+        decoder, found = load_decoder("openhead", BUILTIN), []
+        for path in sorted(folder.rglob("*")):
+            try:
+                photo = read_photo(path) if path.is_file() else None
+                if photo is None:
+                    continue
+                face = reconstruct(photo, path=path, decoder=decoder, texture_size=None, max_faces=1)[0]
+            except DecaError as error:
+                print(f"no carrier: {error}", file=sys.stderr)
+                continue
+            layout = layout_of(photo.pixels, face)
+            assert face.light_93 is not None
+            maps = [tensor[0].numpy().astype(np.float16) for tensor in layout[:3]]
+            found.append((maps[0], maps[1], maps[2][0], face.light_93))
+        if not found:
+            raise AssetError(f"There is no photo with a face in {folder}.", "Give a folder of portraits.")
+        data = io.BytesIO()
+        np.savez(
+            data, **{name: np.stack(arrays) for name, arrays in zip(_FIELDS, zip(*found, strict=True), strict=True)}
+        )
+        write_file(out, data.getvalue())
+    arrays = read_npz(out, _FIELDS)
+    return [Carrier.of(*fields) for fields in zip(*(arrays[name] for name in _FIELDS), strict=True)]
