@@ -66,6 +66,9 @@ def write_carried_over(weights: Path, head: str, albedo: str, out: Path) -> Card
         out: The new weights file.
     """
     checkpoint = carry_over(weights, load_head(head), load_albedo(albedo), load_head(), load_albedo())
+    before, card = load_checkpoint(weights).card, checkpoint.card
+    card = replace(card, recipe=f"{card.recipe}; before that: {before.recipe}", metrics=before.metrics)
+    checkpoint = replace(checkpoint, card=card)
     if checkpoint.shape_encoder is not None:
         checkpoint = with_shape_encoder(checkpoint, checkpoint.shape_encoder)
     save_checkpoint(checkpoint, out, torch.float16)
