@@ -168,7 +168,11 @@ class PictureMaker:
         is_skin_HW = (self.skin_HW > 0).astype(np.float32)
         seen_HW = seen_HW * is_skin_HW
         return Picture(
-            picture_HW3.transpose(2, 0, 1), normals_3HW * np.ceil(seen_HW), seen_HW, density, depth_HW * is_skin_HW
+            picture_HW3.transpose(2, 0, 1),
+            np.where(seen_HW > 0, normals_3HW, 0),
+            seen_HW,
+            density,
+            depth_HW * is_skin_HW,
         )
 
     def _carrier(self, rng: np.random.Generator) -> tuple[Carrier, tuple[slice, ...], bool]:
