@@ -48,12 +48,17 @@ def _wrinkles(subject: SyntheticSubject) -> NDArray[np.float16]:
 
 
 def principal_codes(maps_NX: Sequence[NDArray], length: int) -> NDArray[np.float32]:
-    """Principal components (N, D) of N vectors, of variance singular value / first; zero after the N-th."""
+    """Principal components (N, D) of N vectors, of variance singular value / first; zero after the N-th.
+
+    More of a component goes with deeper wrinkles, so that a code means the same from one training to the next.
+    """
     centred_NX = np.stack([np.ravel(map_X) for map_X in maps_NX]).astype(np.float64)
+    depth_N = np.linalg.norm(centred_NX, axis=1)
     centred_NX -= centred_NX.mean(0)
     squares_N, vectors_NN = np.linalg.eigh(centred_NX @ centred_NX.T)
     kept = np.argsort(squares_N)[::-1][:length]
     spread_D = np.sqrt(np.sqrt(np.maximum(squares_N[kept] / squares_N[kept[0]], 0)))
     codes_ND = np.zeros((len(centred_NX), length), np.float32)
-    codes_ND[:, : len(kept)] = vectors_NN[:, kept] * np.sqrt(len(centred_NX)) * spread_D
+    deeper_D = np.where((depth_N - depth_N.mean()) @ vectors_NN[:, kept] < 0, -1.0, 1.0)
+    codes_ND[:, : len(kept)] = vectors_NN[:, kept] * deeper_D * np.sqrt(len(centred_NX)) * spread_D
     return codes_ND
