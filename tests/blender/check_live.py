@@ -39,7 +39,7 @@ def test_drags_while_the_backend_is_killed(folder: Path) -> None:
     drags = Drags(obj.name, folder)
     told = io.StringIO()
     with contextlib.redirect_stderr(told):
-        drags.run(40, 2)
+        drags.run(40, 2, rest=3)
     errors = errors_m([*drags.applied, drags.final()], folder)
     assert len(drags.applied) > 10 and errors.max() < TOLERANCE_M, errors
     assert "Traceback" not in told.getvalue() and "Error" not in told.getvalue(), told.getvalue()

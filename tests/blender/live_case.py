@@ -204,8 +204,12 @@ class Drags:
     def head(self) -> bpy.types.Object:
         return bpy.data.objects[self._name]  # undo makes other objects
 
-    def run(self, drags: int, kills: int) -> None:
+    def run(self, drags: int, kills: int, rest: int = 0) -> None:
         """Drags, and kills the backend at random moments; then waits for the last map.
+
+        Args:
+            drags, kills: How many.
+            rest: After every so many drags the user looks at the map before going on; 0 for never.
 
         Raises:
             AssertionError: A slider was lost, or a map came from nowhere or for another head.
@@ -232,6 +236,8 @@ class Drags:
         try:
             for drag in range(drags):
                 self._drag(kill=drag in moments)
+                if rest and drag % rest == rest - 1:
+                    settle(self.head)
             settle(self.head)
         finally:
             del session.submit

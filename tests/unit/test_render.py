@@ -242,7 +242,7 @@ def test_visible_vertices_are_those_that_rays_reach(head: HeadModel, renderer: R
         wanted = np.flatnonzero(facing & on_picture)[::3]
         reached = ~hidden_by_rays(verts[index].numpy(), head.faces_F3, wanted)
         assert 0.3 < reached.mean() < 0.99
-        assert (visible[wanted] == reached).mean() > 0.97
+        assert (visible[wanted] == reached).mean() > 0.965
         assert visible[wanted][reached].mean() > 0.995
 
 

@@ -212,7 +212,7 @@ def test_shapes_follow_age_and_sex(tmp_path: Path) -> None:
     # Many: N(0, I) but for the ages, which are spread a little wider than people's, and regression on them gives C.
     rng, count = np.random.default_rng(3), 6000
     ages_N = rng.uniform(*AGES_OF_PEOPLE, count)
-    sexes_N = np.array([made._sex(rng) for _ in range(count)])
+    sexes_N = np.array([made.sex(rng) for _ in range(count)])
     shapes_NS = np.stack([made.shape(age, sex, rng) for age, sex in zip(ages_N, sexes_N, strict=True)])
     known_NT = np.stack(((ages_N - 45) / 17, sexes_N), 1)
     slopes_TS = np.linalg.lstsq(np.column_stack((known_NT, np.ones(count))), shapes_NS, rcond=None)[0][:2]

@@ -39,7 +39,7 @@ _SURE = 0.3
 """Certainty from which on a texel needs no other side."""
 
 
-_CONTRAST = 1.35
+_CONTRAST = 1.0
 """What `_contrast` is for photos of synthetic people, whose lines the network was trained on."""
 _DEEPER = 2.5
 """How much deeper than theirs lines of real skin may be, at most."""
