@@ -18,7 +18,6 @@ Shape suffixes: N photos, L landmarks.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -28,9 +27,10 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deca.head import HeadModel, load_head  # noqa: E402
+from deca.head import HeadModel  # noqa: E402
 from deca.reconstruct.noise import FACE_OVAL, IRIS  # noqa: E402
-from tools.measure_landmark_places import OUTLIER, add_photo_options, first_photos, fitted  # noqa: E402
+from tools.calibrate_landmarks import pairs_of  # noqa: E402
+from tools.measure_landmark_places import OUTLIER, asked_for, fitted  # noqa: E402
 from tools.openhead.depth import DEPTHS, FRONT, forward, read_depths, write_depths  # noqa: E402
 from tools.openhead.landmarks import (  # noqa: E402
     LIP_CORNERS,
@@ -42,7 +42,6 @@ from tools.openhead.landmarks import (  # noqa: E402
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
-from tools.openhead.surface import MIRROR  # noqa: E402
 
 SHARE = 0.8
 """Of what photos want. Whoever is photographed from two or three metres has a nose that looks some percent nearer than
@@ -62,7 +61,8 @@ def depths(head: HeadModel, landmarks_NL2: NDArray, sizes_N2: NDArray) -> NDArra
     forward_L = common_forward(left_NL2, root_N33)
     forward_L[LIPS] = forward_L[LIPS].mean()
     place_L3 = head.landmarks_478.positions(head.template_V3, head.faces_F3)
-    told = [k for k in range(len(place_L3)) if k not in ({*FACE_OVAL, *IRIS} | lids(place_L3))]
+    lids = np.array([*UPPER_LID, *LOWER_LID])  # they say how far eyes are open; the corners stay
+    told = np.setdiff1d(np.arange(len(place_L3)), (*FACE_OVAL, *IRIS, *lids, *pairs_of(head)[lids]))
     table_L3 = np.column_stack((place_L3[:, :2], SHARE * forward_L))[told]
     return np.concatenate((table_L3, table_L3 * (-1, 1, 1)))
 
@@ -76,26 +76,14 @@ def common_forward(left_NL2: NDArray, root_N33: NDArray) -> NDArray:
     return np.linalg.solve(squares_L33, along_L3[..., None])[:, 2, 0]
 
 
-def lids(place_L3: NDArray) -> set[int]:
-    """The lids' points of both eyes, which say how far eyes are open. The corners stay."""
-    left = [*UPPER_LID, *LOWER_LID]
-    return {int(((place_L3 - place_L3[k] * side) ** 2).sum(1).argmin()) for k in left for side in (np.ones(3), MIRROR)}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--head", default="openhead", help="head model: its name or file")
-    add_photo_options(parser, required=True)
-    parser.add_argument("--out", type=Path, default=DEPTHS)
-    options = parser.parse_args()
-    landmarks_NL2, sizes_N2 = first_photos(options.photos, options.cache, options.people)
-    head = load_head(options.head)
+    out, head, landmarks_NL2, sizes_N2 = asked_for(__doc__, DEPTHS)
     table_L3 = depths(head, landmarks_NL2, sizes_N2)
     left = np.abs(table_L3[:, 2]).mean()
     front_L3 = np.column_stack((table_L3[:, :2], np.full(len(table_L3), FRONT)))
-    table_L3[:, 2] += forward(front_L3, read_depths(options.out))
-    write_depths(options.out, table_L3, f"Mean over {len(landmarks_NL2)} people; head {head.hash}.")
-    print(f"{options.out}: moved by another {1e3 * left:.2f} mm on average")
+    table_L3[:, 2] += forward(front_L3, read_depths(out))
+    write_depths(out, table_L3, f"Mean over {len(landmarks_NL2)} people; head {head.hash}.")
+    print(f"{out}: moved by another {1e3 * left:.2f} mm on average")
 
 
 if __name__ == "__main__":

@@ -148,17 +148,27 @@ def first_photos(folders: list[Path], caches: list[Path] | None, people: int) ->
     return np.concatenate(found), np.concatenate(sizes)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked_for(description: str | None, table: Path) -> tuple[Path, HeadModel, NDArray, NDArray]:
+    """What the command line of a tool that lays a head on photos asks for: where its table goes, the head, and what
+    `first_photos` gives.
+
+    Args:
+        description: What the tool says of itself.
+        table: Where its table goes by default.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--head", default="openhead", help="head model: its name or file")
     add_photo_options(parser, required=True)
-    parser.add_argument("--out", type=Path, default=PLACES)
+    parser.add_argument("--out", type=Path, default=table)
     options = parser.parse_args()
-    landmarks_NL2, sizes_N2 = first_photos(options.photos, options.cache, options.people)
-    head = load_head(options.head)
+    return options.out, load_head(options.head), *first_photos(options.photos, options.cache, options.people)
+
+
+def main() -> None:
+    out, head, landmarks_NL2, sizes_N2 = asked_for(__doc__, PLACES)
     moved_L3 = measure(head, landmarks_NL2, sizes_N2)
-    write_places(options.out, moved_L3, f"Mean over {len(landmarks_NL2)} people; head {head.hash}.")
-    print(f"{options.out}: points move by {1e3 * np.linalg.norm(moved_L3, axis=1).mean():.2f} mm on average")
+    write_places(out, moved_L3, f"Mean over {len(landmarks_NL2)} people; head {head.hash}.")
+    print(f"{out}: points move by {1e3 * np.linalg.norm(moved_L3, axis=1).mean():.2f} mm on average")
 
 
 if __name__ == "__main__":

@@ -204,15 +204,17 @@ def _close_lips(verts_NV3: np.ndarray, topology: Topology) -> None:
     chains = [loop[: end + 1], np.append(loop[end:], loop[0])[::-1]]  # corner to corner, along the x axis
     lower, upper = sorted(chains, key=lambda chain: place[chain, 1].mean())
     x = np.linspace(place[lower[0], 0], place[lower[-1], 0], 4 * len(lower))
-    low_NX, high_NX = (
-        np.stack([np.interp(x, place[chain, 0], y) for y in verts_NV3[:, chain, 1]]) for chain in (lower, upper)
-    )
-    gap_NX = high_NX - low_NX
+
+    def upper_less_lower(axis: int) -> np.ndarray:
+        low_NX, high_NX = (
+            np.stack([np.interp(x, place[chain, 0], at) for at in verts_NV3[:, chain, axis]])
+            for chain in (lower, upper)
+        )
+        return high_NX - low_NX
+
+    gap_NX = upper_less_lower(1)
     excess_NX = (1 - GAP_KEPT) * (gap_NX - gap_NX.mean(axis=0))
-    low_NX, high_NX = (
-        np.stack([np.interp(x, place[chain, 0], z) for z in verts_NV3[:, chain, 2]]) for chain in (lower, upper)
-    )
-    step_NX = low_NX - high_NX
+    step_NX = -upper_less_lower(2)
     step_NX -= LIP_STEP + GAP_KEPT * (step_NX - step_NX.mean(axis=0))
 
     skin = topology.vertices_of(SKIN)

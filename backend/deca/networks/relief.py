@@ -29,6 +29,7 @@ from deca.errors import AssetError
 from deca.files import in_order, read_safetensors, write_file
 from deca.head.model import HeadModel
 from deca.networks.decoder import MAP_SIZE
+from deca.render.lighting import sh_bands
 
 _FORMAT, _VERSION = "deca-relief", "1"
 _COPY = "Copy or download the file again from its source."
@@ -362,7 +363,7 @@ def light_gradient(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) 
         normals_B3HW: Coarse unit normals.
         seen_B1HW: Weights.
     """
-    basis_B9X, light_BX1 = _quadratic(normals_B3HW).flatten(2), light_B1HW.flatten(2).transpose(1, 2)
+    basis_B9X, light_BX1 = sh_bands(normals_B3HW).flatten(2), light_B1HW.flatten(2).transpose(1, 2)
     weighted_B9X = basis_B9X * seen_B1HW.flatten(2)
     total_B11 = seen_B1HW.sum((2, 3)).clamp(min=1.0)[..., None]
     gram_B99 = weighted_B9X @ basis_B9X.transpose(1, 2) / total_B11 + torch.diag(basis_B9X.new_tensor(_RIDGE) + 1e-6)
@@ -377,11 +378,6 @@ def light_gradient(light_B1HW: Tensor, normals_B3HW: Tensor, seen_B1HW: Tensor) 
         ),
         1,
     )
-
-
-def _quadratic(normals_B3HW: Tensor) -> Tensor:
-    x, y, z = normals_B3HW.unbind(1)
-    return torch.stack((torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1), 1)
 
 
 def _mean(map_BCHW: Tensor, weight_B1HW: Tensor) -> Tensor:

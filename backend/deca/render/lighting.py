@@ -33,9 +33,14 @@ _AMBIENT = 0.12
 
 def sh_basis(normals_B3X: Tensor) -> Tensor:
     """The nine bands (B, 9, ...) at normals (B, 3, ...), with `SH_CONSTANTS`."""
+    bands_B9X = sh_bands(normals_B3X).unbind(1)
+    return torch.stack([constant * band for constant, band in zip(SH_CONSTANTS, bands_B9X, strict=True)], dim=1)
+
+
+def sh_bands(normals_B3X: Tensor) -> Tensor:
+    """The nine bands (B, 9, ...) at normals (B, 3, ...), without factors."""
     x, y, z = normals_B3X.unbind(1)
-    bands = (torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1)
-    return torch.stack([constant * band for constant, band in zip(SH_CONSTANTS, bands, strict=True)], dim=1)
+    return torch.stack((torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y, 3 * z * z - 1), 1)
 
 
 def sh_shading(normals_B3X: Tensor, light_B93: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ Shape suffixes: K pictures, C channels, H W rows and columns of the part of the 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from deca.appearance.blend import smoothstep
 from deca.appearance.trust import FACING
-from deca.files import write_file
 from deca.head import HeadModel
 from deca.networks import MAP_SIZE
 from deca.reconstruct.relief import GRAZING
@@ -33,7 +31,7 @@ from deca_training.data.synthetic.skin import reduced, skin_of
 from deca_training.relief.carriers import Carrier
 from deca_training.relief.lines import Tilt, free_lines
 from deca_training.relief.pigment import Layer, in_front, pigmented
-from deca_training.relief.surfaces import Surface, surface_file
+from deca_training.relief.surfaces import Surface, keep, surface_file
 
 COPIES = 2
 """Pictures of each expression of a person: light and pigment are cheaper than skin."""
@@ -298,8 +296,4 @@ def _photographed(picture_HW3: NDArray, rng: np.random.Generator, good: bool = F
 
 def take_pictures(maker: PictureMaker, folder: Path, person: int) -> None:
     """Writes the pictures of a person; those that are there stay."""
-    path = surface_file(folder, person)
-    if not path.is_file():
-        data = io.BytesIO()
-        np.save(data, maker.pictures(person))
-        write_file(path, data.getvalue())
+    keep(surface_file(folder, person), lambda: maker.pictures(person))

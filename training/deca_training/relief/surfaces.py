@@ -7,6 +7,7 @@ channels of `Surface`.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,10 +99,14 @@ class SurfaceMaker:
 
 def make_person(folder: Path, person: int, maker: SurfaceMaker) -> None:
     """Writes a person's file, if it is not there."""
-    path = surface_file(folder, person)
+    keep(surface_file(folder, person), lambda: maker.maps(person))
+
+
+def keep(path: Path, make: Callable[[], NDArray]) -> None:
+    """Writes an array that takes long to make, if its file is not there."""
     if not path.is_file():
         data = io.BytesIO()
-        np.save(data, maker.maps(person))
+        np.save(data, make())
         write_file(path, data.getvalue())
 
 
