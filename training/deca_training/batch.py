@@ -49,6 +49,8 @@ class Batch:
         images_per_subject: K.
         names: Name of each photo, for messages.
         truth: What made the photos, where it is known.
+        geometry: Codes of heads that were fitted to the photos, where they were.
+        seen_B1HW: How well the photos show these heads' skin, as whole UV maps, 0..1; likewise.
     """
 
     image_B3HW: Tensor
@@ -59,6 +61,8 @@ class Batch:
     images_per_subject: int
     names: tuple[str, ...]
     truth: Truth | None = None
+    geometry: Codes | None = None
+    seen_B1HW: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.image_B3HW)

@@ -17,7 +17,6 @@ from PIL import Image
 
 from deca.files import write_file
 from deca_training.batch import Batch
-from deca_training.pictures import picture_grid
 from deca_training.stages.base import StageModule
 
 _ROWS = 6
@@ -49,7 +48,7 @@ class PictureGrids(Callback):
         if self._batch is None or not trainer.is_global_zero:
             return
         self._done = due
-        grid_HW3 = picture_grid(self._stage(stage).model, self._batch.first(_ROWS))
+        grid_HW3 = self._stage(stage).picture_grid(self._batch.first(_ROWS))
         self.folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(grid_HW3).save(self.folder / f"step_{trainer.global_step:06d}.png")
         for logger in trainer.loggers:

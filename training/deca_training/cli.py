@@ -6,6 +6,9 @@
     deca-train detail --data photos.npz --start runs/coarse/last.ckpt --out runs/detail
     deca-train export runs/detail/best.ckpt --out weights.safetensors
     deca-train default --data photos.npz --out runs      # all of it, as the product's own weights were made
+    deca-train fit photos.npz --out fitted.npz
+    deca-train nonlinear_pretrain --data people/ --start weights.safetensors --out runs/known
+    deca-train nonlinear --data fitted.npz --start runs/known/last.ckpt --out runs/nonlinear
     deca-train relief --out relief.safetensors --carriers smooth/
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
     deca-train synthetic subjects/ --subjects 300 --images 6
@@ -17,20 +20,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
 from deca.cli import give_up_stdout
 from deca.errors import DecaError, OptionError
 from deca_training.config import Recipe, Stage
-from deca_training.recipes import VARIANTS
+from deca_training.recipes import NONLINEAR_VARIANTS, VARIANTS
 
 _STAGES = {
     "pretrain": "teach E_c by landmarks",
     "coarse": "teach E_c by landmarks, colours and identity, with shape consistency",
     "detail": "teach E_d and F_d wrinkles, with detail consistency",
+    "nonlinear_pretrain": "teach the nonlinear face model what is known of synthetic people",
+    "nonlinear": "teach the nonlinear face model by photos",
 }
+
+
+_NONLINEAR = ("nonlinear_pretrain", "nonlinear")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,6 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     from deca_training.evaluate import cli as evaluate
 
     prepare.add_parser(commands)
+    fit = commands.add_parser("fit", help="heads fitted to photos, for the nonlinear face model")
+    fit.add_argument("data", type=Path, metavar="DATA", help="what `prepare` wrote, or a folder of folders of photos")
+    fit.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file, .npz")
+    fit.add_argument("--photos", type=int, metavar="N", help="at most N photos of each subject")
+    fit.set_defaults(run=_fit)
     synthetic.add_parser(commands)
     for stage, what in _STAGES.items():
         _add_stage(commands.add_parser(stage, help=what, description=what), stage)
@@ -110,7 +123,9 @@ def _add_stage(parser: argparse.ArgumentParser, stage: str) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DATA",
                         help="what `prepare` or `synthetic` wrote; the steps take turns among several")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
-    parser.add_argument("--recipe", choices=sorted(VARIANTS), default="small", help="default: small")
+    recipes = _recipes(stage)
+    default = "nonlinear_small" if stage in _NONLINEAR else "small"
+    parser.add_argument("--recipe", choices=sorted(recipes), default=default, help=f"default: {default}")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", dest="changes",
                         help="change values of the recipe, for instance steps=500 losses.id_mrf=0")  # fmt: skip
     parser.add_argument("--start", type=Path, metavar="FILE", help="checkpoint of the stage before, or weights")
@@ -138,7 +153,19 @@ def _train(options: argparse.Namespace) -> None:
 def _recipe(options: argparse.Namespace) -> Recipe:
     assert options.stage in get_args(Stage)
     changes = dict(change.partition("=")[::2] for change in options.changes)
-    return VARIANTS[options.recipe](options.stage).changed(changes)
+    return _recipes(options.stage)[options.recipe](options.stage).changed(changes)
+
+
+def _recipes(stage: str) -> dict[str, Callable[[Stage], Recipe]]:
+    """The recipes of a stage, by name."""
+    return NONLINEAR_VARIANTS if stage in _NONLINEAR else VARIANTS
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from deca_training.fit_photos import fit_photos
+
+    count = fit_photos(options.data, options.out, photos=options.photos, progress=sys.stderr.isatty())
+    print(f"{options.out}: {count:,} photos with fitted heads")
 
 
 def _shape(options: argparse.Namespace) -> None:
@@ -174,8 +201,14 @@ def _carry_over(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     import torch
 
+    from deca_training.engine import read_run
     from deca_training.export import export
+    from deca_training.export_nonlinear import export_nonlinear
 
+    if read_run(options.checkpoint).recipe.stage in _NONLINEAR:
+        told = export_nonlinear(options.checkpoint, options.out, data=options.data_name, licence=options.licence)
+        print(f"{options.out}: {told.recipe}, for {told.head}")
+        return
     dtype = torch.float32 if options.full else torch.float16
     card = export(options.checkpoint, options.out, data=options.data_name, licence=options.licence, dtype=dtype)
     print(f"{options.out}: {card.recipe}, for {card.head}")

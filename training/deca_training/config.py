@@ -11,12 +11,17 @@ from typing import Any, Literal
 from deca.errors import OptionError
 from deca.networks import BACKBONES, CodeSizes
 from deca.networks.encoders import SKIN
+from deca.networks.nonlinear import DecoderSizes
 from deca_training.data.augment import Augmentation
 
-Stage = Literal["pretrain", "coarse", "detail"]
+Stage = Literal["pretrain", "coarse", "detail", "nonlinear_pretrain", "nonlinear"]
 Form = Literal["paper", "release"]
 """Where DECA's paper and its released trainer define a loss differently: which of the two."""
 
+
+EARLY = "early"
+"""As `Recipe.vgg_weights` of the nonlinear face model: features of the landmark network's first layers instead of
+VGG's, which a CPU can afford."""
 
 VALIDATION_SHARE = 0.08
 """Of the subjects: of Labeled Faces in the Wild's with two photos or more 120."""
@@ -38,6 +43,11 @@ class LossWeights:
         shading_smoothness: Squared gradients of the wrinkles' shading (release).
         neutral_truth, displacement_truth, code_truth: Distance from what is known of synthetic subjects; photos of
             others have no such loss.
+        reconstruction, perceptual: Of the nonlinear face model's renderings (Tran, Liu and Liu 2019, Eqs. 4, 5, 15).
+        albedo_symmetry, albedo_constancy, shape_smoothness: Of its proxies (Eqs. 8 to 10, 13).
+        residual, residual_symmetry: Between true elements and proxies (Eqs. 14, 16).
+        known_codes: Distance of the encoder from codes that are known.
+        albedo_truth: Distance from the albedo of synthetic subjects.
     """
 
     landmark: float = 0.0
@@ -57,6 +67,15 @@ class LossWeights:
     neutral_truth: float = 0.0
     displacement_truth: float = 0.0
     code_truth: float = 0.0
+    reconstruction: float = 0.0
+    perceptual: float = 0.0
+    albedo_symmetry: float = 0.0
+    albedo_constancy: float = 0.0
+    shape_smoothness: float = 0.0
+    residual: float = 0.0
+    residual_symmetry: float = 0.0
+    known_codes: float = 0.0
+    albedo_truth: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +84,8 @@ class Recipe:
 
     Attributes:
         name: What the recipe is called, for cards and logs.
-        stage: `pretrain` (E_c on landmarks), `coarse` (E_c on pictures too), `detail` (E_d and F_d, E_c frozen).
+        stage: `pretrain` (E_c on landmarks), `coarse` (E_c on pictures too), `detail` (E_d and F_d, E_c frozen);
+            `nonlinear_pretrain` (the nonlinear face model on what is known), `nonlinear` (on pictures too).
         form: Which definition of the losses.
         losses: Their factors.
         subjects_per_batch, images_per_subject: The batch, over all processes.
@@ -81,6 +101,7 @@ class Recipe:
         backbone: Of both encoders.
         detail_backbone: E_d's, where it is another: `deca.networks.encoders.SKIN`.
         sizes: Lengths of the codes.
+        decoders: Of the nonlinear face model, with the switches of its paper's ablations.
         landmarks: Which landmarks the head is compared on: iBUG's 68, or all of MediaPipe's that the head carries.
         coarse_reduction: Of `CoarseEncoder`: 2 has E_c see crops of 112 pixels, which takes a quarter of the time.
         render_size: Side of the coarse rendering.
@@ -115,6 +136,7 @@ class Recipe:
     backbone: str = "resnet50"
     detail_backbone: str = ""
     sizes: CodeSizes = field(default_factory=CodeSizes)
+    decoders: DecoderSizes = field(default_factory=DecoderSizes)
     landmarks: Literal["68", "478"] = "68"
     coarse_reduction: int = 1
     render_size: int = 224

@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader
 from deca.devices import DeviceError, devices
 from deca.errors import AssetError, OptionError
 from deca.files import write_file
-from deca.networks import load_checkpoint
 from deca_training.batch import Batch
 from deca_training.batch_norm import share_statistics
 from deca_training.callbacks import PictureGrids, RunSummary
@@ -31,8 +30,8 @@ from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.loader import batch_loader
 from deca_training.data.sources import Source, batches_of, load_source
-from deca_training.model import NETWORKS, DecaModel
 from deca_training.stages import StageModule, stage_module
+from deca_training.trained_model import TrainedModel
 
 _VALIDATION_SEED = 1
 
@@ -232,19 +231,16 @@ def _trainer(recipe: Recipe, out: Path, stage: StageModule, hardware: Hardware, 
     )  # fmt: skip
 
 
-def load_networks(model: DecaModel, path: Path) -> None:
+def load_networks(model: TrainedModel, path: Path) -> None:
     """Takes the networks of a run's checkpoint or of a weights file.
 
     Raises:
         AssetError: The file is missing or damaged, or its networks have other sizes.
     """
-    if path.suffix == ".ckpt":
-        states = read_run(path).states
-    else:
-        states = {name: network.state_dict() for name, network in load_checkpoint(path).networks().items()}
+    states = read_run(path).states if path.suffix == ".ckpt" else model.states_of(path)
     try:
-        for name in NETWORKS:
-            model.get_submodule(name).load_state_dict(states[name])
+        for name in model.network_names:
+            model.get_submodule(name).load_state_dict(states.get(name, {}))
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise AssetError(
@@ -258,7 +254,7 @@ class Run:
     """What a run's checkpoint says.
 
     Attributes:
-        states: The state of each of the three networks, by its name.
+        states: The state of each network, by its name.
         recipe: The run's recipe.
         steps: Steps that it has done.
         features: Names of the networks that its losses compared pictures by.
@@ -279,7 +275,8 @@ def read_run(path: Path) -> Run:
     hint = "Give last.ckpt or best.ckpt of a run's folder."
     try:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        states = {name: _below(f"model.{name}.", content["state_dict"]) for name in NETWORKS}
+        names = dict.fromkeys(key.split(".")[1] for key in content["state_dict"])
+        states = {name: _below(f"model.{name}.", content["state_dict"]) for name in names}
         recipe = Recipe.from_json(content["recipe"])
         return Run(states, recipe, int(content["global_step"]), tuple(content["features"]))
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,16 @@ from torch import Tensor, nn
 from deca.appearance.albedo import AlbedoModel, load_albedo
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
-from deca.networks import MAP_SIZE, Card, CoarseEncoder, Codes, DetailDecoder, DetailEncoder
+from deca.networks import (
+    MAP_SIZE,
+    Card,
+    CoarseEncoder,
+    Codes,
+    CodeSizes,
+    DetailDecoder,
+    DetailEncoder,
+    load_checkpoint,
+)
 from deca.networks.checkpoint import build_networks
 from deca.render.camera import crop_pixels, project
 from deca.render.detail import DETAIL_MASK, DetailSurface, detail_patch, detail_surface
@@ -25,7 +35,9 @@ from deca.render.renderer import Renderer, Surface
 from deca.render.uv import photo_texture, uv_mask
 from deca_training.batch import Batch
 from deca_training.config import Recipe
+from deca_training.data.augment import Augmentation
 from deca_training.pretrained import start_backbone
+from deca_training.trained_model import TrainedModel
 
 NETWORKS = ("coarse_encoder", "detail_encoder", "detail_decoder")
 
@@ -68,7 +80,7 @@ class SkinOnPhoto:
         return SkinOnPhoto(*(value.repeat(times, 1, 1, 1) for value in vars(self).values()))
 
 
-class DecaModel(nn.Module):
+class DecaModel(TrainedModel):
     """The networks of a recipe with fresh weights, and the frozen parts around them.
 
     E_c starts where an average head under grey light fills the crop, F_d with wrinkles of some hundredths of a
@@ -83,6 +95,7 @@ class DecaModel(nn.Module):
         AssetError: A model is missing or damaged, or they do not belong together.
     """
 
+    network_names = NETWORKS
     coarse_encoder: CoarseEncoder
     detail_encoder: DetailEncoder
     detail_decoder: DetailDecoder
@@ -113,16 +126,21 @@ class DecaModel(nn.Module):
             names = ("detail_encoder", "detail_decoder") if self.recipe.learn_detail_encoder else ("detail_decoder",)
         return (self.get_submodule(name) for name in names)
 
+    def slow_parameters(self) -> Iterator[nn.Parameter]:
+        """F_d's last layer, whose output counts in centimetres."""
+        return self.detail_decoder.conv_blocks[-1].parameters()
+
+    def states_of(self, weights: Path) -> dict[str, dict[str, Any]]:
+        """Those of a weights file of DECA's networks."""
+        return {name: network.state_dict() for name, network in load_checkpoint(weights).networks().items()}
+
     @torch.no_grad()
     def _start(self) -> None:
         sizes = self.recipe.sizes
-        last = self.coarse_encoder.layers[-1]
-        assert isinstance(last, nn.Linear)
-        last.weight.mul_(0.1)
-        last.bias.zero_()
-        camera_at = sum(sizes.coarse[:4])
-        last.bias[camera_at : camera_at + 3] = self._first_camera()
-        last.bias[camera_at + 3 : camera_at + 6] = 1 / SH_CONSTANTS[0]  # grey light of strength one
+        zero = torch.zeros(1, sizes.shape), torch.zeros(1, sizes.expression)
+        pose_153 = torch.zeros(1, 5, 3)
+        points_L2 = self._landmarks(self.layer(*zero, pose_153), pose_153)[0, :, :2]
+        start_encoder(self.coarse_encoder, sizes, points_L2, self.recipe.augmentation)
         # The usual start lets the signal die away on its way up, the more so with F_d's large epsilons, and the detail
         # code drown in the expression's coefficients.
         torch.manual_seed(self.recipe.seed)
@@ -135,15 +153,6 @@ class DecaModel(nn.Module):
         assert isinstance(final, nn.Conv2d) and final.bias is not None
         final.weight.mul_(0.005)
         final.bias.zero_()  # else the whole face starts swollen or shrunk
-
-    def _first_camera(self) -> Tensor:
-        """`[s, tx, ty]` with which the mean head's landmarks fill the middle of the augmented crops."""
-        zero = torch.zeros(1, self.recipe.sizes.shape), torch.zeros(1, self.recipe.sizes.expression)
-        pose = torch.zeros(1, 5, 3)
-        points_L2 = self._landmarks(self.layer(*zero, pose), pose)[0, :, :2]
-        low, high = points_L2.min(0).values, points_L2.max(0).values
-        scale = sum(self.recipe.augmentation.crop_scale) / 2 * 1.1
-        return torch.stack((4 / (scale * (high - low).sum()), *(-(low + high) / 2)))
 
     def codes(self, image_B3HW: Tensor) -> Codes:
         """E_c's codes of crops."""
@@ -204,6 +213,27 @@ class DecaModel(nn.Module):
         """Shading (B, 3, P, P) of the wrinkled skin on the face's patch of the UV map (DECA, Eq. 11)."""
         normals_B3HW = self.detail_normals(geometry, displacement_B1HW).normals_B3HW
         return sh_shading(normals_B3HW[..., *self.patch], light_B93)
+
+
+@torch.no_grad()
+def start_encoder(encoder: CoarseEncoder, sizes: CodeSizes, landmarks_L2: Tensor, augmentation: Augmentation) -> None:
+    """Has an encoder begin near codes of zero, grey light of strength one, and a camera for the middle of the crops.
+
+    Args:
+        encoder: Of codes of these sizes.
+        sizes: The sizes.
+        landmarks_L2: Landmarks of the mean head, x and y, metres.
+        augmentation: Of the crops that it will see.
+    """
+    last = encoder.layers[-1]
+    assert isinstance(last, nn.Linear)
+    last.weight.mul_(0.1)
+    last.bias.zero_()
+    low, high = landmarks_L2.min(0).values, landmarks_L2.max(0).values
+    scale = sum(augmentation.crop_scale) / 2 * 1.1
+    camera_at = sum(sizes.coarse[:4])
+    last.bias[camera_at : camera_at + 3] = torch.stack((4 / (scale * (high - low).sum()), *(-(low + high) / 2)))
+    last.bias[camera_at + 3 : camera_at + 6] = 1 / SH_CONSTANTS[0]
 
 
 def card_of(recipe: Recipe, head: HeadModel, /, **fields: Any) -> Card:

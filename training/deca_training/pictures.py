@@ -5,10 +5,13 @@ Shape suffixes: B photos, H W rows and columns of the crop (224), G of the grid.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from deca_training.batch import Batch
@@ -29,13 +32,24 @@ def picture_grid(model: DecaModel, batch: Batch) -> NDArray[np.uint8]:
     Returns:
         (G, G, 3) uint8.
     """
+    with in_evaluation_mode(model):
+        return as_grid(_columns(model, batch))
+
+
+@contextmanager
+def in_evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluates a model; afterwards its parts are in the modes that they were in."""
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        columns = _columns(model, batch)
+        yield
     finally:
         for module, mode in was_training.items():
             module.training = mode
+
+
+def as_grid(columns: Sequence[Tensor]) -> NDArray[np.uint8]:
+    """Columns of pictures (B, 3, H, W), 0..1, as one picture (G, G, 3), one row per photo."""
     cells_CB3HW = torch.stack([functional.interpolate(column, (224, 224)) for column in columns]).clamp(0, 1)
     rows = [torch.cat(tuple(row_C3HW), dim=2) for row_C3HW in cells_CB3HW.transpose(0, 1)]
     grid_3GG = torch.cat(rows, dim=1)

@@ -24,8 +24,13 @@ def start_backbone(backbone: nn.Module, head: HeadModel) -> None:
     """
     if isinstance(backbone, SkinBackbone):
         place_skin(backbone, head)
-    if not isinstance(backbone, FaceMesh):
-        return
+    if isinstance(backbone, FaceMesh):
+        take_landmark_trunk(backbone)
+
+
+@torch.no_grad()
+def take_landmark_trunk(backbone: FaceMesh) -> None:
+    """Gives the backbone the landmark network's weights."""
     parameters = list(backbone.parameters())
     trained = list(LandmarkNet().graph.weights())[: len(parameters)]
     for parameter, weights in zip(parameters, trained, strict=True):

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from deca.networks import CodeSizes
 from deca.networks.encoders import SKIN
-from deca_training.config import LossWeights, Recipe, Stage
+from deca.networks.nonlinear import DecoderSizes
+from deca_training.config import EARLY, LossWeights, Recipe, Stage
 from deca_training.data.augment import Augmentation
 
 EPOCH = 2_000_000
@@ -98,6 +100,65 @@ def default(stage: Stage) -> Recipe:
         learn_detail_encoder=False,
     )
 
+
+def nonlinear(stage: Stage) -> Recipe:
+    """The nonlinear face model (Tran, Liu and Liu 2019, Section 4): its sizes, Adam with 1e-3, VGG features.
+
+    The paper does not tell its factors, which bring the losses to similar magnitudes: so do these. Nor does it tell
+    batches and steps; these are some 30 looks at its 122,450 photos.
+    """
+    losses = LossWeights(
+        reconstruction=1.0,
+        perceptual=2e-3,
+        landmark=1.0,
+        known_codes=0.5,
+        albedo_symmetry=0.5,
+        albedo_constancy=0.5,
+        shape_smoothness=1.0,
+        residual=0.1,
+        residual_symmetry=0.2,
+        neutral_truth=0.2,
+        albedo_truth=2.0,
+    )
+    if stage == "nonlinear_pretrain":
+        losses = replace(losses, reconstruction=0.0, perceptual=0.0, albedo_constancy=0.0)
+    return Recipe(
+        "nonlinear",
+        stage,
+        "paper",
+        losses,
+        32,
+        1,
+        steps=20_000 if stage == "nonlinear_pretrain" else 120_000,
+        learning_rate=1e-3,
+        sizes=CodeSizes(shape=320, albedo=320, detail=0),
+        landmarks="478",
+        decay=True,
+        warmup_steps=100,
+    )
+
+
+def nonlinear_small(stage: Stage) -> Recipe:
+    """`nonlinear` for a CPU and a few thousand photos: half the resolution, fewer channels, the light backbone on small
+    crops, and features of the landmark network's first layers."""
+    recipe = nonlinear(stage)
+    return replace(
+        recipe,
+        name="nonlinear_small",
+        losses=replace(recipe.losses, perceptual=2e-3 if recipe.losses.perceptual else 0.0),
+        decoders=DecoderSizes.small(),
+        backbone="face_mesh",
+        vgg_weights=EARLY,
+        subjects_per_batch=8,
+        steps=600 if stage == "nonlinear_pretrain" else 3000,
+        validate_every=200,
+        validation_batches=8,
+        picture_every=400,
+    )
+
+
+NONLINEAR_VARIANTS: dict[str, Callable[[Stage], Recipe]] = {"nonlinear": nonlinear, "nonlinear_small": nonlinear_small}
+"""Of the stages `nonlinear_pretrain` and `nonlinear`."""
 
 VARIANTS: dict[str, Callable[[Stage], Recipe]] = {
     "paper": paper,

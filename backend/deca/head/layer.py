@@ -79,13 +79,16 @@ class HeadLayer(nn.Module):
         codes_BK = torch.cat((shape_BS, expression_BE), dim=1)
         return self.template_V3 + (codes_BK @ self.dirs_KX).view(len(shape_BS), -1, 3)
 
-    def forward(self, shape_BS: Tensor, expression_BE: Tensor, pose_BJ3: Tensor) -> Tensor:
+    def forward(
+        self, shape_BS: Tensor, expression_BE: Tensor, pose_BJ3: Tensor, offset_BV3: Tensor | None = None
+    ) -> Tensor:
         """Posed vertices.
 
         Args:
             shape_BS: Shape coefficients, unit variance.
             expression_BE: Expression coefficients.
             pose_BJ3: Axis-angle of root, neck, jaw, left eye, right eye, radians.
+            offset_BV3: What the neutral head has beyond the shape coefficients, metres; joints do not follow it.
 
         Returns:
             (B, V, 3) vertices in metres, head space turned by the root rotation about the root joint.
@@ -94,6 +97,8 @@ class HeadLayer(nn.Module):
         rot_BJ33 = rotation_matrices(pose_BJ3.reshape(-1, 3)).view(batch, joints, 3, 3)
         feature_BP = (rot_BJ33[:, 1:] - torch.eye(3, dtype=rot_BJ33.dtype, device=rot_BJ33.device)).reshape(batch, -1)
         verts_BV3 = self.unposed(shape_BS, expression_BE) + (feature_BP @ self.pose_dirs_PX).view(batch, -1, 3)
+        if offset_BV3 is not None:
+            verts_BV3 = verts_BV3 + offset_BV3
         transform_BJ34 = self._relative_transforms(rot_BJ33, self.joints(shape_BS, expression_BE))
         blended_BV34 = (self.skin_weights_VJ @ transform_BJ34.reshape(batch, joints, 12)).view(batch, -1, 3, 4)
         return (blended_BV34[..., :3] @ verts_BV3[..., None]).squeeze(-1) + blended_BV34[..., 3]

@@ -303,7 +303,7 @@ def _build(path: Path, card: Card, states: Mapping[str, Mapping[str, Any]], pref
     with torch.device("meta"):  # shapes without memory: the file's tensors take their places
         networks = build_networks(card)
     for name, network in networks.items():
-        state = _fitting(path, network, states[name], prefixes[name])
+        state = fitting_state(path, network, states[name], prefixes[name])
         network.load_state_dict(state, strict=True, assign=True)
     return Checkpoint(card, **{name: network.eval() for name, network in networks.items()})  # type: ignore[arg-type]
 
@@ -322,8 +322,12 @@ def build_networks(card: Card) -> dict[str, nn.Module]:
     return networks | ({_SHAPE: ShapeEncoder(card.sizes.shape)} if card.shape_encoder else {})
 
 
-def _fitting(path: Path, network: nn.Module, state: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
-    """The state, copied out of the file, once it is known to fit; the first key that does not is named."""
+def fitting_state(path: Path, network: nn.Module, state: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
+    """A network's state, copied out of a file, once it is known to fit.
+
+    Raises:
+        AssetError: It does not; the first key that does not fit is named.
+    """
     hint = "These weights are for another network, or the file is incomplete. " + _COPY
     expected = network.state_dict()
     for key, place in expected.items():

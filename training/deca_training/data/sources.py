@@ -12,21 +12,24 @@ from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.dataset import PhotoBatches
+from deca_training.data.fitted import FittedBatches, FittedPhotos
 from deca_training.data.index import PhotoIndex
 from deca_training.data.order import SubjectOrder
 from deca_training.data.synthetic import SyntheticBatches, SyntheticSubjects
 from deca_training.data.synthetic.codes import subject_codes
 
-Source = PhotoIndex | SyntheticSubjects
+Source = PhotoIndex | FittedPhotos | SyntheticSubjects
 
 
 def load_source(path: Path) -> Source:
-    """What `deca-train prepare` (a file) or `deca-train synthetic` (a folder) wrote.
+    """What `deca-train prepare` or `fit` (a file) or `deca-train synthetic` (a folder) wrote.
 
     Raises:
         AssetError: It is missing, damaged or something else.
     """
-    return SyntheticSubjects(path) if path.is_dir() else PhotoIndex.load(path)
+    if path.is_dir():
+        return SyntheticSubjects(path)
+    return FittedPhotos.load(path) if FittedPhotos.is_in(path) else PhotoIndex.load(path)
 
 
 def batches_of(
@@ -41,6 +44,9 @@ def batches_of(
     def of(source: Source) -> Dataset[Batch]:
         subjects, images = recipe.subjects_per_batch, recipe.images_per_subject
         order = SubjectOrder(source.num_subjects, subjects, images, seed, rank, world_size)
+        if isinstance(source, FittedPhotos):
+            source.check_head(load_head(recipe.head).hash)
+            return FittedBatches(source, order, augmentation)
         if isinstance(source, PhotoIndex):
             return PhotoBatches(source, order, augmentation)
         detail = subject_codes(source, recipe.sizes.detail) if recipe.losses.code_truth else None

@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import Tensor
 
-from deca.appearance.albedo import AlbedoModel
 from deca.errors import DecaError
 from deca.files import write_file
-from deca.head import HeadModel
 from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.losses.exchange import exchange_within_subjects
-from deca_training.model import NETWORKS, DecaModel
+from deca_training.trained_model import TrainedModel
 
 Terms = dict[str, Tensor]
 """Losses by the name of their factor in `LossWeights`, before it."""
@@ -37,14 +37,14 @@ class StageModule(lightning.LightningModule):
 
     Args:
         recipe: The stage's recipe.
-        head, albedo: Instead of loading the recipe's.
+        model: Its networks, and the frozen parts around them.
     """
 
-    def __init__(self, recipe: Recipe, head: HeadModel | None = None, albedo: AlbedoModel | None = None) -> None:
+    def __init__(self, recipe: Recipe, model: TrainedModel) -> None:
         super().__init__()
         self.recipe = recipe
         self.weights = vars(recipe.losses)
-        self.model = DecaModel(recipe, head, albedo)
+        self.model = model
         self.model.requires_grad_(False)
         for network in self.model.trained_networks():
             network.requires_grad_(True)
@@ -63,6 +63,10 @@ class StageModule(lightning.LightningModule):
         """
         raise NotImplementedError
 
+    def picture_grid(self, batch: Batch) -> NDArray[np.uint8]:
+        """What the networks make of photos, one row each, (G, G, 3)."""
+        raise NotImplementedError
+
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum (DECA, Eqs. 4 and 12)."""
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
@@ -77,9 +81,9 @@ class StageModule(lightning.LightningModule):
         return self
 
     def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """The three networks; the networks of the losses have files of their own."""
+        """The model's networks; the networks of the losses have files of their own."""
         state = super().state_dict(*args, **options)
-        wanted = tuple(f"model.{name}." for name in NETWORKS)
+        wanted = tuple(f"model.{name}." for name in self.model.network_names)
         return {key: value for key, value in state.items() if key.startswith(wanted)}
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
@@ -98,7 +102,7 @@ class StageModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, object]:
         recipe = self.recipe
-        slow = set(self.model.detail_decoder.conv_blocks[-1].parameters())
+        slow = set(self.model.slow_parameters())
         parameters = [parameter for network in self.model.trained_networks() for parameter in network.parameters()]
         groups = [
             {"params": [parameter for parameter in parameters if parameter not in slow], "lr": recipe.learning_rate},

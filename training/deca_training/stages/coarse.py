@@ -28,10 +28,11 @@ from deca_training.losses.photometric import photometric_loss
 from deca_training.losses.regularizers import code_energy, grey_light
 from deca_training.losses.truth import neutral_truth_loss
 from deca_training.model import Geometry, face_vertices
-from deca_training.stages.base import StageModule, Terms
+from deca_training.stages.base import Terms
+from deca_training.stages.deca import DecaStage
 
 
-class CoarseStage(StageModule):
+class CoarseStage(DecaStage):
     """E_c on landmarks and, where their factors are above zero, on the photos' colours and identities."""
 
     landmark_weights_L: Tensor

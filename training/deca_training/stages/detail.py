@@ -30,14 +30,15 @@ from deca_training.losses.id_mrf import id_mrf_loss
 from deca_training.losses.soft_symmetry import soft_symmetry_loss
 from deca_training.losses.truth import correlations, displacement_truth_loss
 from deca_training.model import Geometry, SkinOnPhoto
-from deca_training.stages.base import StageModule, Terms
+from deca_training.stages.base import Terms
+from deca_training.stages.deca import DecaStage
 
 _SHALLOW = 0.25e-3
 """Metres: wrinkles shallower than this count by their own depth, deeper ones as if they were not deeper."""
 _OF_PHOTOS = ("detail_photometric", "id_mrf", "symmetry", "displacement", "shading_smoothness")
 
 
-class DetailStage(StageModule):
+class DetailStage(DecaStage):
     """E_d and F_d on the photos' skin."""
 
     skin_HW: Tensor

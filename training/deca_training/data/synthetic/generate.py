@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial import KDTree
 from torch import Tensor
-from torch.func import functional_call
 from tqdm import tqdm
 
 from deca.appearance.albedo import load_albedo
@@ -179,10 +178,7 @@ class Generator:
     ) -> Tensor:
         """Posed vertices (V, 3) of codes and an offset of the neutral head, metres."""
         codes = tuple(torch.from_numpy(code)[None] for code in (shape_S, expression_E, pose_J3))
-        if offset_V3 is None or not offset_V3.any():
-            return self.layer(*codes)[0]
-        template_V3 = self.layer.template_V3 + torch.from_numpy(offset_V3)
-        return functional_call(self.layer, {"template_V3": template_V3}, codes)[0]
+        return self.layer(*codes, None if offset_V3 is None else torch.from_numpy(offset_V3)[None])[0]
 
 
 def _stacked(photos: list[Photo], name: str) -> NDArray:

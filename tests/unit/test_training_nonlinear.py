@@ -1,0 +1,273 @@
+"""The nonlinear face model's stages, its photos, and its way into a weights file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from deca.errors import AssetError
+from deca.networks import Card, Codes, load_checkpoint, random_checkpoint, save_checkpoint
+from deca.networks.nonlinear import DecoderSizes, load_nonlinear
+from deca_training.batch import Batch
+from deca_training.config import Recipe
+from deca_training.data.augment import Augmentation
+from deca_training.data.fitted import FittedPhotos
+from deca_training.data.sources import batches_of, load_source
+from deca_training.data.synthetic.generate import generate
+from deca_training.engine import Hardware, load_networks, read_run, train
+from deca_training.export_nonlinear import export_nonlinear
+from deca_training.fit_photos import fit_photos
+from deca_training.nonlinear_model import NonlinearModel
+from deca_training.recipes import NONLINEAR_VARIANTS, nonlinear, nonlinear_small
+from deca_training.stages import NonlinearStage
+from tests.photo_folders import make_index
+
+CPU = Hardware("cpu", workers=0)
+TINY = replace(
+    DecoderSizes.small(), global_channels=(16, 16, 8, 8, 8, 4), local_channels=(8, 8, 4, 4), fused_channels=4
+)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("people")
+    generate(folder, subjects=4, images=2, seed=9, outside=1.0)  # the second is held out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fitted")
+    index = make_index(folder / "photos", subjects=4, photos=1)
+    assert fit_photos(index, folder / "fitted.npz") == 4
+    return folder / "fitted.npz"
+
+
+def tiny(stage: str = "nonlinear", **changes: Any) -> Recipe:
+    recipe = nonlinear_small(stage)  # type: ignore[arg-type]
+    changes = {"decoders": TINY, "subjects_per_batch": 2, "validation_share": 0.4, "validation_batches": 1} | changes
+    return replace(recipe, **changes)
+
+
+class Alone(NonlinearStage):
+    """A stage outside a trainer."""
+
+    trainer = SimpleNamespace(world_size=1)  # type: ignore[assignment]
+
+
+def a_batch(path: Path, recipe: Recipe) -> Batch:
+    return batches_of([load_source(path)], recipe, Augmentation.none(), seed=0)[0]
+
+
+@pytest.mark.parametrize("variant", NONLINEAR_VARIANTS)
+@pytest.mark.parametrize("stage", ["nonlinear_pretrain", "nonlinear"])
+def test_recipes(variant: str, stage: str) -> None:
+    """The paper's numbers (Section 4), as text and back, and the switches by name."""
+    recipe = NONLINEAR_VARIANTS[variant](stage)  # type: ignore[arg-type]
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    assert recipe.learning_rate == 1e-3 and recipe.sizes.shape == recipe.sizes.albedo == 320
+    changed = recipe.changed({"decoders.decoder": "global", "decoders.proxy": "false", "losses.residual_symmetry": "0"})
+    assert (changed.decoders.decoder, changed.decoders.proxy) == ("global", False)
+    assert nonlinear("nonlinear").decoders == DecoderSizes()
+
+
+def test_both_stages_run_and_make_a_weights_file(people: Path, fitted: Path, tmp_path: Path) -> None:
+    known, seen = tmp_path / "known", tmp_path / "seen"
+    steps = {"steps": 2, "validate_every": 2, "picture_every": 1}
+    first, second = tiny("nonlinear_pretrain", **steps), tiny(**steps)
+    train(first, people, known, hardware=CPU, progress=False)
+    train(second, fitted, seen, start=known / "last.ckpt", hardware=CPU, progress=False)
+    for run in (known, seen):
+        assert (run / "pictures" / "step_000002.png").is_file()
+        summary = json.loads((run / "summary.json").read_text())
+        assert summary["steps"] == 2 and summary["validation"]["validation/l21_true"] > 0
+    measured = json.loads((seen / "summary.json").read_text())["validation"]
+    of_photos = {name for name, weight in vars(second.losses).items() if weight} - {"neutral_truth", "albedo_truth"}
+    assert {f"validation/{name}" for name in of_photos} <= set(measured)
+    card = export_nonlinear(
+        seen / "last.ckpt", tmp_path / "weights.safetensors", data="drawn people", licence="CC0-1.0"
+    )
+    loaded = load_nonlinear(tmp_path / "weights.safetensors")
+    assert loaded.card == card and "2 steps of 2 photos; first layers of MediaPipe" in card.recipe
+    state = read_run(seen / "last.ckpt").states["networks"]
+    for key, value in loaded.state_dict().items():
+        assert torch.allclose(value.float(), state[key].float(), rtol=2e-3, atol=1e-4), key
+
+
+def test_going_on_changes_nothing(fitted: Path, tmp_path: Path) -> None:
+    recipe = tiny(steps=3, validate_every=1)
+    train(recipe, fitted, tmp_path / "whole", hardware=CPU, progress=False)
+    train(replace(recipe, steps=2, decay=False), fitted, tmp_path / "constant", hardware=CPU, progress=False)
+    assert read_run(tmp_path / "constant" / "last.ckpt").steps == 2
+
+    class Crash(RuntimeError):
+        pass
+
+    step = NonlinearStage.training_step
+
+    def crash(self: NonlinearStage, batch: Batch, number: int) -> torch.Tensor:
+        if self.global_step == 2:
+            raise Crash
+        return step(self, batch, number)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(NonlinearStage, "training_step", crash)
+        train(recipe, fitted, tmp_path / "parts", hardware=CPU, progress=False)
+    train(recipe, fitted, tmp_path / "parts", resume=True, hardware=CPU, progress=False)
+    whole, parts = (read_run(tmp_path / run / "last.ckpt").states["networks"] for run in ("whole", "parts"))
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"decoder": "linear", "proxy": False}, {"residual", "residual_symmetry"}),
+        ({"decoder": "global", "proxy": False}, {"residual", "residual_symmetry"}),
+        ({"decoder": "global_local", "proxy": False}, {"residual", "residual_symmetry"}),
+        ({}, set()),
+    ],
+)
+def test_ablations(changes: dict, missing: set[str], fitted: Path) -> None:
+    """linear, + nonlinear, + GL, + proxy: without proxies there is one picture and no residual."""
+    recipe = tiny(decoders=replace(TINY, **changes))
+    stage = Alone(recipe)
+    batch = a_batch(fitted, recipe)
+    terms, numbers = stage.terms(batch, None)
+    expected = {name for name, weight in vars(recipe.losses).items() if weight} - {"neutral_truth", "albedo_truth"}
+    assert set(terms) == expected - missing
+    if missing:
+        assert torch.allclose(terms["reconstruction"], numbers["l21_true"])
+    stage.total(terms).backward()
+    learns = {name.split(".")[0] for name, p in stage.model.networks.named_parameters() if p.grad is not None}
+    assert learns == (
+        {"encoder"} if changes.get("decoder") == "linear" else {"encoder", "shape_decoder", "albedo_decoder"}
+    )
+
+
+def test_without_residual_symmetry(fitted: Path) -> None:
+    recipe = tiny(losses=replace(tiny().losses, residual_symmetry=0.0))
+    terms, _ = Alone(recipe).terms(a_batch(fitted, recipe), None)
+    assert "residual_symmetry" not in terms and "residual" in terms
+
+
+def test_what_each_loss_teaches(fitted: Path) -> None:
+    """Landmarks teach E alone (Eq. 7); regularisers the proxies alone (Eq. 13); the residual and symmetry both."""
+    recipe = tiny()
+    stage = Alone(recipe)
+    batch = a_batch(fitted, recipe)
+
+    def taught(name: str) -> set[str]:
+        stage.zero_grad()
+        terms, _ = stage.terms(batch, None)
+        terms[name].backward()
+        found = set()
+        for key, parameter in stage.model.networks.named_parameters():
+            if parameter.grad is not None and parameter.grad.any():
+                part = key.split(".")
+                found.add(
+                    part[0]
+                    if part[0] == "encoder"
+                    else f"{part[0]}.{part[1]}.{part[2]}"
+                    if part[1] == "branches"
+                    else part[0]
+                )
+        return found
+
+    true_shape, proxy_shape = "shape_decoder.branches.0", "shape_decoder.branches.1"
+    true_albedo, proxy_albedo = "albedo_decoder.branches.0", "albedo_decoder.branches.1"
+    assert taught("landmark") == {"encoder"}
+    assert taught("known_codes") == {"encoder"}
+    for name in ("albedo_symmetry", "albedo_constancy"):
+        assert {proxy_albedo} <= taught(name) and not {true_albedo, true_shape} & taught(name)
+    assert proxy_shape in taught("shape_smoothness") and true_shape not in taught("shape_smoothness")
+    assert {true_shape, proxy_shape, true_albedo, proxy_albedo} <= taught("residual")
+    assert {true_shape, proxy_shape} <= taught("residual_symmetry")
+    assert {true_shape, proxy_shape, true_albedo, proxy_albedo} <= taught("reconstruction")
+
+
+def test_it_learns_a_photo(fitted: Path) -> None:
+    """Albedo and shape of two photos that are seen again and again come nearer, though no loss sees both true ones."""
+    recipe = tiny()
+    stage = Alone(recipe)
+    batch = a_batch(fitted, recipe)
+    optimizer = torch.optim.Adam(stage.model.networks.parameters(), 1e-3)
+    errors = []
+    for _ in range(30):
+        terms, numbers = stage.terms(batch, None)
+        optimizer.zero_grad()
+        stage.total(terms).backward()
+        optimizer.step()
+        errors.append(float(numbers["l21_true"]))
+    assert min(errors[-3:]) < 0.6 * errors[0]
+
+
+def test_known_geometry_takes_e_s_place(people: Path) -> None:
+    recipe = tiny("nonlinear_pretrain")
+    model = NonlinearModel(recipe)
+    batch = a_batch(people, recipe)
+    assert batch.truth is not None
+    codes = model.codes(batch.image_B3HW)
+    used = model.with_known_geometry(codes, batch.truth.codes)
+    assert torch.equal(used.shape_BS[:, :100], batch.truth.codes.shape_BS[:, :100])
+    assert torch.equal(used.shape_BS[:, 100:], codes.shape_BS[:, 100:])
+    assert torch.equal(used.camera_B3, batch.truth.codes.camera_B3) and torch.equal(used.albedo_BA, codes.albedo_BA)
+    assert model.with_known_geometry(codes, None) is codes
+
+
+def test_e_begins_as_e_c(tmp_path: Path) -> None:
+    """From DECA's weights E takes what E_c knows; the codes beyond the linear models' are its own."""
+    recipe = tiny()
+    model = NonlinearModel(recipe)
+    checkpoint = random_checkpoint(card=Card.of(model.face.head, backbone="face_mesh"))
+    save_checkpoint(checkpoint, tmp_path / "deca.safetensors", torch.float32)
+    load_networks(model, tmp_path / "deca.safetensors")
+    image = torch.rand(1, 3, 224, 224)
+    with torch.no_grad():
+        found = model.eval().codes(image)
+        known = Codes.split(load_checkpoint(tmp_path / "deca.safetensors").coarse_encoder(image), checkpoint.card.sizes)
+    for name, code in vars(known).items():
+        assert torch.allclose(getattr(found, name)[:, : code.shape[1]], code, atol=1e-4), name
+    assert found.shape_BS.shape == (1, 320) and found.shape_BS[:, 100:].any()
+
+
+def test_fitted_photos(fitted: Path, tmp_path: Path) -> None:
+    """The heads lie on their photos' landmarks; the file goes on where it was; its parts are told by name."""
+    photos = FittedPhotos.load(fitted)
+    assert len(photos) == photos.num_subjects == 4
+    recipe = tiny(subjects_per_batch=4)
+    batch = a_batch(fitted, recipe)
+    assert batch.geometry is not None and batch.seen_B1HW is not None
+    model = NonlinearModel(recipe)
+    used = model.with_known_geometry(model.codes(batch.image_B3HW), batch.geometry)
+    off = (model.projected_landmarks(used) - batch.landmarks478_BL3[..., :2])[:, :468].norm(dim=-1)
+    assert off.median() < 0.03
+    shape, _ = model.shapes(used, batch)
+    assert 0.1 < shape.view.seen_B1HW.mean() < 0.9
+    training, validation = photos.split(0.4)
+    assert sorted(training.names + validation.names) == photos.names and validation.names
+    before = fitted.read_bytes()
+    with np.load(fitted) as file:
+        part = {key: value for key, value in file.items()}
+    copy = tmp_path / "fitted.npz"
+    ends = part["jpeg_ends"][:2]
+    half = {key: value if key in ("meta", "jpeg") else value[:2] for key, value in part.items()}
+    np.savez(copy, **half | {"jpeg": part["jpeg"][: ends[-1]]})
+    assert fit_photos(fitted.parent / "photos" / "photos.npz", copy) == 4
+    with np.load(copy) as file:
+        assert all(np.array_equal(file[key], part[key]) for key in part)
+    assert fitted.read_bytes() == before
+
+
+def test_foreign_files(people: Path, fitted: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssetError, match="no fitted photos"):
+        FittedPhotos.load(next(people.glob("*.npz")))
+    photos = FittedPhotos.load(fitted)
+    with pytest.raises(AssetError, match="another version"):
+        photos.check_head("0" * 16)
