@@ -12,16 +12,30 @@ import numpy as np
 import pytest
 import torch
 
-from deca.errors import AssetError
+from deca.appearance.albedo import load_albedo
+from deca.errors import AssetError, OptionError
+from deca.head import load_head
 from deca.networks import Card, Codes, load_checkpoint, random_checkpoint, save_checkpoint
 from deca.networks.nonlinear import DecoderSizes, load_nonlinear
+from deca.reconstruct.nonlinear import NonlinearHead
+from deca.render.lighting import sh_shading
 from deca_training.batch import Batch
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.fitted import FittedPhotos
 from deca_training.data.sources import batches_of, load_source
+from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.generate import generate
 from deca_training.engine import Hardware, load_networks, read_run, train
+from deca_training.evaluate.nonlinear import (
+    AlbedoSpace,
+    _batches,
+    evaluate_shapes,
+    evaluate_textures,
+    learnt_space,
+    linear_space,
+    view_of,
+)
 from deca_training.export_nonlinear import export_nonlinear
 from deca_training.fit_photos import fit_photos
 from deca_training.nonlinear_model import NonlinearModel
@@ -52,7 +66,7 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(stage: str = "nonlinear", **changes: Any) -> Recipe:
     recipe = nonlinear_small(stage)  # type: ignore[arg-type]
-    changes = {"decoders": TINY, "subjects_per_batch": 2, "validation_share": 0.4, "validation_batches": 1} | changes
+    changes = {"decoders": TINY, "subjects_per_batch": 2, "validation_share": 0.6, "validation_batches": 1} | changes
     return replace(recipe, **changes)
 
 
@@ -250,7 +264,7 @@ def test_fitted_photos(fitted: Path, tmp_path: Path) -> None:
     assert off.median() < 0.03
     shape, _ = model.shapes(used, batch)
     assert 0.1 < shape.view.seen_B1HW.mean() < 0.9
-    training, validation = photos.split(0.4)
+    training, validation = photos.split(0.6)
     assert sorted(training.names + validation.names) == photos.names and validation.names
     before = fitted.read_bytes()
     with np.load(fitted) as file:
@@ -271,3 +285,73 @@ def test_foreign_files(people: Path, fitted: Path, tmp_path: Path) -> None:
     photos = FittedPhotos.load(fitted)
     with pytest.raises(AssetError, match="another version"):
         photos.check_head("0" * 16)
+
+
+# --- the paper's tables
+
+
+@pytest.fixture(scope="module")
+def face(fitted: Path) -> NonlinearHead:
+    return NonlinearHead(load_head(), load_albedo(), TINY, 50)
+
+
+def test_textures_table(fitted: Path, face: NonlinearHead) -> None:
+    """Of the photos that it learnt from, a linear model of as many components as they leave gives every one back."""
+    photos = FittedPhotos.load(fitted)
+    learnt = learnt_space(photos, face, 320)
+    table = evaluate_textures(photos, face, [linear_space(face), learnt], steps=80)
+    rows = {str(row["model"]): row for row in table.rows}
+    assert list(rows) == ["linear 50", "PCA 3 of the same photos"]
+    linear, pca = rows.values()
+    assert isinstance(linear["l21"], float) and isinstance(pca["l21"], float)
+    assert pca["of_the_first"] == pytest.approx(pca["l21"] / linear["l21"]) and pca["l21"] < 0.6 * linear["l21"]
+    assert "4 photos" in table.notes[0]
+
+
+def test_components_explain_what_is_seen(fitted: Path, face: NonlinearHead) -> None:
+    """Codes of unit spread; with one photo more than components the seen albedo comes back exactly."""
+    photos = FittedPhotos.load(fitted)
+    space = learnt_space(photos, face, 320)
+    (batch,) = _batches(photos)
+    view, light_B93 = view_of(face, batch)
+    albedo = view.photo_B3HW / sh_shading(view.normals_B3HW, light_B93).clamp(min=0.15)
+    seen = (view.seen_B1HW > 0.5).expand_as(albedo)
+    mean, *parts = (space.albedo_of(code[None])[0] for code in torch.cat((torch.zeros(1, 3), torch.eye(3))))
+    basis = torch.stack([part - mean for part in parts]).flatten(1)
+    # Components are at right angles.
+    gram = basis @ basis.T
+    assert (gram - torch.diag(gram.diag())).abs().max() < 1e-3 * gram.max()
+    for one, shown in zip(albedo.clamp(0, 1), seen, strict=True):
+        inside = shown.flatten()
+        found = torch.linalg.lstsq(basis[:, inside].T, (one - mean).flatten()[inside][:, None])
+        off = basis[:, inside].T @ found.solution - (one - mean).flatten()[inside][:, None]
+        assert off.abs().mean() < 0.03
+
+
+def test_who_the_renderings_are_taken_for(fitted: Path, face: NonlinearHead) -> None:
+    """An embedding that looks at the mean colour: what gives the photo back is best everywhere."""
+    photos = FittedPhotos.load(fitted)
+
+    def embedding(image_B3HW: torch.Tensor, landmarks_BL2: torch.Tensor) -> torch.Tensor:
+        assert landmarks_BL2.shape[1:] == (68, 2)
+        return image_B3HW[..., 60:180, 60:180].mean((2, 3)) - 0.4
+
+    black = AlbedoSpace(
+        "black", lambda code: torch.zeros(len(code), 3, 128, 96) + 0 * code.sum(), lambda b: torch.zeros(len(b), 1)
+    )
+    table = evaluate_textures(photos, face, [black, linear_space(face)], embedding=embedding, steps=30)
+    assert [row["best_on"] for row in table.rows] == [0.0, 1.0]
+
+
+def test_shapes_table(people: Path) -> None:
+    """More coefficients come nearer; so would a decoder that knows the rest."""
+    head, albedo = load_head(), load_albedo()
+    networks = NonlinearModel(tiny()).networks.eval().requires_grad_(False)
+    subjects = SyntheticSubjects(people)
+    table = evaluate_shapes(subjects, head, albedo, [("nonlinear", networks)], steps=40)
+    nme = {str(row["model"]): row["nme"] for row in table.rows}
+    assert list(nme) == ["linear 100", "linear 300", "nonlinear"]
+    assert all(isinstance(value, float) and 0.001 < value < 0.1 for value in nme.values())
+    assert nme["linear 300"] < nme["linear 100"]  # type: ignore[operator]
+    with pytest.raises(OptionError, match="No networks"):
+        evaluate_shapes(subjects, head, albedo, [])

@@ -8,6 +8,7 @@ deca-train evaluate identity --data photos.npz --weights W --out DIR
 deca-train evaluate transfer --data photos.npz --weights W --out DIR
 deca-train evaluate wrinkles --data synthetic/ --weights W --out DIR
 deca-train evaluate relief --weights RELIEF --out DIR                  the relief network on people kept out
+deca-train evaluate nonlinear --weights W ... --data fitted.npz --learnt-from fitted.npz --people DIR --out DIR
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
 deca-train evaluate training --runs RUN ... --out DIR
 deca-train evaluate anthropometry --out DIR                            is the head model's mean the average of people?
@@ -92,6 +93,20 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind.add_argument("--people", type=int, default=40, metavar="N", help="people kept out (default: 40)")
     kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the table")
     kind.set_defaults(run=run, evaluate=_relief, device="cpu")
+
+    text = "textures, identities and shapes of nonlinear face models and linear ones"
+    kind = kinds.add_parser("nonlinear", help=text, description=text)
+    kind.add_argument("--weights", type=Path, nargs="+", required=True, metavar="FILE", help="nonlinear weights files")
+    kind.add_argument("--names", nargs="+", metavar="TEXT", help="their names (default: after the files)")
+    kind.add_argument("--data", type=Path, metavar="FILE", help="photos that `fit` wrote, which no model learnt from")
+    kind.add_argument("--validation", type=float, metavar="SHARE", help="only the subjects kept out with this share")
+    kind.add_argument("--learnt-from", type=Path, metavar="FILE",
+                      help="fitted photos that the models learnt from; a linear model is learnt from them too, without"
+                      " the subjects kept out")  # fmt: skip
+    kind.add_argument("--people", type=Path, metavar="DIR", help="heads of `synthetic --outside`, for shapes")
+    kind.add_argument("--steps", type=int, default=100, metavar="N", help="of the optimiser (default: 100)")
+    kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
+    kind.set_defaults(run=run, evaluate=_nonlinear, device="cpu")
 
     text = "the validation losses of runs, step by step"
     kind = kinds.add_parser("training", help=text, description=text)
@@ -259,6 +274,52 @@ def _ablation(options: argparse.Namespace) -> None:
         data = [_subjects(options, options.data) for _ in runs]
         table = ablation_table(runs, data, progress=sys.stderr.isatty())
         table.write(options.out, "ablation")
+        print(table.markdown())
+
+
+def _nonlinear(options: argparse.Namespace) -> None:
+    from deca.appearance.albedo import load_albedo
+    from deca.head import load_head
+    from deca.networks.nonlinear import load_nonlinear
+    from deca.reconstruct.nonlinear import NonlinearHead
+    from deca_training.data.fitted import FittedPhotos
+    from deca_training.data.synthetic import SyntheticSubjects
+    from deca_training.evaluate import nonlinear
+    from deca_training.features.identity import load_identity_network
+
+    if options.data is None and options.people is None:
+        raise OptionError("There is nothing to measure on.", "Give --data for textures or --people for shapes.")
+    names = options.names or [path.stem for path in options.weights]
+    if len(names) != len(options.weights) or len(set(names)) < len(names):
+        raise OptionError(f"{len(options.weights)} weights need as many different names.", "Give them with --names.")
+    head, albedo, progress = load_head(), load_albedo(), sys.stderr.isatty()
+    models = [(name, load_nonlinear(path)) for name, path in zip(names, options.weights, strict=True)]
+    for _, networks in models:
+        networks.card.check_head(head)
+        networks.requires_grad_(False)
+    card = models[0][1].card
+    if options.data is not None:
+        face = NonlinearHead(head, albedo, card.decoders, card.sizes.expression)
+        spaces = [nonlinear.linear_space(face)]
+        if options.learnt_from is not None:
+            learnt_from = FittedPhotos.load(options.learnt_from)
+            if options.validation is not None:
+                learnt_from, _ = learnt_from.split(options.validation)
+            spaces.append(nonlinear.learnt_space(learnt_from, face, card.sizes.albedo))
+        spaces += [nonlinear.nonlinear_space(name, networks, face) for name, networks in models]
+        photos = FittedPhotos.load(options.data)
+        if options.validation is not None:
+            _, photos = photos.split(options.validation)
+        embedding = load_identity_network().eval()
+        table = nonlinear.evaluate_textures(
+            photos, face, spaces, embedding=embedding, steps=options.steps, progress=progress
+        )
+        table.write(options.out, "textures")
+        print(table.markdown())
+    if options.people is not None:
+        people = SyntheticSubjects(options.people)
+        table = nonlinear.evaluate_shapes(people, head, albedo, models, steps=2 * options.steps, progress=progress)
+        table.write(options.out, "shapes")
         print(table.markdown())
 
 
