@@ -25,7 +25,7 @@ from deca_training.data.augment import Augmentation
 from deca_training.data.fitted import FittedPhotos
 from deca_training.data.sources import batches_of, load_source
 from deca_training.data.synthetic import SyntheticSubjects
-from deca_training.data.synthetic.generate import generate
+from deca_training.data.synthetic.generate import AGES, Generator, generate
 from deca_training.engine import Hardware, load_networks, read_run, train
 from deca_training.evaluate.nonlinear import (
     AlbedoSpace,
@@ -66,7 +66,13 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(stage: str = "nonlinear", **changes: Any) -> Recipe:
     recipe = nonlinear_small(stage)  # type: ignore[arg-type]
-    changes = {"decoders": TINY, "subjects_per_batch": 2, "validation_share": 0.6, "validation_batches": 1} | changes
+    changes = {
+        "decoders": TINY,
+        "subjects_per_batch": 2,
+        "validation_share": 0.6,
+        "heads": 12,
+        "validation_batches": 1,
+    } | changes
     return replace(recipe, **changes)
 
 
@@ -74,6 +80,7 @@ class Alone(NonlinearStage):
     """A stage outside a trainer."""
 
     trainer = SimpleNamespace(world_size=1)  # type: ignore[assignment]
+    global_step = 0  # type: ignore[assignment]
 
 
 def a_batch(path: Path, recipe: Recipe) -> Batch:
@@ -94,7 +101,7 @@ def test_recipes(variant: str, stage: str) -> None:
 
 def test_both_stages_run_and_make_a_weights_file(people: Path, fitted: Path, tmp_path: Path) -> None:
     known, seen = tmp_path / "known", tmp_path / "seen"
-    steps = {"steps": 2, "validate_every": 2, "picture_every": 1}
+    steps: dict[str, Any] = {"steps": 2, "validate_every": 2, "picture_every": 1}
     first, second = tiny("nonlinear_pretrain", **steps), tiny(**steps)
     train(first, people, known, hardware=CPU, progress=False)
     train(second, fitted, seen, start=known / "last.ckpt", hardware=CPU, progress=False)
@@ -142,7 +149,7 @@ def test_going_on_changes_nothing(fitted: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
-        ({"decoder": "linear", "proxy": False}, {"residual", "residual_symmetry"}),
+        ({"decoder": "linear", "proxy": False}, {"residual", "residual_symmetry", "shape_space"}),
         ({"decoder": "global", "proxy": False}, {"residual", "residual_symmetry"}),
         ({"decoder": "global_local", "proxy": False}, {"residual", "residual_symmetry"}),
         ({}, set()),
@@ -228,11 +235,54 @@ def test_known_geometry_takes_e_s_place(people: Path) -> None:
     batch = a_batch(people, recipe)
     assert batch.truth is not None
     codes = model.codes(batch.image_B3HW)
-    used = model.with_known_geometry(codes, batch.truth.codes)
-    assert torch.equal(used.shape_BS[:, :100], batch.truth.codes.shape_BS[:, :100])
+    known = replace(batch.truth.codes, shape_BS=batch.truth.codes.shape_BS[:, :100])
+    used = model.with_known_geometry(codes, known)
+    assert torch.equal(used.shape_BS[:, :100], known.shape_BS)
     assert torch.equal(used.shape_BS[:, 100:], codes.shape_BS[:, 100:])
     assert torch.equal(used.camera_B3, batch.truth.codes.camera_B3) and torch.equal(used.albedo_BA, codes.albedo_BA)
     assert model.with_known_geometry(codes, None) is codes
+
+
+def test_shapes_beyond_the_linear_model(people: Path) -> None:
+    """Random heads' codes are spread as a normal distribution's and stand for them again; a person's known code gives
+    what the components hold of the whole shape."""
+    recipe = tiny("nonlinear_pretrain", heads=40)
+    stage = Alone(recipe)
+    space, face = stage.space, stage.model.face
+    assert space is not None
+    code = torch.randn(3, 220, generator=torch.Generator().manual_seed(0))
+    code[:, 40:] = 0
+    assert torch.allclose(space.codes(space.offsets(code)), code, atol=1e-2)
+    generator = Generator(outside=recipe.heads_outside)
+    rng = np.random.default_rng((7_000_000, 3))  # one of the forty
+    shape_S = generator.shape(rng.uniform(*AGES), generator.sex(rng), rng)
+    beyond = face.head.shape_dirs_V3S[..., 100:] @ shape_S[100:] + generator.offset(rng)
+    wanted = torch.from_numpy(beyond.astype(np.float32))[None] * face.share_V1
+    assert (space.offsets(space.codes(wanted)) - wanted).norm() < 0.02 * wanted.norm()
+    assert 1e-3 < wanted[0, stage.model.face_V].norm(dim=-1).mean() < 5e-3  # millimetres
+    batch = a_batch(people, recipe)
+    known = stage._known(batch)
+    assert known is not None and batch.truth is not None and known.shape_BS.shape[1] == 320
+    assert torch.equal(known.shape_BS[:, :100], batch.truth.codes.shape_BS[:, :100])
+    with torch.no_grad():
+        neutral = face.neutral(known.shape_BS, torch.zeros(len(batch), 3, 128, 96))
+    rest, found = batch.truth.neutral_BV3 - neutral, space.offsets(known.shape_BS[:, 100:])
+    part = stage.model.face_V
+    assert (rest - found)[:, part].norm() < 0.9 * rest[:, part].norm()
+
+
+def test_d_s_learns_the_space() -> None:
+    recipe = tiny("nonlinear_pretrain", heads=8)
+    stage = Alone(recipe)
+    optimizer = torch.optim.Adam(stage.model.networks.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        loss = stage._space_terms(16)["shape_space"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
 
 
 def test_e_begins_as_e_c(tmp_path: Path) -> None:
@@ -260,7 +310,8 @@ def test_fitted_photos(fitted: Path, tmp_path: Path) -> None:
     assert batch.geometry is not None and batch.seen_B1HW is not None
     model = NonlinearModel(recipe)
     used = model.with_known_geometry(model.codes(batch.image_B3HW), batch.geometry)
-    off = (model.projected_landmarks(used) - batch.landmarks478_BL3[..., :2])[:, :468].norm(dim=-1)
+    nothing = torch.zeros(4, 3, 128, 96)
+    off = (model.projected_landmarks(used, nothing) - batch.landmarks478_BL3[..., :2])[:, :468].norm(dim=-1)
     assert off.median() < 0.03
     shape, _ = model.shapes(used, batch)
     assert 0.1 < shape.view.seen_B1HW.mean() < 0.9

@@ -171,7 +171,7 @@ def test_faces_outside_the_span_and_perspective() -> None:
     face_V = (made.head.template_V3[:, 2] > 0.03) & (made.head.parts_V == 0)
     assert np.sqrt((one.offset_V3[face_V] ** 2).sum(1).mean()) == pytest.approx(2e-3, rel=0.01)
     assert np.abs(one.offset_V3[made.head.parts_V != 0]).max() == 0
-    assert max(np.abs(made._offset(np.random.default_rng(seed))).max() for seed in range(12)) < 0.012
+    assert max(np.abs(made.offset(np.random.default_rng(seed))).max() for seed in range(12)) < 0.012
     # The best shape coefficients leave most of it.
     dirs_XS = made.head.shape_dirs_V3S[face_V][..., :100].reshape(-1, 100)
     offset_X = one.offset_V3[face_V].ravel()

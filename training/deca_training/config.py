@@ -48,6 +48,7 @@ class LossWeights:
         residual, residual_symmetry: Between true elements and proxies (Eqs. 14, 16).
         known_codes: Distance of the encoder from codes that are known.
         albedo_truth: Distance from the albedo of synthetic subjects.
+        shape_space: Of D_S from random heads beyond the linear model, which need no photos.
     """
 
     landmark: float = 0.0
@@ -76,6 +77,7 @@ class LossWeights:
     residual_symmetry: float = 0.0
     known_codes: float = 0.0
     albedo_truth: float = 0.0
+    shape_space: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Recipe:
         detail_backbone: E_d's, where it is another: `deca.networks.encoders.SKIN`.
         sizes: Lengths of the codes.
         decoders: Of the nonlinear face model, with the switches of its paper's ablations.
+        heads: Random heads that the nonlinear face model's shapes begin with (`BeyondLinear`).
+        heads_outside: How far these are from the span of the shape coefficients, millimetres.
         landmarks: Which landmarks the head is compared on: iBUG's 68, or all of MediaPipe's that the head carries.
         coarse_reduction: Of `CoarseEncoder`: 2 has E_c see crops of 112 pixels, which takes a quarter of the time.
         render_size: Side of the coarse rendering.
@@ -137,6 +141,8 @@ class Recipe:
     detail_backbone: str = ""
     sizes: CodeSizes = field(default_factory=CodeSizes)
     decoders: DecoderSizes = field(default_factory=DecoderSizes)
+    heads: int = 2000
+    heads_outside: float = 2.0
     landmarks: Literal["68", "478"] = "68"
     coarse_reduction: int = 1
     render_size: int = 224

@@ -29,6 +29,9 @@ from deca_training.model import start_encoder
 from deca_training.pretrained import start_backbone
 from deca_training.trained_model import TrainedModel
 
+_FREE_SPREAD = 100.0
+"""What `start_encoder` leaves of a code's spread, by chance, is about a hundredth; measured on portraits."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -73,6 +76,17 @@ class NonlinearModel(TrainedModel):
         self.network_names = ("networks",)
         self.face = NonlinearHead(head, albedo, recipe.decoders, recipe.sizes.expression)
         start_encoder(networks.encoder, recipe.sizes, self._mean_landmarks[:, :2], recipe.augmentation)
+        self._spread_free_codes()
+
+    @torch.no_grad()
+    def _spread_free_codes(self) -> None:
+        """Has the codes beyond the linear models' begin spread, by chance, so that decoders tell photos apart at once,
+        and codes that are optimised move in steps of about their size."""
+        sizes, decoders = self.recipe.sizes, self.recipe.decoders
+        last = self.networks.encoder.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight[decoders.linear_shape : sizes.shape] *= _FREE_SPREAD
+        last.weight[sizes.shape + decoders.linear_albedo : sizes.shape + sizes.albedo] *= _FREE_SPREAD
 
     @property
     def _mean_landmarks(self) -> Tensor:
@@ -86,7 +100,7 @@ class NonlinearModel(TrainedModel):
     def states_of(self, weights: Path) -> dict[str, dict[str, Any]]:
         """Those of a nonlinear weights file; of DECA's, E's from E_c, beside fresh decoders.
 
-        What E_c does not know, the codes beyond the linear models', begins at zero.
+        What E_c does not know, the codes beyond the linear models', begins by chance.
         """
         if _format_of(weights) == "deca-weights":
             return {"networks": self.networks.state_dict() | self._encoder_from(weights)}
@@ -101,11 +115,7 @@ class NonlinearModel(TrainedModel):
         for key in (key for key in own if key not in state and key in known):
             rows = []
             for mine, block in zip(own[key].split(sizes.coarse), known[key].split(theirs.coarse), strict=True):
-                taken = torch.zeros_like(mine)
-                taken[: len(block)] = block[: len(mine)]
-                # Codes that it does not know tell photos apart all the same, as by chance, so that decoders can learn.
-                taken[len(block) :] = mine[len(block) :]
-                rows.append(taken)
+                rows.append(torch.cat((block[: len(mine)], mine[len(block) :])))
             state[key] = torch.cat(rows)
         return {f"encoder.{key}": value for key, value in state.items()}
 
@@ -117,12 +127,9 @@ class NonlinearModel(TrainedModel):
         """Codes whose geometry is what is known of it: the leading entries of f_S, expression, pose and camera."""
         if known is None:
             return codes
-        changed = {name: getattr(known, name) for name in GEOMETRY}
-        length = min(known.shape_BS.shape[1], self.recipe.decoders.linear_shape)
-        free_BN = codes.shape_BS[:, self.recipe.decoders.linear_shape :]
-        linear_BS = codes.shape_BS[:, length : self.recipe.decoders.linear_shape]
-        changed["shape_BS"] = torch.cat((known.shape_BS[:, :length], linear_BS, free_BN), 1)
-        return replace(codes, **changed)
+        length = known.shape_BS.shape[1]
+        shape_BN = torch.cat((known.shape_BS, codes.shape_BS[:, length:]), 1)
+        return replace(codes, **{name: getattr(known, name) for name in GEOMETRY} | {"shape_BS": shape_BN})
 
     def shapes(self, codes: Codes, batch: Batch) -> tuple[Shape, Shape]:
         """The true shape and the proxy, on their photos; one and the same where there is no proxy."""
@@ -147,11 +154,14 @@ class NonlinearModel(TrainedModel):
             return Pair(proxy_B3HW, proxy_B3HW)
         return Pair(self.face.albedo(codes.albedo_BA, offset.true_B3HW), proxy_B3HW)
 
-    def projected_landmarks(self, codes: Codes) -> Tensor:
-        """Landmarks (B, L, 2) of the codes' heads in picture coordinates; D_S learns nothing from them (Eq. 7)."""
-        with torch.no_grad():
-            displacement_B3HW = self.networks.displacement(codes.shape_BS).true_B3HW
-        verts_BV3 = self.face.posed(codes, displacement_B3HW)
+    def projected_landmarks(self, codes: Codes, displacement_B3HW: Tensor) -> Tensor:
+        """Landmarks (B, L, 2) of heads in picture coordinates; D_S learns nothing from them (Eq. 7).
+
+        Args:
+            codes: E's.
+            displacement_B3HW: Of the shapes that are rendered, which is near enough where E's own geometry is not.
+        """
+        verts_BV3 = self.face.posed(codes, displacement_B3HW.detach())
         return project(self.landmarks(verts_BV3, codes.pose_BJ3), codes.camera_B3)[..., :2]
 
     def landmarks(self, verts_BV3: Tensor, pose_BJ3: Tensor) -> Tensor:

@@ -109,7 +109,7 @@ def nonlinear(stage: Stage) -> Recipe:
     """
     losses = LossWeights(
         reconstruction=1.0,
-        perceptual=2e-3,
+        perceptual=0.05,
         landmark=1.0,
         known_codes=0.5,
         albedo_symmetry=0.5,
@@ -119,6 +119,7 @@ def nonlinear(stage: Stage) -> Recipe:
         residual_symmetry=0.2,
         neutral_truth=0.2,
         albedo_truth=2.0,
+        shape_space=0.5,
     )
     if stage == "nonlinear_pretrain":
         losses = replace(losses, reconstruction=0.0, perceptual=0.0, albedo_constancy=0.0)
@@ -145,10 +146,11 @@ def nonlinear_small(stage: Stage) -> Recipe:
     return replace(
         recipe,
         name="nonlinear_small",
-        losses=replace(recipe.losses, perceptual=2e-3 if recipe.losses.perceptual else 0.0),
+        losses=replace(recipe.losses, perceptual=0.2 if recipe.losses.perceptual else 0.0),
         decoders=DecoderSizes.small(),
         backbone="face_mesh",
         vgg_weights=EARLY,
+        heads=400,
         subjects_per_batch=8,
         steps=600 if stage == "nonlinear_pretrain" else 3000,
         validate_every=200,

@@ -97,7 +97,7 @@ class DecoderSizes:
             columns=96,
             global_channels=(64, 64, 48, 32, 16, 8),
             local_channels=(32, 24, 16, 8),
-            fused_channels=12,
+            fused_channels=8,
         )
 
 
@@ -342,7 +342,9 @@ def load_nonlinear(path: str | Path) -> NonlinearNetworks:
 
 
 def _card(values: dict[str, Any]) -> NonlinearCard:
-    decoders = {key: tuple(value) if isinstance(value, list) else value for key, value in values["decoders"].items()}
+    decoders: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in values["decoders"].items()
+    }
     return NonlinearCard(
         **values
         | {

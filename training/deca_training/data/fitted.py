@@ -127,7 +127,6 @@ class FittedPhotos:
         marks68_NL2 = np.stack([ibug_from_mediapipe(marks_L3)[:, :2] for marks_L3 in marks478_NL3])
         images_HW3 = [change_colours(self._crop(row), augmentation, rng) for row, rng in zip(rows_N, rngs, strict=True)]
         pose_N23 = self.arrays["pose_N23"][rows_N]
-        codes = (self.arrays[name][rows_N] for name in ("shape_NS", "albedo_NA", "expression_NE"))
         _, number_N = np.unique(names_N, return_inverse=True)
         return Batch(
             image_B3HW=pictures(images_HW3),
@@ -138,11 +137,13 @@ class FittedPhotos:
             images_per_subject=images,
             names=tuple(self.arrays["photos"][rows_N].tolist()),
             geometry=Codes(
-                *(_tensor(code) for code in codes),
-                _tensor(pose_N23[:, 0]),
-                _tensor(pose_N23[:, 1]),
-                _tensor(self.arrays["camera_N3"][rows_N]),
-                _tensor(self.arrays["light_N93"][rows_N]),
+                shape_BS=_tensor(self.arrays["shape_NS"][rows_N]),
+                albedo_BA=_tensor(self.arrays["albedo_NA"][rows_N]),
+                expression_BE=_tensor(self.arrays["expression_NE"][rows_N]),
+                global_pose_B3=_tensor(pose_N23[:, 0]),
+                jaw_pose_B3=_tensor(pose_N23[:, 1]),
+                camera_B3=_tensor(self.arrays["camera_N3"][rows_N]),
+                light_B93=_tensor(self.arrays["light_N93"][rows_N]),
             ),
             seen_B1HW=_mask(self.arrays["seen_NYY"][rows_N], MAP_SIZE),
         )

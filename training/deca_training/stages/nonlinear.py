@@ -9,6 +9,8 @@ Shape suffixes: B photos, L landmarks, H W rows and columns of the window of the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from deca.networks.nonlinear import Pair
 from deca.reconstruct.nonlinear import render
 from deca_training.batch import Batch
 from deca_training.config import EARLY, Recipe
+from deca_training.data.synthetic.heads import BeyondLinear
 from deca_training.features.early import EarlyFaceFeatures
 from deca_training.features.vgg import load_vgg
 from deca_training.losses.albedo_constancy import albedo_constancy_loss
@@ -58,6 +61,12 @@ class NonlinearStage(StageModule):
         head = self.model.face.head
         weights_L = weights_68(recipe.form) if recipe.landmarks == "68" else weights_478(head)
         self.register_buffer("landmark_weights_L", weights_L, persistent=False)
+        face, sizes = self.model.face, recipe.decoders
+        self.space: BeyondLinear | None = None
+        if recipe.losses.shape_space and sizes.decoder != "linear":
+            free = recipe.sizes.shape - sizes.linear_shape
+            shapes = face.head, sizes.linear_shape, free, face.share_V1
+            self.space = BeyondLinear(*shapes, recipe.heads, recipe.heads_outside)
         self.features: FeatureNetwork | None = None
         self.feature_layers: tuple[str, ...] = ()
         if recipe.losses.perceptual:
@@ -69,12 +78,12 @@ class NonlinearStage(StageModule):
         """Eqs. 7 and 13 to 16, and what is known."""
         model, weights = self.model, self.weights
         codes = model.codes(batch.image_B3HW)
-        known = batch.truth.codes if batch.truth is not None else batch.geometry
+        known = self._known(batch)
         with torch.autocast(self.device.type, enabled=False):
             used = model.with_known_geometry(codes, known)
             shape, proxy_shape = model.shapes(used, batch)
             albedos = model.albedos(used)
-            terms = self._code_terms(codes, known, batch)
+            terms = self._code_terms(codes, known, batch, shape.displacement_B3HW) | self._space_terms(len(batch))
             if weights["reconstruction"] or weights["perceptual"]:
                 terms |= self._picture_terms(shape, proxy_shape, albedos, used.light_B93)
             terms |= self._regularisers(shape, proxy_shape, albedos)
@@ -86,13 +95,42 @@ class NonlinearStage(StageModule):
         """`nonlinear_grid` of the networks."""
         return nonlinear_grid(self.model, batch)
 
-    def _code_terms(self, codes: Codes, known: Codes | None, batch: Batch) -> Terms:
+    def _known(self, batch: Batch) -> Codes | None:
+        """What is known of the codes; f_S beyond the linear part too, where the whole shape is known."""
+        if batch.truth is None:
+            return batch.geometry
+        known, leading = batch.truth.codes, self.recipe.decoders.linear_shape
+        linear_BS = known.shape_BS[:, :leading]
+        if self.space is None:
+            return replace(known, shape_BS=linear_BS)
+        layer = self.model.face.layer
+        none_BE = linear_BS.new_zeros(len(linear_BS), layer.num_expression)
+        beyond_BV3 = batch.truth.neutral_BV3 - layer.unposed(linear_BS, none_BE)
+        code_BK = self.space.codes(beyond_BV3 * self.model.face.share_V1)
+        return replace(known, shape_BS=torch.cat((linear_BS, code_BK), 1))
+
+    def _space_terms(self, heads: int) -> Terms:
+        """D_S on random heads: codes of which it is known what they stand for, hence without E."""
+        if self.space is None:
+            return {}
+        generator = torch.Generator().manual_seed(hash((self.recipe.seed, self.global_step)) % 2**63)
+        code_BN = torch.randn(max(heads // 2, 2), self.recipe.sizes.shape, generator=generator).to(self.device)
+        wanted_BV3 = self.space.offsets(code_BN[:, self.recipe.decoders.linear_shape :])
+        pair = self.model.networks.displacement(code_BN)
+        apart = [
+            neutral_truth_loss(self.model.face.offsets(map_B3HW), wanted_BV3, self.model.face_V) for map_B3HW in pair
+        ]
+        return {"shape_space": torch.stack(apart).mean()}
+
+    def _code_terms(self, codes: Codes, known: Codes | None, batch: Batch, displacement_B3HW: Tensor) -> Terms:
         terms: Terms = {}
         if self.weights["landmark"]:
             is_68 = self.recipe.landmarks == "68"
             target_BL3 = batch.landmarks68_BL3 if is_68 else batch.landmarks478_BL3
             weights_BL = target_BL3[..., 2] * self.landmark_weights_L
-            terms["landmark"] = landmark_loss(self.model.projected_landmarks(codes), target_BL3[..., :2], weights_BL)
+            terms["landmark"] = landmark_loss(
+                self.model.projected_landmarks(codes, displacement_B3HW), target_BL3[..., :2], weights_BL
+            )
         if self.weights["known_codes"] and known is not None:
             names = GEOMETRY if batch.truth is None else (*GEOMETRY, "albedo_BA", "light_B93")
             terms["known_codes"] = known_codes_loss(codes, known, names)

@@ -84,7 +84,7 @@ class Generator:
         age = years if age is None else age
         sex = self.sex(np.random.default_rng((seed, _SEX)))
         shape_S = self.shape(age, sex, rng)
-        offset_V3 = self._offset(np.random.default_rng((seed, _OFFSET)))
+        offset_V3 = self.offset(np.random.default_rng((seed, _OFFSET)))
         person = Person.make(self.head, seed, age, variety=self.variety)
         looks = Looks.random(self.head, self.albedo, person.mark_HW, age, sex, rng)
         neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32), offset_V3)
@@ -140,7 +140,7 @@ class Generator:
         pose_J3 = np.stack((random_turn(rng), np.zeros(3, np.float32), *turns_33))
         return expression_E, pose_J3.astype(np.float32)
 
-    def _offset(self, rng: np.random.Generator) -> NDArray[np.float32]:
+    def offset(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """A smooth offset (V, 3) that the shape coefficients cannot give, metres."""
         if not self.outside:
             return np.zeros((self.head.num_verts, 3), np.float32)
