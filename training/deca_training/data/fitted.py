@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,18 @@ class FittedPhotos:
     def __len__(self) -> int:
         return len(self.rows_N)
 
-    @property
+    @cached_property
+    def _photos(self) -> dict[str, list[int]]:
+        """Numbers of each subject's photos."""
+        found: dict[str, list[int]] = {}
+        for number, name in enumerate(self.subject_N[self.rows_N].tolist()):
+            found.setdefault(name, []).append(number)
+        return found
+
+    @cached_property
     def names(self) -> list[str]:
         """The subjects, in their order."""
-        return list(dict.fromkeys(self.subject_N[self.rows_N].tolist()))
+        return list(self._photos)
 
     @property
     def num_subjects(self) -> int:
@@ -103,7 +112,7 @@ class FittedPhotos:
 
     def photos_of(self, subject: int) -> NDArray[np.int64]:
         """Numbers, among those of this part, of a subject's photos."""
-        return np.flatnonzero(self.subject_N[self.rows_N] == self.names[subject])
+        return np.array(self._photos[self.names[subject]])
 
     def split(self, validation: float, seed: int = 0) -> tuple[FittedPhotos, FittedPhotos]:
         """Training and validation photos; a subject's side depends on its name alone, as `PhotoIndex.split` has it."""
