@@ -91,11 +91,12 @@ def test_albedo_symmetry_by_hand() -> None:
 def test_albedo_constancy_by_hand() -> None:
     """Eq. 9 on a row of three: the first two have one chromaticity, the third has another, whose weight is
     exp(-alpha |c - c'|)."""
-    photo = texels((0.2, 0.2, 0.2), (0.8, 0.8, 0.8), (0.8, 0.0, 0.0))
+    photo = texels((0.2, 0.2, 0.2), (0.8, 0.8, 0.8), (0.8, 0.6, 0.6))
     albedo = texels((0.5, 0.5, 0.5), (0.5, 0.9, 0.5), (0.5, 0.9, 0.8))
     seen = torch.ones(1, 1, 1, 3)
-    grey, red = torch.full((3,), 1 / math.sqrt(3)), torch.tensor([1.0, 0.0, 0.0])
+    grey, red = torch.full((3,), 1 / math.sqrt(3)), torch.tensor([0.8, 0.6, 0.6]) / math.sqrt(1.36)
     weight = math.exp(-ALPHA * float((grey - red).norm()))
+    assert 0.05 < weight < 0.2
     expected = (0.4**POWER + weight * 0.3**POWER) / 2
     assert float(albedo_constancy_loss(albedo, photo, seen)) == pytest.approx(expected, rel=1e-2)
     # A pair counts only where both are seen.
