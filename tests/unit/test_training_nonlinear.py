@@ -16,10 +16,11 @@ from deca.appearance.albedo import load_albedo
 from deca.errors import AssetError, OptionError
 from deca.head import load_head
 from deca.networks import Card, Codes, load_checkpoint, random_checkpoint, save_checkpoint
-from deca.networks.nonlinear import DecoderSizes, load_nonlinear
+from deca.networks.nonlinear import DecoderSizes, load_nonlinear, save_nonlinear
 from deca.reconstruct.nonlinear import NonlinearHead
 from deca.render.lighting import sh_shading
 from deca_training.batch import Batch
+from deca_training.cli import main
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.fitted import FittedPhotos
@@ -120,6 +121,38 @@ def test_both_stages_run_and_make_a_weights_file(people: Path, fitted: Path, tmp
     state = read_run(seen / "last.ckpt").states["networks"]
     for key, value in loaded.state_dict().items():
         assert torch.allclose(value.float(), state[key].float(), rtol=2e-3, atol=1e-4), key
+
+
+def test_commands(people: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the command line: a stage of its default recipe, the weights file, and all tables."""
+    changes = ["steps=1", "validate_every=1", "validation_batches=1", "validation_share=0.6", "subjects_per_batch=2"]
+    changes += ["heads=4", "decoders.global_channels=[8,8,8,8,8,4]", "decoders.proxy=false"]
+    run, weights = tmp_path / "run", tmp_path / "mine.safetensors"
+    arguments = [
+        "nonlinear",
+        "--data",
+        fitted,
+        "--out",
+        run,
+        "--workers",
+        "0",
+        "--accelerator",
+        "cpu",
+        "--set",
+        *changes,
+    ]
+    assert main([str(argument) for argument in arguments]) == 0
+    assert main(["export", str(run / "last.ckpt"), "--out", str(weights)]) == 0
+    assert load_nonlinear(weights).card.decoders.global_channels == (8, 8, 8, 8, 8, 4)
+    report = tmp_path / "report"
+    arguments = ["evaluate", "nonlinear", "--weights", weights, "--data", fitted, "--learnt-from", fitted]
+    arguments += ["--people", people, "--steps", "2", "--out", report]
+    assert main([str(argument) for argument in arguments]) == 0
+    said = capsys.readouterr().out
+    assert "| mine" in said and "PCA 3 of the same photos" in said and "identity cosine" in said
+    assert (report / "textures.csv").is_file() and (report / "shapes.csv").is_file()
+    assert main(["evaluate", "nonlinear", "--weights", str(weights), "--out", str(report)]) == 1
+    assert "nothing to measure" in capsys.readouterr().err
 
 
 def test_going_on_changes_nothing(fitted: Path, tmp_path: Path) -> None:
@@ -299,6 +332,21 @@ def test_e_begins_as_e_c(tmp_path: Path) -> None:
     for name, code in vars(known).items():
         assert torch.allclose(getattr(found, name)[:, : code.shape[1]], code, atol=1e-4), name
     assert found.shape_BS.shape == (1, 320) and found.shape_BS[:, 100:].any()
+
+
+def test_ablations_begin_with_the_same_e(tmp_path: Path) -> None:
+    """From weights with other decoders E alone is taken; from those with the same ones all is."""
+    first = NonlinearModel(tiny(seed=1))
+    path = tmp_path / "nonlinear.safetensors"
+    save_nonlinear(first.networks, path)
+    same, other = NonlinearModel(tiny()), NonlinearModel(tiny(decoders=replace(TINY, proxy=False)))
+    fresh = {key: value.clone() for key, value in other.networks.state_dict().items()}
+    given = load_nonlinear(path).state_dict()
+    for model in (same, other):
+        load_networks(model, path)
+    assert all(torch.equal(value, given[key]) for key, value in same.networks.state_dict().items())
+    for key, value in other.networks.state_dict().items():
+        assert torch.equal(value, given[key] if key.startswith("encoder.") else fresh[key]), key
 
 
 def test_fitted_photos(fitted: Path, tmp_path: Path) -> None:

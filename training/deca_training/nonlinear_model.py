@@ -98,13 +98,18 @@ class NonlinearModel(TrainedModel):
         yield self.networks
 
     def states_of(self, weights: Path) -> dict[str, dict[str, Any]]:
-        """Those of a nonlinear weights file; of DECA's, E's from E_c, beside fresh decoders.
+        """Those of a nonlinear weights file, E's alone where its decoders have other sizes or switches; of DECA's
+        weights E's from E_c. The decoders are fresh then.
 
         What E_c does not know, the codes beyond the linear models', begins by chance.
         """
+        own = self.networks.state_dict()
         if _format_of(weights) == "deca-weights":
-            return {"networks": self.networks.state_dict() | self._encoder_from(weights)}
-        return {"networks": load_nonlinear(weights).state_dict()}
+            return {"networks": own | self._encoder_from(weights)}
+        given = load_nonlinear(weights)
+        if given.card.decoders == self.recipe.decoders:
+            return {"networks": given.state_dict()}
+        return {"networks": own | {f"encoder.{key}": value for key, value in given.encoder.state_dict().items()}}
 
     def _encoder_from(self, weights: Path) -> dict[str, Tensor]:
         source = load_checkpoint(weights)
