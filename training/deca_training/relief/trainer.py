@@ -57,7 +57,7 @@ _FIRST, _STEPS_PER_PERSON = 48, 24
 """People that training begins with, and after how many steps one more joins, however fast they are made."""
 _MIDDLE = 2.5, 2.5
 """Of the beta distribution of where parts lie: photos show the middle of the map."""
-_SAVED, _MEASURED, _SHOWN = 240.0, 16, 40
+_SAVED, _MEASURED, _SHOWN = 480.0, 16, 40
 """Seconds between checkpoints, people kept out that the network is measured on then, and photos on the sheet."""
 _CARRIERS = "carriers.npz"
 LICENCE = "CC0-1.0"
