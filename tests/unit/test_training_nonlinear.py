@@ -262,18 +262,20 @@ def test_it_learns_a_photo(fitted: Path) -> None:
     assert min(errors[-3:]) < 0.6 * errors[0]
 
 
-def test_known_geometry_takes_e_s_place(people: Path) -> None:
+def test_what_is_known_takes_e_s_place(people: Path) -> None:
     recipe = tiny("nonlinear_pretrain")
     model = NonlinearModel(recipe)
     batch = a_batch(people, recipe)
     assert batch.truth is not None
     codes = model.codes(batch.image_B3HW)
     known = replace(batch.truth.codes, shape_BS=batch.truth.codes.shape_BS[:, :100])
-    used = model.with_known_geometry(codes, known)
+    used = model.with_known(codes, known)
     assert torch.equal(used.shape_BS[:, :100], known.shape_BS)
     assert torch.equal(used.shape_BS[:, 100:], codes.shape_BS[:, 100:])
-    assert torch.equal(used.camera_B3, batch.truth.codes.camera_B3) and torch.equal(used.albedo_BA, codes.albedo_BA)
-    assert model.with_known_geometry(codes, None) is codes
+    assert torch.equal(used.camera_B3, known.camera_B3) and torch.equal(used.light_B93, known.light_B93)
+    assert torch.equal(used.albedo_BA[:, :50], known.albedo_BA)
+    assert torch.equal(used.albedo_BA[:, 50:], codes.albedo_BA[:, 50:])
+    assert model.with_known(codes, None) is codes
 
 
 def test_shapes_beyond_the_linear_model(people: Path) -> None:
@@ -357,7 +359,7 @@ def test_fitted_photos(fitted: Path, tmp_path: Path) -> None:
     batch = a_batch(fitted, recipe)
     assert batch.geometry is not None and batch.seen_B1HW is not None
     model = NonlinearModel(recipe)
-    used = model.with_known_geometry(model.codes(batch.image_B3HW), batch.geometry)
+    used = model.with_known(model.codes(batch.image_B3HW), batch.geometry)
     nothing = torch.zeros(4, 3, 128, 96)
     off = (model.projected_landmarks(used, nothing) - batch.landmarks478_BL3[..., :2])[:, :468].norm(dim=-1)
     assert off.median() < 0.03

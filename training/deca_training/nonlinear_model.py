@@ -24,7 +24,6 @@ from deca.reconstruct.nonlinear import NonlinearHead, TexelView
 from deca.render.camera import project
 from deca_training.batch import Batch
 from deca_training.config import Recipe
-from deca_training.losses.known_codes import GEOMETRY
 from deca_training.model import start_encoder
 from deca_training.pretrained import start_backbone
 from deca_training.trained_model import TrainedModel
@@ -128,13 +127,15 @@ class NonlinearModel(TrainedModel):
         """E's codes of crops."""
         return self.networks.codes(image_B3YY.contiguous(memory_format=torch.channels_last))
 
-    def with_known_geometry(self, codes: Codes, known: Codes | None) -> Codes:
-        """Codes whose geometry is what is known of it: the leading entries of f_S, expression, pose and camera."""
+    def with_known(self, codes: Codes, known: Codes | None) -> Codes:
+        """Codes with all that is known of them in its place; of f_S and f_A these are leading entries."""
         if known is None:
             return codes
-        length = known.shape_BS.shape[1]
-        shape_BN = torch.cat((known.shape_BS, codes.shape_BS[:, length:]), 1)
-        return replace(codes, **{name: getattr(known, name) for name in GEOMETRY} | {"shape_BS": shape_BN})
+        longer = {
+            name: torch.cat((getattr(known, name), getattr(codes, name)[:, getattr(known, name).shape[1] :]), 1)
+            for name in ("shape_BS", "albedo_BA")
+        }
+        return replace(known, **longer)
 
     def shapes(self, codes: Codes, batch: Batch) -> tuple[Shape, Shape]:
         """The true shape and the proxy, on their photos; one and the same where there is no proxy."""

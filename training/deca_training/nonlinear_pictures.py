@@ -39,7 +39,7 @@ def nonlinear_grid(model: NonlinearModel, batch: Batch) -> NDArray[np.uint8]:
 
 def _columns(model: NonlinearModel, batch: Batch) -> list[Tensor]:
     known = batch.truth.codes if batch.truth is not None else batch.geometry
-    codes = model.with_known_geometry(model.codes(batch.image_B3HW), known)
+    codes = model.with_known(model.codes(batch.image_B3HW), known)
     shape, proxy_shape = model.shapes(codes, batch)
     albedos = model.albedos(codes)
     renderer = Renderer.of_head(model.face.head).to(batch.image_B3HW.device)

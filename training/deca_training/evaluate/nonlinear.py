@@ -67,14 +67,16 @@ def linear_space(face: NonlinearHead) -> AlbedoSpace:
 
 
 def nonlinear_space(name: str, networks: NonlinearNetworks, face: NonlinearHead) -> AlbedoSpace:
-    """D_A's true albedo, which begins with what E says."""
+    """D_A's true albedo, which begins with what was fitted to the photo, and with what E says of the rest."""
 
     def albedo_of(code_BN: Tensor) -> Tensor:
         return face.albedo(code_BN, networks.albedo_offset(code_BN).true_B3HW)
 
     def first_of(batch: Batch) -> Tensor:
+        assert batch.geometry is not None
+        fitted_BA = batch.geometry.albedo_BA
         with torch.no_grad():
-            return networks.codes(batch.image_B3HW).albedo_BA
+            return torch.cat((fitted_BA, networks.codes(batch.image_B3HW).albedo_BA[:, fitted_BA.shape[1] :]), 1)
 
     return AlbedoSpace(name, albedo_of, first_of)
 

@@ -5,16 +5,12 @@ Shape suffixes: B photos; the dataclasses' fields are those of `deca.networks.Co
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import torch
 from torch import Tensor
 
 from deca.networks import Codes
 from deca_training.losses.reduction import in_full_precision
 
-GEOMETRY = ("shape_BS", "expression_BE", "global_pose_B3", "jaw_pose_B3", "camera_B3")
-"""The codes that say where a head is on its photo."""
 _SPREADS = {
     "shape_BS": 1.0,
     "albedo_BA": 1.0,
@@ -28,18 +24,17 @@ _SPREADS = {
 hundredths of a metre, and so counts little here; landmarks teach it."""
 
 
-def known_codes_loss(codes: Codes, known: Codes, names: Collection[str]) -> Tensor:
+def known_codes_loss(codes: Codes, known: Codes) -> Tensor:
     """Squared errors in spreads, capped where they are outliers (Huber), mean over each code and over the codes.
 
     Args:
         codes: E's; codes of more entries than are known are compared on the leading ones.
         known: What they should be.
-        names: Which of them are known.
     """
     terms = []
-    for name in names:
+    for name, spread in _SPREADS.items():
         found, wanted = in_full_precision(getattr(codes, name), getattr(known, name))
         length = min(found.shape[1], wanted.shape[1])
-        off = (found[:, :length] - wanted[:, :length]) / _SPREADS[name]
+        off = (found[:, :length] - wanted[:, :length]) / spread
         terms.append(torch.nn.functional.huber_loss(off, torch.zeros_like(off)))
     return torch.stack(terms).mean()

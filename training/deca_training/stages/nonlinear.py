@@ -1,8 +1,9 @@
 """The nonlinear face model's stages: supervised pretraining on what is known, then photos (Tran, Liu and Liu 2019,
 Section 3.3).
 
-All pictures are compared in texture space, so that nothing is rasterised. Where a batch knows the geometry (synthetic
-people, heads fitted to photos, as 300W-LP's are in the paper), shapes are rendered with it and E learns it.
+All pictures are compared in texture space, so that nothing is rasterised. Where a batch knows codes (of synthetic
+people, of heads fitted to photos, as 300W-LP's are in the paper), pictures are made with these and E learns them; what
+is left to E and the decoders is what the linear models do not say.
 
 Shape suffixes: B photos, L landmarks, H W rows and columns of the window of the UV map.
 """
@@ -29,7 +30,7 @@ from deca_training.features.vgg import load_vgg
 from deca_training.losses.albedo_constancy import albedo_constancy_loss
 from deca_training.losses.albedo_symmetry import albedo_symmetry_loss
 from deca_training.losses.id_mrf import FeatureNetwork
-from deca_training.losses.known_codes import GEOMETRY, known_codes_loss
+from deca_training.losses.known_codes import known_codes_loss
 from deca_training.losses.landmark import landmark_loss, weights_68, weights_478
 from deca_training.losses.pairings import pairings
 from deca_training.losses.photometric import photometric_loss
@@ -80,7 +81,7 @@ class NonlinearStage(StageModule):
         codes = model.codes(batch.image_B3HW)
         known = self._known(batch)
         with torch.autocast(self.device.type, enabled=False):
-            used = model.with_known_geometry(codes, known)
+            used = model.with_known(codes, known)
             shape, proxy_shape = model.shapes(used, batch)
             albedos = model.albedos(used)
             terms = self._code_terms(codes, known, batch, shape.displacement_B3HW) | self._space_terms(len(batch))
@@ -132,8 +133,7 @@ class NonlinearStage(StageModule):
                 self.model.projected_landmarks(codes, displacement_B3HW), target_BL3[..., :2], weights_BL
             )
         if self.weights["known_codes"] and known is not None:
-            names = GEOMETRY if batch.truth is None else (*GEOMETRY, "albedo_BA", "light_B93")
-            terms["known_codes"] = known_codes_loss(codes, known, names)
+            terms["known_codes"] = known_codes_loss(codes, known)
         return terms
 
     def _picture_terms(self, shape: Shape, proxy_shape: Shape, albedos: Pair, light_B93: Tensor) -> Terms:
