@@ -316,7 +316,7 @@ def test_d_s_learns_the_space() -> None:
     optimizer = torch.optim.Adam(stage.model.networks.parameters(), 3e-3)
     losses = []
     for _ in range(60):
-        loss = stage._space_terms(16)["shape_space"]
+        loss = stage._space_terms(4)["shape_space"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -153,7 +153,7 @@ def nonlinear_small(stage: Stage) -> Recipe:
         vgg_weights=EARLY,
         heads=400,
         subjects_per_batch=8,
-        steps=600 if stage == "nonlinear_pretrain" else 3000,
+        steps=1500 if stage == "nonlinear_pretrain" else 3000,
         validate_every=200,
         validation_batches=8,
         picture_every=400,

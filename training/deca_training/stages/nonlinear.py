@@ -44,6 +44,9 @@ from deca_training.nonlinear_pictures import nonlinear_grid
 from deca_training.stages.base import StageModule, Terms
 
 _VGG_LAYERS = ("relu1_2", "relu2_2", "relu3_2")
+_HEADS_PER_PHOTO = {"nonlinear_pretrain": 4.0, "nonlinear": 0.5}
+"""Random heads that D_S learns beside each photo. With fewer it learns nothing at first but their mean, which is none;
+later it is only to keep them."""
 
 
 class NonlinearStage(StageModule):
@@ -110,12 +113,13 @@ class NonlinearStage(StageModule):
         code_BK = self.space.codes(beyond_BV3 * self.model.face.share_V1)
         return replace(known, shape_BS=torch.cat((linear_BS, code_BK), 1))
 
-    def _space_terms(self, heads: int) -> Terms:
+    def _space_terms(self, photos: int) -> Terms:
         """D_S on random heads: codes of which it is known what they stand for, hence without E."""
         if self.space is None:
             return {}
         generator = torch.Generator().manual_seed(hash((self.recipe.seed, self.global_step)) % 2**63)
-        code_BN = torch.randn(max(heads // 2, 2), self.recipe.sizes.shape, generator=generator).to(self.device)
+        heads = max(round(photos * _HEADS_PER_PHOTO[self.recipe.stage]), 2)
+        code_BN = torch.randn(heads, self.recipe.sizes.shape, generator=generator).to(self.device)
         wanted_BV3 = self.space.offsets(code_BN[:, self.recipe.decoders.linear_shape :])
         pair = self.model.networks.displacement(code_BN)
         apart = [
