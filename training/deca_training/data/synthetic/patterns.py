@@ -80,10 +80,11 @@ def forehead(draws: Draws) -> list[Line]:
         lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, width, (taper, taper)))
         gap = max(spacing * _factor(draws, 0.36), _NEAREST)
         if draws.one() > -0.2:
-            # A short line between two long ones, on each side of the middle or on one.
+            # A short line between two long ones, on each side of the middle or on one; it may lead over.
             middle, reach = 18.0 + 9.0 * draws.one(), 9.0 * _factor(draws, 0.3)
             short_M = 0.55 * np.exp(-(((np.abs(x_M) - middle) / reach) ** 2)) * np.exp(0.3 * draws.normal(13))
-            between_M = y_M + gap * (0.5 + 0.12 * draws.one()) + 0.3 * draws.normal(13)
+            part_M = np.clip(0.5 + 0.12 * draws.one() + 0.7 * draws.lopsided() * share_M, 0.05, 0.95)
+            between_M = y_M + gap * part_M + 0.3 * draws.normal(13)
             lines.append(Line(_NASION, np.stack((x_M, between_M), 1), short_M * side_M * depth, 0.7 * width))
         y += gap
     return lines
