@@ -115,6 +115,20 @@ def test_detail_shading_uses_the_texture_normals_where_the_pixels_are(head: Head
     assert torch.equal(coarse.albedo_B3HW, detail.albedo_B3HW)
 
 
+def test_texture_normals_count_where_they_are_asked_for(head: HeadModel, renderer: Renderer) -> None:
+    """Up to the middle of the map none of them do, from there on all."""
+    surface = renderer(*scene(head, 1)[:2])
+    turned_1311 = torch.tensor([1.0, 0, 0])[None, :, None, None]
+    right_11HW = torch.zeros(1, 1, 64, 64)
+    right_11HW[..., 32:] = 1
+    plain, turned, both = surface.clay(), surface.clay(turned_1311), surface.clay(turned_1311, right_11HW)
+    u_11HW = surface.texture((torch.arange(64.0) / 64).expand(1, 1, 64, 64))
+    seen_11HW = surface.alpha_B1HW > 0
+    is_left, is_right = ((seen_11HW & side).expand(-1, 3, -1, -1) for side in (u_11HW < 0.45, u_11HW > 0.55))
+    assert is_left.sum() > 1000 and is_right.sum() > 1000
+    assert torch.equal(both[is_left], plain[is_left]) and torch.allclose(both[is_right], turned[is_right])
+
+
 def test_an_empty_picture_is_black_and_differentiable(head: HeadModel, renderer: Renderer) -> None:
     verts, picture, albedo, light = scene(head)
     picture[1] += torch.tensor([5.0, 0, 0])  # only the second picture is empty

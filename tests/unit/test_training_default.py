@@ -18,6 +18,7 @@ from deca.networks.encoders import SKIN
 from deca_training import default as made
 from deca_training.config import Recipe, Stage
 from deca_training.engine import Hardware
+from deca_training.relief.trainer import Scale as ReliefScale
 from tests.photo_folders import make_index
 
 CPU = Hardware("cpu", workers=0)
@@ -49,7 +50,8 @@ def save_weights(path: Path, **changes: Any) -> None:
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds instead of minutes; parts and their order stay."""
-    scale = made.Scale(subjects=10, images=2, faces=2, steps=STEPS, minutes={"people": 2, "detail encoder": 1})
+    few = ReliefScale(people=2, hours=1.0)
+    scale = made.Scale(10, 2, faces=2, steps=STEPS, relief=few, minutes={"people": 2, "detail encoder": 1})
     for scales in (made.SCALES, made.CARRIED):
         monkeypatch.setitem(scales, "cpu", scale)
     recipe_of = made.default
@@ -60,11 +62,24 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         recipe = recipe_of(stage)
         return replace(recipe, **small | batch, images_per_subject=min(recipe.images_per_subject, 2))
 
+    def relief(out: Path, budget: str, hours: float, carriers: Path | None, people: int, start: Path | None) -> None:
+        """What was asked for, in place of the weights; `test_training_relief` trains."""
+        out.parent.mkdir(exist_ok=True)
+        before = start.read_text() if start else ""
+        out.write_text(f"{before}{hours} hours, {people} people on {carriers and carriers.name}; ")
+
     monkeypatch.setattr(made, "default", light)
+    monkeypatch.setattr(made, "train_relief", relief)
+
+
+def test_portraits_are_learnt_from_once_their_relief_is_known(index: Path, tmp_path: Path) -> None:
+    made.train_default(index, tmp_path, hardware=CPU, portraits=tmp_path / "sharp")
+    assert (tmp_path / made.RELIEF).read_text() == "0.5 hours, 2 people on None; 0.5 hours, 2 people on sharp; "
 
 
 def test_from_nothing(index: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = made.train_default(index, tmp_path, hardware=CPU)
+    assert (tmp_path / made.RELIEF).read_text() == "1.0 hours, 2 people on None; "
     card = load_checkpoint(weights).card
     assert card.head == "openhead" and card.shape_encoder and card.metrics
     assert "16 photos of 8 people; 10 synthetic people" in card.data and "2 (" in card.data

@@ -103,13 +103,15 @@ def test_synthetic_relief_is_shaded_on_real_skin(
     maps[1][2] = 1
     light_93 = np.zeros((9, 3), np.float32)
     light_93[0], light_93[1], light_93[3] = 2.0, 0.5, 0.5
-    maker = PictureMaker(head, folder / "people", [Carrier.of(*maps, light_93)])
+    own_HW = np.full((256, 256), 0.3, np.float16)
+    maker = PictureMaker(head, folder / "people", [Carrier.of(*maps, light_93, own_HW)])
     tilt_3HW = np.zeros((3, 208, 192), np.float32)
     tilt_3HW[0, 100:, :] = 0.2
     rng = np.random.default_rng(3)
     monkeypatch.setattr(maker, "_carrier", lambda rng: (maker.carriers[0], (slice(None), *maker.part), False))
-    picture_HW3, _, seen_HW = maker._on_photo(np.zeros((208, 192)), tilt_3HW, rng)
+    picture_HW3, _, seen_HW, both_HW = maker._on_photo(np.zeros((208, 192)), tilt_3HW, rng)
     assert np.allclose(picture_HW3[:100], 0.5, atol=1e-3) and (picture_HW3[101:] > 0.505).all() and seen_HW.min() == 1
+    assert np.allclose(both_HW, 0.3, atol=1e-3)  # no relief was drawn: the carrier's own
 
 
 @pytest.mark.parametrize("layer", [layer for _, layer in (*pigment.ON_SKIN, *pigment.IN_FRONT)])
@@ -158,7 +160,6 @@ def test_the_loss_is_least_where_relief_and_doubt_are_true() -> None:
 def test_training_lowers_the_loss_goes_on_and_leaves_a_file(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer, "_FIRST", PEOPLE)
     monkeypatch.setattr(trainer, "_MEASURED", 1)
     run = Run(folder, tmp_path / "relief.safetensors", Scale(PEOPLE, 1.0))
     batch = run.batch(0)
@@ -181,7 +182,6 @@ def test_training_lowers_the_loss_goes_on_and_leaves_a_file(
 
 def test_the_command_makes_its_own_pictures(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it, with next to no time: the file is there, and the same command does not begin again."""
-    monkeypatch.setattr(trainer, "_FIRST", PEOPLE)
     monkeypatch.setattr(trainer, "_MEASURED", 1)
     out = tmp_path / "relief.safetensors"
     folder.rename(out.with_suffix(""))

@@ -71,11 +71,19 @@ def _parser() -> argparse.ArgumentParser:
     shape.set_defaults(run=_shape)
     relief = commands.add_parser("relief", help="the relief network's weights, from synthetic people alone")
     relief.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
-    relief.add_argument("--budget", choices=("cpu", "gpu"), default="cpu", help="an hour of two cores, or six of a GPU")
+    relief.add_argument(
+        "--budget", choices=("cpu", "gpu"), default="cpu", help="an hour and a half of two cores, or six hours of a GPU"
+    )
     relief.add_argument("--hours", type=float, metavar="H", help="of training, instead of the budget's")
     relief.add_argument("--people", type=int, metavar="N", help="synthetic people, instead of the budget's")
     relief.add_argument(
-        "--carriers", type=Path, metavar="DIR", help="photos of smooth skin, on which synthetic relief is shaded too"
+        "--start", type=Path, metavar="WEIGHTS", help="begin with these, and with what they find on the carriers"
+    )
+    relief.add_argument(
+        "--carriers",
+        type=Path,
+        metavar="DIR",
+        help="photos on whose skin synthetic relief is shaded too; without --start of smooth skin",
     )
     relief.set_defaults(run=_relief)
     default = commands.add_parser("default", help="the weights that come with the product, from photos to the file")
@@ -86,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
                          help="begin with the weights of an earlier version of the head model")  # fmt: skip
     default.add_argument("--start-head", metavar="FILE", help="the head model of these weights")
     default.add_argument("--start-albedo", metavar="FILE", help="its albedo model")
+    default.add_argument(
+        "--portraits", type=Path, metavar="DIR", help="sharp photos that the relief network learns from"
+    )
     default.set_defaults(run=_default)
     carry = commands.add_parser(
         "carry-over", help="weights of an earlier version of the head model, for the present one"
@@ -150,7 +161,7 @@ def _shape(options: argparse.Namespace) -> None:
 def _relief(options: argparse.Namespace) -> None:
     from deca_training.relief.trainer import train_relief
 
-    print(train_relief(options.out, options.budget, options.hours, options.carriers, options.people))
+    print(train_relief(options.out, options.budget, options.hours, options.carriers, options.people, options.start))
 
 
 def _default(options: argparse.Namespace) -> None:
@@ -162,7 +173,8 @@ def _default(options: argparse.Namespace) -> None:
             "Earlier weights can only be carried over from the head model that they belong to.",
             "Give --start, --start-head and --start-albedo together.",
         )
-    print(train_default(options.data, options.out, options.budget, earlier=Earlier(*given) if all(given) else None))
+    earlier = Earlier(*given) if all(given) else None
+    print(train_default(options.data, options.out, options.budget, None, earlier, options.portraits))
 
 
 def _carry_over(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
     from nothing:   people -> pretrain (photos) -> coarse (photos, people)
     carried over:   weights of an earlier version of the head -> people
     then, side by side: E_d, F_d (people)  |  faces -> shape encoder, E_c's last layers (faces, people, photos)
+    last:           the relief network (people of its own)
 
 Each part leaves its file in the folder, and is not done again.
 """
@@ -23,7 +24,7 @@ import torch
 
 from deca.appearance.albedo import load_albedo
 from deca.errors import AssetError, DecaError, OptionError
-from deca.files import file_hash
+from deca.files import file_hash, write_file
 from deca.head import load_head
 from deca.networks import Checkpoint, load_checkpoint, save_checkpoint
 from deca_training.carry_over import CARRIED_OVER, carry_over
@@ -38,10 +39,14 @@ from deca_training.least_squares import fit_detail_encoder
 from deca_training.model import NETWORKS, DecaModel, card_of
 from deca_training.processes import begin_worker
 from deca_training.recipes import default
+from deca_training.relief.trainer import SCALES as RELIEF_SCALES
+from deca_training.relief.trainer import Scale as ReliefScale
+from deca_training.relief.trainer import train_relief
 from deca_training.shape_encoder import add_shape_encoder, with_shape_encoder
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"
+RELIEF = "relief.safetensors"
 LICENCE = "CC0-1.0; the trunk of the encoders is from MediaPipe's landmark network, Apache-2.0"
 
 
@@ -67,6 +72,7 @@ class Scale:
         subjects, images: Synthetic people and photos of each.
         faces: More of them, with two photos each, for the shape encoder.
         steps: By the name of a run; `landmarks` of E_c's last layers, beside the shape encoder.
+        relief: Of the relief network.
         minutes: About what each part takes of two CPU cores that nobody else uses; empty where it is not known.
     """
 
@@ -74,6 +80,7 @@ class Scale:
     images: int
     faces: int
     steps: dict[str, int]
+    relief: ReliefScale
     minutes: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -95,14 +102,15 @@ _FIRST_FACE = 3_000_001
 
 _CPU = {"pretrain": 1500, "coarse": 240, "detail": 1200, "landmarks": 500}
 _GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "landmarks": 5000}
-_MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 2, "detail decoder": 15, "shape encoder": 2, "file": 0.5}
+_MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 2, "detail decoder": 15, "shape encoder": 2, "file": 0.5,
+            "relief": 90}  # fmt: skip
 SCALES: dict[Budget, Scale] = {
-    "cpu": Scale(500, 6, 1300, _CPU, {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
-    "gpu": Scale(10_000, 8, 20_000, _GPU),
+    "cpu": Scale(500, 6, 1300, _CPU, RELIEF_SCALES["cpu"], {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
+    "gpu": Scale(10_000, 8, 20_000, _GPU, RELIEF_SCALES["gpu"]),
 }
 CARRIED: dict[Budget, Scale] = {
-    "cpu": Scale(500, 6, 1300, {"detail": 1200, "landmarks": 500}, _MINUTES),
-    "gpu": Scale(10_000, 8, 20_000, {"detail": 50_000, "landmarks": 5000}),
+    "cpu": Scale(500, 6, 1300, {"detail": 1200, "landmarks": 500}, RELIEF_SCALES["cpu"], _MINUTES),
+    "gpu": Scale(10_000, 8, 20_000, {"detail": 50_000, "landmarks": 5000}, RELIEF_SCALES["gpu"]),
 }
 """With networks to begin with: E_c's backbone, which knows faces already, stays as it is."""
 
@@ -113,8 +121,9 @@ def train_default(
     budget: Budget = "cpu",
     hardware: Hardware | None = None,
     earlier: Earlier | None = None,
+    portraits: Path | None = None,
 ) -> Path:
-    """Trains the weights; what was stopped goes on where it was, and what is done stays.
+    """Trains the weights, and the relief network; what was stopped goes on where it was, and what is done stays.
 
     A run that was stopped leaves weights files that the product loads: `begun.safetensors`, and later
     `shaped.safetensors`, whose wrinkles are those of the earlier weights, or none.
@@ -125,9 +134,10 @@ def train_default(
         budget: An hour or so of two CPU cores, or hours of a GPU.
         hardware: What to use.
         earlier: What to begin with, instead of nothing.
+        portraits: Folder of sharp photos, on whose skin the relief network also learns.
 
     Returns:
-        The weights file.
+        The weights file; that of the relief network lies beside it, `relief.safetensors`.
 
     Raises:
         AssetError: The index or a model is missing or damaged, or the earlier weights are for other networks.
@@ -135,15 +145,35 @@ def train_default(
         OutputError: A file cannot be written.
         DecaError: A process died.
     """
-    begun, synthetic, weights = (out / name for name in ("begun.safetensors", "synthetic", "openhead.safetensors"))
+    begun, weights = out / "begun.safetensors", out / "openhead.safetensors"
     if begun.is_file():
         _check_begun(begun, earlier)
-    if weights.is_file():
+    if weights.is_file() and (out / RELIEF).is_file():
         return weights
     PhotoIndex.load(photos)  # better now than after minutes
     hardware = hardware or Hardware()
     scale = (SCALES if earlier is None else CARRIED)[budget]
     told = _Told(scale.minutes)
+    if not weights.is_file():
+        _networks(photos, out, begun, weights, budget, scale, hardware, earlier, told)
+    told.begins("relief")
+    _relief(out, budget, scale, portraits)
+    return weights
+
+
+def _networks(
+    photos: Path,
+    out: Path,
+    begun: Path,
+    weights: Path,
+    budget: Budget,
+    scale: Scale,
+    hardware: Hardware,
+    earlier: Earlier | None,
+    told: _Told,
+) -> None:
+    """Writes the weights file of encoders and F_d."""
+    synthetic = out / "synthetic"
     if earlier is not None and not begun.is_file():
         told.begins("carry over")
         save_checkpoint(_carried(earlier), begun)
@@ -167,7 +197,6 @@ def train_default(
         _shape_encoder(*task)
     told.begins("file")
     _write_weights(out, detail, _data(photos, out), f"deca-train default --budget {budget}", scale, weights)
-    return weights
 
 
 def _wrinkles(
@@ -188,6 +217,19 @@ def _shape_encoder(begun: Path, synthetic: Path, photos: Path, out: Path, scale:
     if not shaped.is_file():
         generate(faces, scale.faces, 2, seed=_FIRST_FACE, **FACES, progress=True)
         add_shape_encoder(begun, [faces, synthetic], photos, shaped, scale.steps["landmarks"])
+
+
+def _relief(out: Path, budget: Budget, scale: Scale, portraits: Path | None) -> None:
+    """The first half of the time finds what portraits show, the second learns from it."""
+    start = None
+    rounds = ("smooth", "portraits") if portraits else ("smooth",)
+    for name in rounds:
+        file = out / "relief" / f"{name}.safetensors"
+        hours, people = scale.relief.hours / len(rounds), scale.relief.people
+        train_relief(file, budget, hours, portraits if start else None, people, start)
+        start = file
+    assert start is not None
+    write_file(out / RELIEF, start.read_bytes())
 
 
 def _carried(earlier: Earlier) -> Checkpoint:

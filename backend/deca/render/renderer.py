@@ -94,15 +94,22 @@ class Surface:
         """A texture on the head, unlit, (B, C, H, W)."""
         return self.fragments.image(self.sample(texture_BCHW))
 
-    def shade(self, albedo_B3HW: Tensor, light_B93: Tensor, uv_normals_B3HW: Tensor | None = None) -> Rendering:
+    def shade(
+        self,
+        albedo_B3HW: Tensor,
+        light_B93: Tensor,
+        uv_normals_B3HW: Tensor | None = None,
+        where_B1HW: Tensor | None = None,
+    ) -> Rendering:
         """Renders with albedo and light.
 
         Args:
             albedo_B3HW: Albedo texture, top row first; a batch of one is shared by all pictures.
             light_B93: Spherical harmonics coefficients (`deca.render.lighting`); likewise.
             uv_normals_B3HW: Normals as a UV map, for wrinkles (`deca.render.detail`); the coarse normals when None.
+            where_B1HW: Share in which these count, as a UV map; everywhere when None.
         """
-        normals_3N = self.normals_3N if uv_normals_B3HW is None else self.sample(uv_normals_B3HW)
+        normals_3N = self._normals(uv_normals_B3HW, where_B1HW)
         normals = normals_3N.split(self.fragments.counts, dim=1)
         lights = light_B93.split(1) if len(light_B93) > 1 else [light_B93] * len(normals)
         shading_3N = torch.cat(
@@ -113,11 +120,18 @@ class Surface:
         image = self.fragments.image
         return Rendering(image(albedo_3N * shading_3N), image(albedo_3N), image(shading_3N), image(normals_3N))
 
-    def clay(self, uv_normals_B3HW: Tensor | None = None) -> Tensor:
-        """The plain shape in grey under fixed lamps, (B, 3, H, W) in [0, 1]; wrinkled if given UV normals."""
-        normals_3N = self.normals_3N if uv_normals_B3HW is None else self.sample(uv_normals_B3HW)
+    def clay(self, uv_normals_B3HW: Tensor | None = None, where_B1HW: Tensor | None = None) -> Tensor:
+        """The plain shape in grey under fixed lamps, (B, 3, H, W) in [0, 1]; wrinkled if given UV normals (`shade`)."""
+        normals_3N = self._normals(uv_normals_B3HW, where_B1HW)
         grey_3N = lamp_shading(normals_3N[None])[0] * normals_3N.new_tensor(CLAY)[:, None]
         return self.fragments.image(grey_3N.clamp(0, 1))
+
+    def _normals(self, uv_normals_B3HW: Tensor | None, where_B1HW: Tensor | None) -> Tensor:
+        if uv_normals_B3HW is None:
+            return self.normals_3N
+        normals_3N = self.sample(uv_normals_B3HW)
+        # What is small on the map, as teeth are, has better normals of its own.
+        return normals_3N if where_B1HW is None else torch.lerp(self.normals_3N, normals_3N, self.sample(where_B1HW))
 
 
 class Renderer(nn.Module):

@@ -1,5 +1,8 @@
-"""Skin of real photos, smooth or nearly so, on which synthetic relief is shaded: pores, stubble, brows and make-up as
-they are.
+"""Skin of real photos, on which synthetic relief is shaded: pores, stubble, brows and make-up as they are.
+
+Real skin has lines of its own. A network that was trained before tells where; they count as true, so that what the next
+one learns of a photo is the same whether it is mirrored, shifted, blurred or full of noise, and as deep as the photo's
+contrast says.
 
 Shape suffixes: H W rows and columns of the UV map (256) or of a part of it.
 """
@@ -17,25 +20,33 @@ from numpy.typing import NDArray
 
 from deca.errors import AssetError, DecaError
 from deca.files import read_npz, write_file
+from deca.networks import MAP_SIZE
+from deca.networks.relief import ReliefNetwork
 from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
-from deca.reconstruct.relief import layout_of
+from deca.reconstruct.relief import as_deep_as_shown, layout_of
 from deca.vision.photo import read_photo
 
 _TEXTURE = 8.0
 """Sigma in texels: what varies faster is the skin's texture."""
-_FIELDS = ("photo_3HW", "normals_3HW", "seen_HW", "light_93")
+_FIELDS = ("photo_3HW", "normals_3HW", "seen_HW", "light_93", "relief_HW")
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """A face of a photo, laid out as the UV map; fields as in `deca.networks.relief.Layout`, and its light."""
+    """A face of a photo, laid out as the UV map; fields as in `deca.networks.relief.Layout`.
+
+    Attributes:
+        light_93: Its light.
+        relief_HW: What is known of its own relief, millimetres.
+        texture_3HW: Logarithm of the display values less that of their surroundings; 0 where nothing is seen.
+    """
 
     photo_3HW: NDArray[np.float16]
     normals_3HW: NDArray[np.float16]
     seen_HW: NDArray[np.float16]
     light_93: NDArray[np.float32]
+    relief_HW: NDArray[np.float16]
     texture_3HW: NDArray[np.float16]
-    """Logarithm of the display values less that of their surroundings; 0 where nothing is seen."""
 
     @classmethod
     def of(
@@ -44,6 +55,7 @@ class Carrier:
         normals_3HW: NDArray[np.float16],
         seen_HW: NDArray[np.float16],
         light_93: NDArray[np.float32],
+        relief_HW: NDArray[np.float16],
     ) -> Carrier:
         """A carrier with its texture."""
         weight_HW = seen_HW.astype(np.float32)
@@ -52,15 +64,23 @@ class Carrier:
         for channel_HW in np.log(photo_3HW.astype(np.float32) + 0.03):
             blurred_HW = cv2.GaussianBlur(channel_HW * weight_HW, (0, 0), _TEXTURE) / around_HW
             texture_3HW.append((channel_HW - blurred_HW) * weight_HW)
-        return cls(photo_3HW, normals_3HW, seen_HW, light_93, np.stack(texture_3HW).astype(np.float16))
+        texture_3HW = np.stack(texture_3HW).astype(np.float16)
+        return cls(photo_3HW, normals_3HW, seen_HW, light_93, relief_HW, texture_3HW)
+
+    @property
+    def lined(self) -> float:
+        """Root mean square of its relief where it is seen, millimetres."""
+        squares_HW = self.relief_HW.astype(np.float32) ** 2
+        return float(np.sqrt((squares_HW * self.seen_HW).sum() / max(self.seen_HW.sum(dtype=np.float32), 1.0)))
 
 
-def lay_out_carriers(folder: Path, out: Path) -> list[Carrier]:
+def lay_out_carriers(folder: Path, out: Path, network: ReliefNetwork | None = None) -> list[Carrier]:
     """The largest face of each photo of a folder; laid out once, and kept in a file.
 
     Args:
-        folder: Photos of smooth skin: their own lines would be learnt as what is no relief.
+        folder: Photos; without a network of smooth skin: their lines would be learnt as what is no relief.
         out: The file, .npz.
+        network: Tells the relief that the photos show.
 
     Raises:
         AssetError: There is no photo with a face, or the file is damaged.
@@ -78,8 +98,12 @@ def lay_out_carriers(folder: Path, out: Path) -> list[Carrier]:
                 continue
             layout = layout_of(photo.pixels, face)
             assert face.light_93 is not None
+            relief_HW = np.zeros((MAP_SIZE, MAP_SIZE))
+            if network is not None:
+                read = (maps_B1HW[0] for maps_B1HW in network.read(layout))
+                relief_HW = 1000 * as_deep_as_shown(*read, face, layout)
             maps = [tensor[0].numpy().astype(np.float16) for tensor in layout[:3]]
-            found.append((maps[0], maps[1], maps[2][0], face.light_93))
+            found.append((maps[0], maps[1], maps[2][0], face.light_93, relief_HW.astype(np.float16)))
         if not found:
             raise AssetError(f"There is no photo with a face in {folder}.", "Give a folder of portraits.")
         data = io.BytesIO()
@@ -87,5 +111,14 @@ def lay_out_carriers(folder: Path, out: Path) -> list[Carrier]:
             data, **{name: np.stack(arrays) for name, arrays in zip(_FIELDS, zip(*found, strict=True), strict=True)}
         )
         write_file(out, data.getvalue())
-    arrays = read_npz(out, _FIELDS)
+    return read_carriers(out)
+
+
+def read_carriers(path: Path) -> list[Carrier]:
+    """Those that `lay_out_carriers` wrote.
+
+    Raises:
+        AssetError: The file is missing or damaged.
+    """
+    arrays = read_npz(path, _FIELDS)
     return [Carrier.of(*fields) for fields in zip(*(arrays[name] for name in _FIELDS), strict=True)]

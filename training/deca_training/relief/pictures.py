@@ -3,7 +3,8 @@
 What is cheap is drawn anew for each picture: how deep lines are, where the head looks, light, pigment and what hangs
 before the face, the error of the layout, the camera's faults.
 
-Shape suffixes: K pictures, C channels, H W rows and columns of the part of the UV map that shows the face.
+Shape suffixes: K pictures or cells, C channels, D dimensions, H W rows and columns of the part of the UV map that shows
+the face.
 """
 
 from __future__ import annotations
@@ -35,12 +36,17 @@ from deca_training.relief.surfaces import Surface, keep, surface_file
 
 COPIES = 2
 """Pictures of each expression of a person: light and pigment are cheaper than skin."""
-_ON_PHOTO, _TEXTURED = 0.25, 0.25
+_ON_PHOTO, _TEXTURED = 0.3, 0.25
 """Shares of pictures whose skin is a real photo's, and that have the texture of one."""
+_SMOOTH = 0.4
+"""Share of the carriers whose texture is taken: the smoothest, since it must not hold lines."""
 _LINED = 0.5
 """Share of pictures with lines where no family of wrinkles has them."""
-_DEEPER = 0.4
-"""Standard deviation of the logarithm of a factor of the depth: real lines are deeper and shallower than drawn ones."""
+_DEEPER = 0.5, 0.6
+"""Mean and deviation of the logarithm of a factor of the depth: on portraits lines have one to six times the contrast
+that they have on synthetic people."""
+_NORMALS_ERROR = 0.15
+"""Largest root mean square of the smooth error of the fitted head's normals."""
 _LAYOUT_ERROR = 2.0
 """Texels, about millimetres: the largest root mean square of the layout's error."""
 _CREASE = 0.12
@@ -100,7 +106,7 @@ class PictureMaker:
     """
 
     def __init__(self, head: HeadModel, people: Path, carriers: Sequence[Carrier] = ()) -> None:
-        self.people, self.carriers = people, carriers
+        self.people, self.carriers = people, sorted(carriers, key=lambda carrier: carrier.lined)
         self.part, self._within = picture_part(head)
         self.skin_HW = uv_mask(head, DETAIL_MASK).numpy()[self.part]
         self.place_HW2 = reduced(skin_of(head).position_HW3)[self.part][..., :2]
@@ -119,14 +125,14 @@ class PictureMaker:
 
     def picture(self, surface: Surface, rng: np.random.Generator) -> Picture:
         """A picture of a surface, which has the rows and columns of `part`, as anyone might have taken it."""
-        gain = 1.0 if rng.uniform() < 0.4 else float(np.exp(rng.normal(0.15, _DEEPER)).clip(0.3, 2.5))
+        gain = 1.0 if rng.uniform() < 0.4 else float(np.exp(rng.normal(*_DEEPER)).clip(0.3, 6.0))
         depth_HW, tilt_3HW = surface.depth_HW * gain, surface.tilt_3HW * gain
         if rng.uniform() < _LINED:
             more_HW = free_lines(depth_HW.shape, rng) * self.skin_HW
             depth_HW, tilt_3HW = depth_HW + more_HW, tilt_3HW + self._tilt(more_HW)
         way = rng.uniform() if self.carriers else 1.0
         if way < _ON_PHOTO:
-            picture_HW3, normals_3HW, seen_HW = self._on_photo(depth_HW, tilt_3HW, rng)
+            picture_HW3, normals_3HW, seen_HW, depth_HW = self._on_photo(depth_HW, tilt_3HW, rng)
             picture_HW3 = in_front(picture_HW3, self.place_HW2, rng) if rng.uniform() < 0.3 else picture_HW3
         else:
             turn_33 = cv2.Rodrigues(random_turn(rng))[0].astype(np.float32)
@@ -139,6 +145,8 @@ class PictureMaker:
             seen_HW = smoothstep(normals_3HW[2], GRAZING, FACING)
         picture_HW3, depth_HW = _misplaced(picture_HW3, depth_HW, rng)
         picture_HW3, density = _photographed(picture_HW3, rng)
+        error_HW3 = _smooth_error(depth_HW.shape, 3, _NORMALS_ERROR, rng)
+        normals_3HW = _unit(normals_3HW + error_HW3.transpose(2, 0, 1))
         return self._told(picture_HW3, normals_3HW, _with_holes(seen_HW, rng), density, depth_HW)
 
     def portrait(
@@ -173,22 +181,24 @@ class PictureMaker:
             depth_HW * is_skin_HW,
         )
 
-    def _carrier(self, rng: np.random.Generator) -> tuple[Carrier, tuple[slice, ...], bool]:
-        """A carrier, its part, and whether it is mirrored."""
-        carrier = self.carriers[rng.integers(len(self.carriers))]
+    def _carrier(self, rng: np.random.Generator, share: float = 1.0) -> tuple[Carrier, tuple[slice, ...], bool]:
+        """One of the smoothest share of the carriers, its part, and whether it is mirrored."""
+        carrier = self.carriers[rng.integers(max(int(share * len(self.carriers)), 1))]
         return carrier, (slice(None), *self.part), bool(rng.uniform() < 0.5)
 
     def _on_photo(
         self, depth_HW: NDArray, tilt_3HW: NDArray, rng: np.random.Generator
-    ) -> tuple[NDArray, NDArray, NDArray]:
-        """A real photo's skin with the relief shaded on it."""
+    ) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+        """A real photo's skin with the relief shaded on it; the last is both reliefs, as far as is known."""
         carrier, part, mirrored = self._carrier(rng)
         photo_3HW, normals_3HW = (
             carrier.photo_3HW[part].astype(np.float32),
             carrier.normals_3HW[part].astype(np.float32),
         )
-        seen_HW, light_93 = carrier.seen_HW[self.part].astype(np.float32), carrier.light_93.copy()
+        seen_HW, own_HW = (map_HW[self.part].astype(np.float32) for map_HW in (carrier.seen_HW, carrier.relief_HW))
+        light_93 = carrier.light_93.copy()
         if mirrored:
+            own_HW = own_HW[:, ::-1]
             photo_3HW, normals_3HW, seen_HW = photo_3HW[..., ::-1], normals_3HW[..., ::-1].copy(), seen_HW[:, ::-1]
             normals_3HW[0] *= -1
             light_93[[1, 4, 5]] *= -1
@@ -199,11 +209,11 @@ class PictureMaker:
         # Harmonics that were fitted to a face are softer than its light.
         ratio_3HW = (shading_23HW[1] / shading_23HW[0]).clip(0.3, 2.5) ** rng.uniform(1.0, 1.8)
         picture_HW3 = (photo_3HW * ratio_3HW).transpose(1, 2, 0) * _creases(depth_HW, rng)[..., None]
-        return picture_HW3, normals_3HW, seen_HW
+        return picture_HW3, normals_3HW, seen_HW, depth_HW + own_HW
 
     def _texture(self, rng: np.random.Generator) -> NDArray[np.float32]:
         """Factors (H, W, 3) of a real skin's texture."""
-        carrier, part, mirrored = self._carrier(rng)
+        carrier, part, mirrored = self._carrier(rng, _SMOOTH)
         texture_3HW = carrier.texture_3HW[part].astype(np.float32)
         texture_3HW = texture_3HW[..., ::-1] if mirrored else texture_3HW
         return np.exp(texture_3HW * rng.uniform(0.4, 1.2)).transpose(1, 2, 0)
@@ -238,15 +248,20 @@ def _lit(
 def _misplaced(picture_HW3: NDArray, depth_HW: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
     """Picture and relief with a smooth error of the layout, the same for both."""
     high, wide = depth_HW.shape
-    cells = int(rng.integers(3, 10))
-    coarse_33 = rng.standard_normal((cells, cells, 2)).astype(np.float32)
-    error_HW2 = cv2.resize(coarse_33, (wide, high), interpolation=cv2.INTER_CUBIC)
-    error_HW2 *= rng.uniform(0, _LAYOUT_ERROR) / max(float(np.sqrt((error_HW2**2).sum(-1).mean())), 1e-6)
+    error_HW2 = _smooth_error(depth_HW.shape, 2, _LAYOUT_ERROR, rng)
     rows, columns = np.mgrid[:high, :wide].astype(np.float32)
     where = columns + error_HW2[..., 0], rows + error_HW2[..., 1]
     both_HW4 = np.dstack((picture_HW3, depth_HW)).astype(np.float32)
     moved_HW4 = cv2.remap(both_HW4, *where, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
     return moved_HW4[..., :3], moved_HW4[..., 3]
+
+
+def _smooth_error(shape: tuple[int, ...], size: int, most: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A smooth random field (H, W, size), of a root mean square length of at most `most`."""
+    cells = int(rng.integers(3, 10))
+    coarse_KKD = rng.standard_normal((cells, cells, size)).astype(np.float32)
+    error_HWD = cv2.resize(coarse_KKD, shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return error_HWD * rng.uniform(0, most) / max(float(np.sqrt((error_HWD**2).sum(-1).mean())), 1e-6)
 
 
 def _with_holes(seen_HW: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:

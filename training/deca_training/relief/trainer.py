@@ -27,12 +27,21 @@ from torch import Tensor
 from deca.errors import DecaError
 from deca.files import write_file
 from deca.head import load_head
-from deca.networks.relief import Layout, ReliefCard, ReliefNetwork, relief_network, save_relief
+from deca.networks.relief import (
+    Layout,
+    ReliefCard,
+    ReliefNetwork,
+    landmark_places,
+    load_relief,
+    relief_network,
+    save_relief,
+)
 from deca.render.detail import detail_patch
 from deca_training.processes import begin_worker
-from deca_training.relief.carriers import lay_out_carriers
+from deca_training.relief.carriers import Carrier, lay_out_carriers, read_carriers
 from deca_training.relief.measures import HeldOut, measure
 from deca_training.relief.pictures import Picture, PictureMaker, picture_part, take_pictures
+from deca_training.relief.sheet import write_sheet
 from deca_training.relief.surfaces import SurfaceMaker, make_person, surface_file, usual_and_spread
 
 Budget = Literal["cpu", "gpu"]
@@ -48,8 +57,9 @@ _FIRST, _STEPS_PER_PERSON = 48, 24
 """People that training begins with, and after how many steps one more joins, however fast they are made."""
 _MIDDLE = 2.5, 2.5
 """Of the beta distribution of where parts lie: photos show the middle of the map."""
-_SAVED, _MEASURED = 120.0, 16
-"""Seconds between checkpoints, and people kept out that the network is measured on then."""
+_SAVED, _MEASURED, _SHOWN = 480.0, 16, 40
+"""Seconds between checkpoints, people kept out that the network is measured on then, and photos on the sheet."""
+_CARRIERS = "carriers.npz"
 LICENCE = "CC0-1.0"
 
 
@@ -61,7 +71,7 @@ class Scale:
     hours: float
 
 
-SCALES: dict[Budget, Scale] = {"cpu": Scale(1500, 1.0), "gpu": Scale(20_000, 6.0)}
+SCALES: dict[Budget, Scale] = {"cpu": Scale(1500, 1.5), "gpu": Scale(20_000, 6.0)}
 
 
 def train_relief(
@@ -70,15 +80,17 @@ def train_relief(
     hours: float | None = None,
     carriers: Path | None = None,
     people: int | None = None,
+    start: Path | None = None,
 ) -> Path:
     """Trains the relief network for the bundled head model; the weights file is good from the first minutes on.
 
     Args:
         out: The weights file, .safetensors. People, pictures and the checkpoint lie beside it, in a folder of its name.
-        budget: An hour or so of two CPU cores, or hours of a GPU.
+        budget: An hour and a half of two CPU cores, or hours of a GPU.
         hours: Of training, instead of the budget's; on CPUs of the core that learns.
-        carriers: Folder of photos of smooth skin.
+        carriers: Folder of photos; of smooth skin, if there are no earlier weights that tell their relief.
         people: How many, instead of the budget's.
+        start: Weights file to begin with.
 
     Raises:
         AssetError: A model is missing, or there is no face on the carriers.
@@ -89,22 +101,23 @@ def train_relief(
     scale = Scale(people or scale.people, hours or scale.hours)
     folder = out.with_suffix("")
     maker = multiprocessing.get_context("spawn").Process(
-        target=_make_pictures, args=(folder, scale.people, carriers), daemon=True
+        target=_make_pictures, args=(folder, scale.people, carriers, start), daemon=True
     )
     maker.start()
     try:
-        run = Run(folder, out, scale, maker, with_carriers=carriers is not None)
+        run = Run(folder, out, scale, maker, start, with_carriers=carriers is not None)
         run.train()
     finally:
         maker.terminate()
     return out
 
 
-def _make_pictures(folder: Path, people: int, carriers: Path | None) -> None:
+def _make_pictures(folder: Path, people: int, carriers: Path | None, start: Path | None) -> None:
     begin_worker()
     if hasattr(os, "nice"):
         os.nice(11)  # what learns goes first: it waits where it must
-    skins = lay_out_carriers(carriers, folder / "carriers.npz") if carriers else []
+    network = load_relief(start) if start else None
+    skins = lay_out_carriers(carriers, folder / _CARRIERS, network) if carriers else []
     surfaces = SurfaceMaker()
     pictures = PictureMaker(surfaces.generator.head, folder / "people", skins)
     for person in range(1, people + 1):
@@ -128,7 +141,8 @@ class Run:
         out: The weights file.
         scale: How much.
         maker: The process that writes the pictures; None where all are there.
-        with_carriers: For the card.
+        start: Weights file to begin with.
+        with_carriers: Whether there are photos.
     """
 
     def __init__(
@@ -137,15 +151,21 @@ class Run:
         out: Path,
         scale: Scale,
         maker: BaseProcess | None = None,
+        start: Path | None = None,
         with_carriers: bool = False,
     ) -> None:
         self.folder, self.out, self.scale, self._maker = folder, out, scale, maker
+        self._with_carriers = with_carriers
         self.head = load_head()
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.part, _ = picture_part(self.head)
         torch.manual_seed(0)
         data = f"{scale.people:,} synthetic people" + (", on skin of real photos" if with_carriers else "")
         self.network = relief_network(ReliefCard(self.head.name, data=data, licence=LICENCE), self.head)
+        if start is not None:
+            self.network.load_state_dict(load_relief(start).state_dict())
+            self.network.place_L2.copy_(landmark_places(self.head))
+        self._first = min(_FIRST, scale.people)
         self._begin_with_people()
         self.network = self.network.to(self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
@@ -174,7 +194,7 @@ class Run:
     def batch(self, step: int) -> Batch:
         """What is learnt from in a step."""
         rng = np.random.default_rng((7, step))
-        people = min(self.scale.people, _FIRST + step // _STEPS_PER_PERSON)
+        people = min(self.scale.people, self._first + step // _STEPS_PER_PERSON)
         high, wide = (part.stop - part.start for part in self.part)
         parts, corners = [], []
         for person in rng.integers(1, people + 1, _BATCH).tolist():
@@ -237,6 +257,8 @@ class Run:
         recipe = f"{self.step:,} steps of {_BATCH} parts of {PART} x {PART} texels"
         network.card = replace(network.card, recipe=recipe, metrics={"explained": round(measured.explained, 4)})
         save_relief(network, self.out)
+        if self._with_carriers:
+            write_sheet(network, self._shown, self.part, self.folder / f"sheet_{self.step:06}.jpg")
         state = {"step": self.step, "seconds": self.seconds, "network": self.network.state_dict(), "mean": self.mean,
                  "optimiser": self.optimiser.state_dict()}  # fmt: skip
         data = io.BytesIO()
@@ -258,9 +280,9 @@ class Run:
 
     def _begin_with_people(self) -> None:
         """Gives the network people's mean and spread."""
-        self._wait_for(surface_file(self.folder / "pictures", _FIRST))
+        self._wait_for(surface_file(self.folder / "pictures", self._first))
         usual_HW, spread_HW = usual_and_spread(
-            self.folder / "people", range(1, _FIRST + 1), detail_patch(self.head, self.network.usual_HW.shape[0])
+            self.folder / "people", range(1, self._first + 1), detail_patch(self.head, self.network.usual_HW.shape[0])
         )
         self.network.usual_HW.copy_(torch.from_numpy(usual_HW))
         self.network.spread_HW.copy_(torch.from_numpy(spread_HW))
@@ -282,6 +304,10 @@ class Run:
     @cached_property
     def _held_out(self) -> HeldOut:
         return HeldOut(self.head, self.folder / "held_out", _MEASURED)
+
+    @cached_property
+    def _shown(self) -> list[Carrier]:
+        return read_carriers(self.folder / _CARRIERS)[-_SHOWN:]
 
 
 def relief_loss(found_B1HW: Tensor, doubt_B1HW: Tensor, depth_B1HW: Tensor, seen_B1HW: Tensor) -> Tensor:
