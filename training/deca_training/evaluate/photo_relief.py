@@ -25,7 +25,7 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.moving_relief import Shares
 from deca.reconstruct.pipeline import reconstruct
-from deca.reconstruct.relief import Relief, layout_of, relief_of_photo
+from deca.reconstruct.relief import Relief, as_deep_as_shown, layout_of, relief_of_photo
 from deca.render.detail import DETAIL_MASK, applied_displacement
 from deca.render.uv import uv_mask
 from deca.vision import Photo
@@ -218,17 +218,21 @@ class PhotoRelief:
         best_HW = best.seen_B1HW[0, 0].numpy() > _SEEN
         best_HW = looked.photo.at(known, best_HW).is_skin_HW
         self.taken.append(float(looked.seen_HW.sum() / max(best_HW.sum(), 1)))
-        self.steps["network, laid out by the true head"].add(self._read(best), looked.truth_BHW[0], best_HW)
+        best_read_HW = self.network.read(best)[0][0, 0].numpy() * self.mask_HW
+        self.steps["network, laid out by the true head"].add(best_read_HW, looked.truth_BHW[0], best_HW)
+        read_11HW, certainty_11HW = self.network.read(looked.layout)
+        deep_HW = as_deep_as_shown(read_11HW[0], certainty_11HW[0], looked.face, looked.layout)
         for step, map_HW in (
             ("people's mean relief", self.network.usual_HW.numpy() / 1000 * self.mask_HW),
-            ("network, laid out by the fitted head", self._read(looked.layout)),
-            ("as deep as the contrast, and the other side", looked.relief.displacement_HW * self.mask_HW),
-            ("on the head, where it is unsure F_d's", self._maps(looked, looked.face.detail_D, looked.face.reliefs)[0]),
+            ("network, laid out by the fitted head", read_11HW[0, 0].numpy() * self.mask_HW),
+            ("as deep as the photo's contrast", deep_HW * self.mask_HW),
+            ("where it is unsure, the other side's", looked.relief.displacement_HW * self.mask_HW),
+            (
+                "on the head, where that is unsure, F_d's",
+                self._maps(looked, looked.face.detail_D, looked.face.reliefs)[0],
+            ),
         ):
             self.steps[step].add(map_HW, looked.carried.maps_CHW[0], looked.seen_HW)
-
-    def _read(self, layout: Layout) -> NDArray[np.float32]:
-        return self.network.read(layout)[0][0, 0].numpy() * self.mask_HW
 
     def _maps(self, looked: Looked, detail_D: NDArray | None, reliefs: Shares = ()) -> NDArray[np.float32]:
         """What displaces the skin at the expressions (B, H, W), metres."""
