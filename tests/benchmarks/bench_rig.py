@@ -3,8 +3,8 @@
     python tests/benchmarks/bench_rig.py PHOTO... [--relief FILE] [--maps 16] [--expressions 500]
 
 A rig is fitted to as many expressions as *Bake Wrinkle Rig* takes, and measured on others: the share of the texels
-within 0.15 mm, and 95 % and all of them in millimetres; `at_rest`, as what a rig has to beat, is the share of a map that
-never moves. A JSON line for each photo, and one for all. No Blender is needed.
+within 0.15 mm, and 95 % and all of them in millimetres; `at_rest`, as what a rig has to beat, is the share of a map
+that never moves. A JSON line for each photo, and one for all. No Blender is needed.
 """
 
 from __future__ import annotations

@@ -64,9 +64,9 @@ class KnownPhoto:
 
     @torch.inference_mode()
     def __init__(self, known: Face, maps_CHW: NDArray[np.float32], mask_HW: NDArray[np.uint8]) -> None:
-        self.known, self._count = known, len(maps_CHW)
+        self.known, self._count, self._verts_V3 = known, len(maps_CHW), known.vertices()
         width, height = known.image_size
-        verts_1V3, camera_13 = (torch.from_numpy(array)[None] for array in (known.vertices(), known.camera_3))
+        verts_1V3, camera_13 = (torch.from_numpy(array)[None] for array in (self._verts_V3, known.camera_3))
         crop_133 = torch.from_numpy(known.crop_33)[None]
         picture_1V3 = window_picture(project(verts_1V3, camera_13), crop_133, Window(0, 0, width, height))
         surface = Renderer.of_head(known.head)(verts_1V3, picture_1V3, height, width)
@@ -91,7 +91,7 @@ class KnownPhoto:
         )
         along = (np.arange(MAP_SIZE) + 0.5) / MAP_SIZE * 2 - 1
         off_HW2 = place_HW2 - np.stack(np.meshgrid(along, along), -1)
-        off_HW3 = points_HW3 - texels.interpolate(self.known.vertices())
+        off_HW3 = points_HW3 - texels.interpolate(self._verts_V3)
         return Carried(
             np.ascontiguousarray(maps_HWC.transpose(2, 0, 1)),
             (mask_HW1[..., 0] > _WHOLLY) & wanted_HW,

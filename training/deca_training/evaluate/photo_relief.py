@@ -23,7 +23,7 @@ from deca.errors import NoFaceError, OptionError
 from deca.networks.relief import Layout
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.moving_relief import Shares
+from deca.reconstruct.moving_relief import MovingRelief, with_reliefs
 from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import Relief, as_deep_as_shown, layout_of, relief_of_photo
 from deca.render.detail import DETAIL_MASK, applied_displacement
@@ -106,7 +106,7 @@ class Looked:
 
     Attributes:
         photo: The photo of the person's head as it is, with the maps of `truth_BHW`.
-        face: The head that was found, with its relief.
+        face: The head that was found.
         layout: Of the photo, by that head.
         relief: What the photo shows, by that layout.
         truth_BHW: What displaces the skin at this expression, the person's others, and at rest, metres.
@@ -146,7 +146,7 @@ class PhotoRelief:
     def __init__(self, decoder: Decoder) -> None:
         if decoder.networks is None or decoder.relief is None:
             raise OptionError("Wrinkles and relief come from weights only.", "Name weights files.")
-        self.decoder, self.head, self.network = decoder, decoder.head, decoder.relief
+        self.head, self.networks, self.network = decoder.head, decoder.networks, decoder.relief
         self.num_expression = decoder.networks.sizes.expression
         self._plain = Decoder(decoder.head, decoder.networks)  # without colours, and the relief is read here
         self.mask_HW = uv_mask(decoder.head, DETAIL_MASK).numpy()
@@ -166,22 +166,22 @@ class PhotoRelief:
             return
         self.off_mm.append(looked.carried.off_mm_HW[looked.seen_HW])
         self.off_texels.append(looked.carried.off_texels_HW[looked.seen_HW])
-        self._add_steps(subject, photo, looked)
         detail_D = looked.face.detail_D
         assert detail_D is not None
+        by_code_B1HW, by_zeros_B1HW = (self._decoded(code_D, looked) for code_D in (detail_D, np.zeros_like(detail_D)))
         found = {
-            RELIEF: self._maps(looked, detail_D, looked.face.reliefs),
-            "F_d by E_d's code": self._maps(looked, detail_D),
-            "F_d by a code of zeros": self._maps(looked, np.zeros_like(detail_D)),
+            RELIEF: self._worn(looked.relief, by_code_B1HW),
+            "F_d by E_d's code": self._applied(by_code_B1HW),
+            "F_d by a code of zeros": self._applied(by_zeros_B1HW),
         }
+        self._add_steps(subject, photo, looked, found[RELIEF][0])
         everywhere_HW = np.ones_like(self.mask_HW)
         for which, true_BHW, seen_HW in (
             (SHOWN, looked.carried.maps_CHW * looked.seen_HW, looked.seen_HW),
             (PLACED, looked.truth_BHW, looked.seen_HW),
             (ALL, looked.truth_BHW, self.mask_HW > _SEEN),
         ):
-            exact = self.decoder.wear(looked.face, Relief(true_BHW[0], everywhere_HW))
-            found[EXACT] = self._maps(looked, detail_D, exact.reliefs)
+            found[EXACT] = self._worn(Relief(true_BHW[0], everywhere_HW), by_code_B1HW)
             for way, found_BHW in found.items():
                 self.ways[which, way].add(found_BHW, true_BHW, seen_HW)
 
@@ -196,7 +196,7 @@ class PhotoRelief:
         layout, relief = layout_of(pixels_HW3, face), relief_of_photo(pixels_HW3, face, self.network)
         others = [other for other in range(len(subject)) if other != photo]
         maps_BHW = (*subject.displacement_KHW[[photo, *others]], subject.neutral_displacement_HW)
-        truth_BHW = applied_displacement(torch.from_numpy(np.stack(maps_BHW))[:, None], self.head)[:, 0].numpy()
+        truth_BHW = self._applied(torch.from_numpy(np.stack(maps_BHW))[:, None])
         seen_HW = layout.seen_B1HW[0, 0].numpy() > _SEEN
         known_photo = KnownPhoto(known, truth_BHW, subject.mask_KHW[photo])
         shown = known_photo.at(face, seen_HW)
@@ -207,12 +207,11 @@ class PhotoRelief:
                 (face.pose_53[_JAW], subject.pose_KJ3[:, _JAW]),
             )
         )
-        face = self.decoder.wear(face, relief)
         return Looked(
             known_photo, face, layout, relief, truth_BHW, shown, seen_HW & shown.is_skin_HW, expression_BE, jaw_B3
         )
 
-    def _add_steps(self, subject: SyntheticSubject, photo: int, looked: Looked) -> None:
+    def _add_steps(self, subject: SyntheticSubject, photo: int, looked: Looked, worn_HW: NDArray[np.float32]) -> None:
         known = looked.photo.known
         best = layout_of(subject.image_KHW3[photo], known)
         best_HW = best.seen_B1HW[0, 0].numpy() > _SEEN
@@ -227,18 +226,22 @@ class PhotoRelief:
             ("network, laid out by the fitted head", read_11HW[0, 0].numpy() * self.mask_HW),
             ("as deep as the photo's contrast", deep_HW * self.mask_HW),
             ("where it is unsure, the other side's", looked.relief.displacement_HW * self.mask_HW),
-            (
-                "on the head, where that is unsure, F_d's",
-                self._maps(looked, looked.face.detail_D, looked.face.reliefs)[0],
-            ),
+            ("on the head, where that is unsure, F_d's", worn_HW),
         ):
             self.steps[step].add(map_HW, looked.carried.maps_CHW[0], looked.seen_HW)
 
-    def _maps(self, looked: Looked, detail_D: NDArray | None, reliefs: Shares = ()) -> NDArray[np.float32]:
-        """What displaces the skin at the expressions (B, H, W), metres."""
-        detail_BD = torch.from_numpy(np.array(detail_D, np.float32)).expand(len(looked.expression_BE), -1)
-        maps_B1HW = self.decoder.displacement(detail_BD, looked.expression_BE, looked.jaw_B3, reliefs)
-        return maps_B1HW[:, 0].numpy()
+    def _decoded(self, detail_D: NDArray[np.float32], looked: Looked) -> Tensor:
+        """F_d's maps of a code at the expressions (B, 1, H, W), metres."""
+        detail_BD = torch.from_numpy(detail_D).expand(len(looked.expression_BE), -1)
+        return self.networks.displacement(detail_BD, looked.expression_BE, looked.jaw_B3)
+
+    def _worn(self, relief: Relief, decoded_B1HW: Tensor) -> NDArray[np.float32]:
+        """What displaces a head that wears a relief of the first expression (B, H, W), metres."""
+        moving = MovingRelief.of(relief, decoded_B1HW[:1], self.head)
+        return self._applied(with_reliefs(decoded_B1HW, [(moving, 1.0)], self.head))
+
+    def _applied(self, detail_B1HW: Tensor) -> NDArray[np.float32]:
+        return applied_displacement(detail_B1HW, self.head)[:, 0].numpy()
 
 
 def evaluate_photo_relief(
