@@ -95,7 +95,7 @@ class KnownPhoto:
         return Carried(
             np.ascontiguousarray(maps_HWC.transpose(2, 0, 1)),
             (mask_HW1[..., 0] > _WHOLLY) & wanted_HW,
-            1000 * np.linalg.norm(off_HW3, axis=-1),
+            np.linalg.norm(off_HW3, axis=-1).astype(np.float32) * 1000,
             np.linalg.norm(off_HW2, axis=-1).astype(np.float32) * (MAP_SIZE / 2),
         )
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from deca.errors import OptionError
 from deca.reconstruct.decode import Decoder
+from deca.reconstruct.moving_relief import Shares
 from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import layout_of, relief_of_photo
 from deca_training.evaluate.separation import auc
@@ -56,12 +57,12 @@ def evaluate_relief_pairs(
     """
     if decoder.networks is None or decoder.relief is None:
         raise OptionError("Wrinkles and relief come from weights only.", "Name weights files.")
-    pairs: list[list[Seen]] = []
+    pairs: list[tuple[Seen, Seen]] = []
     with tqdm(total=people, unit="person", disable=not progress) as bar:
         for photos in subjects:
             large = [photo for photo in photos if _size(photo) >= face][:2]
             if len(large) == 2:
-                pairs.append([look(decoder, photo) for photo in large])
+                pairs.append((look(decoder, large[0]), look(decoder, large[1])))
                 bar.update()
             if len(pairs) == people:
                 break
@@ -106,18 +107,18 @@ def look(decoder: Decoder, photo: FacePhoto) -> Seen:
         for code in (face.expression_E, face.pose_53[2], face.detail_D)
     )
 
-    def worn(*reliefs: tuple) -> NDArray[np.float32]:
+    def worn(reliefs: Shares = ()) -> NDArray[np.float32]:
         return decoder.displacement(detail_1D, expression_1E, jaw_13, reliefs)[0, 0].numpy()
 
     maps = {
         "relief of the photo": relief_of_photo(pixels_HW3, face, decoder.relief).displacement_HW,
-        "the head's, with it": worn(*face.reliefs),
+        "the head's, with it": worn(face.reliefs),
         "F_d by E_d's code": worn(),
     }
     return Seen(maps, layout_of(pixels_HW3, face).seen_B1HW[0, 0].numpy() > _SEEN)
 
 
-def correlations(pairs: list[list[Seen]], way: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def correlations(pairs: list[tuple[Seen, Seen]], way: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of the two photos of each person, and of each person's first and some other people's second."""
     count = len(pairs)
     own = [alike(*pair, way) for pair in pairs]
