@@ -207,8 +207,8 @@ def test_pairs_of_one_person_are_alike_where_both_are_seen() -> None:
     left_HW[:, :160], right_HW[:, 96:] = True, True
     pairs = []
     for _ in range(4):
-        own_HW = rng.normal(0, 1e-4, (256, 256))
-        other_HW = np.where(left_HW, own_HW, rng.normal(0, 1e-3, (256, 256)))
+        own_HW = rng.normal(0, 1e-4, (256, 256)).astype(np.float32)
+        other_HW = np.where(left_HW, own_HW, rng.normal(0, 1e-3, (256, 256)).astype(np.float32))
         pairs.append((Seen({"map": own_HW}, left_HW), Seen({"map": other_HW}, right_HW)))
     own_N, other_N = correlations(pairs, "map")
     assert len(own_N) == 4 and len(other_N) == 12

@@ -3,8 +3,8 @@
 Detection, landmark fit, layout and relief are the product's own. Their errors are told apart: against the truth where
 the photo shows it, and against the truth in its own place, to which the layout's error is added.
 
-Shape suffixes: K photos of a person, B expressions, E expression coefficients, H W rows and columns of UV maps (256),
-N texels.
+Shape suffixes: K photos of a person, B expressions, D detail code, E expression coefficients, H W rows and columns of UV
+maps (256), N texels.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class PhotoRelief:
         ways: By way and by which truth.
         off_mm, off_texels: Errors of the layouts at the seen texels, a photo each.
         taken: Of each photo, seen skin as a share of what the true head would see.
-        lost: Photos on which no face was found.
+        lost: Photos on which no face, or no skin, was found.
 
     Raises:
         OptionError: A network is missing.
