@@ -3,8 +3,8 @@
 Detection, landmark fit, layout and relief are the product's own. Their errors are told apart: against the truth where
 the photo shows it, and against the truth in its own place, to which the layout's error is added.
 
-Shape suffixes: K photos of a person, B expressions, D detail code, E expression coefficients, H W rows and columns of UV
-maps (256), N texels.
+Shape suffixes: K photos of a person, B expressions, D detail code, E expression coefficients, H W rows and columns of
+UV maps (256), N texels.
 """
 
 from __future__ import annotations

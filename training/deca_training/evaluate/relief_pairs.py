@@ -1,6 +1,6 @@
 """Do two photos of one person show the same lines? On photos of real people, whose relief nobody knows.
 
-Shape suffixes: H W rows and columns of UV maps (256), N texels.
+Shape suffixes: D detail code, E expression coefficients, H W rows and columns of UV maps (256), N pairs or texels.
 """
 
 from __future__ import annotations
