@@ -210,7 +210,7 @@ def drawn(decoded: Decoded, decoder: Decoder) -> Image.Image:
     with torch.inference_mode():
         where_1V3 = ZOOM * (decoded.picture_BV3 + torch.tensor([0.0, RAISED, 0.0]))
         surface = decoder.renderer(decoded.verts_BV3, where_1V3, 2 * CELL, 2 * CELL)  # smooth outlines
-        normals_3N = unit(surface.sample(decoded.detail.normals_B3HW)[None])[0]
+        normals_3N = unit(surface.normals(decoded.detail.normals_B3HW, decoded.detail.mask_11HW)[None])[0]
         light_N = torch.full_like(normals_3N[0], AMBIENT)
         for direction, strength in LAMPS:
             towards_3 = torch.tensor(direction)

@@ -25,7 +25,7 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.moving_relief import MovingRelief, with_reliefs
 from deca.reconstruct.pipeline import reconstruct
-from deca.reconstruct.relief import Relief, as_deep_as_shown, layout_of, relief_of_photo
+from deca.reconstruct.relief import Relief, layout_of, relief_of_photo
 from deca.render.detail import DETAIL_MASK, applied_displacement
 from deca.render.uv import uv_mask
 from deca.vision import Photo
@@ -219,12 +219,10 @@ class PhotoRelief:
         self.taken.append(float(looked.seen_HW.sum() / max(best_HW.sum(), 1)))
         best_read_HW = self.network.read(best)[0][0, 0].numpy() * self.mask_HW
         self.steps["network, laid out by the true head"].add(best_read_HW, looked.truth_BHW[0], best_HW)
-        read_11HW, certainty_11HW = self.network.read(looked.layout)
-        deep_HW = as_deep_as_shown(read_11HW[0], certainty_11HW[0], looked.face, looked.layout)
+        read_11HW, _ = self.network.read(looked.layout)
         for step, map_HW in (
             ("people's mean relief", self.network.usual_HW.numpy() / 1000 * self.mask_HW),
             ("network, laid out by the fitted head", read_11HW[0, 0].numpy() * self.mask_HW),
-            ("as deep as the photo's contrast", deep_HW * self.mask_HW),
             ("where it is unsure, the other side's", looked.relief.displacement_HW * self.mask_HW),
             ("on the head, where that is unsure, F_d's", worn_HW),
         ):
