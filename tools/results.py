@@ -2,8 +2,8 @@
 
     python tools/results.py --out docs [--weights FILE]
 
-Two rows per photo: input, coarse shape, shape with wrinkles; and the same person with three other expressions, whose
-wrinkles F_d decodes for each.
+A row per photo: the photo; the head as on it, without wrinkles, with them, and with three times as deep ones; the same
+person with three other expressions.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,57 @@ from skimage import data
 
 from deca.errors import DecaError
 from deca.head import HeadModel
-from deca.reconstruct.decode import Decoder
+from deca.reconstruct.decode import Decoded, Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
-from deca.vision.crop import warp_crop
-from deca.vision.photo import Photo
+from deca.render.detail import detail_surface
+from deca.render.normals import unit
+from deca.vision.crop import CROP_SIZE
+from deca.vision.photo import Photo, read_photo
 
-CELL, COLUMNS = 400, 3
-LARGEST = 600_000
-"""Bytes of the picture: pages must load."""
+CELL, HEADING = 320, 40
+"""Pixels of a picture's side, and of the line above each column."""
+ZOOM, RAISED = 1.14, 0.13
+"""How much nearer than on the crop faces are seen, and how much higher, in halves of the crop."""
+LAMPS = (((-0.8, 0.4, 0.45), 0.85), ((0.7, 0.1, 0.7), 0.2))
+"""Directions in head space and strengths: from the side, where lines are seen best."""
+AMBIENT = 0.05
+LARGEST = 1_500_000
+"""Bytes of the sheet: pages must load."""
+FOLDER = Path(__file__).parent / "results_photos"
+"""Small copies of public-domain photos; its README.md says where they are from."""
 
-PHOTOS = {"astronaut": (data.astronaut, "Eileen Collins, NASA, public domain (`skimage.data.astronaut`)")}
+
+@dataclass(frozen=True)
+class Portrait:
+    """Somebody's photo.
+
+    Attributes:
+        who: The person, and the age on the photo.
+        source: Who took it, and where it is from.
+        file: In `FOLDER`; none for scikit-image's own.
+    """
+
+    who: str
+    source: str
+    file: str = ""
+
+    def read(self) -> Photo:
+        if not self.file:
+            return Photo(data.astronaut(), "astronaut")
+        return read_photo(FOLDER / self.file)
+
+
+PORTRAITS = (
+    Portrait("Eileen Collins, 30s", "NASA (`skimage.data.astronaut`)"),
+    Portrait("Barack Obama, 48", "Pete Souza, The White House, 2009", "obama_2009.jpg"),
+    Portrait("Barack Obama, 51", "Pete Souza, The White House, 2012", "obama_2012.jpg"),
+    Portrait("Joe Biden, 67", "Pete Souza, The White House, 2010", "biden_2010.jpg"),
+    Portrait("Grace Hopper, 77", "James S. Davis, US Navy, 1984", "hopper_1984.jpg"),
+)
+
+STRENGTHS = {"without wrinkles": 0.0, "with wrinkles": 1.0, "strength 3": 3.0}
+"""Of the wrinkles as on the photo."""
 
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "brows up": {"browInnerUp": 1.0, "browOuterUpLeft": 1.0, "browOuterUpRight": 1.0},
@@ -42,23 +82,28 @@ EXPRESSIONS: dict[str, dict[str, float]] = {
 
 PAGE = """# Results
 
-What the built-in weights make of public-domain photos. `make results` makes this page and its picture.
+What the built-in weights make of public-domain photos. `make results` makes this page and its picture, without a
+network; what stands under "{seen}" is kept.
 
-![Input, coarse shape, shape with wrinkles; brows up, smile, frown and sneer](results.png)
+![A row per photo: photo, head without wrinkles, with them, at strength 3; three other expressions](results.png)
 
-*Rows in pairs: the photo, the coarse shape, the shape with the wrinkles of the photo's expression; then the same person
-with other expressions and the wrinkles that F_d decodes for them.*
+*From the left: the photo; the head from the photo's camera, lit from the side, without wrinkles, with those that the
+photo shows, and at strength 3; the same person with other expressions, at which the photo's own lines move on.*
 
-Photos: {photos}.
+Photos, [why they are in the public domain](../tools/results_photos/README.md): {photos}.
 
 | | |
 |---|---|
 | weights | {hash} |
+| relief network | {relief} |
 | trained on | {data} |
 | recipe | {recipe} |
 | licence | {licence} |
 {measured}
+
 """
+SEEN = "## What one sees"
+"""Heading of what people have written, at the end of the page."""
 
 
 def main() -> int:
@@ -71,50 +116,81 @@ def main() -> int:
         if decoder.networks is None:
             print("There are no built-in weights to show; name a file with --weights.", file=sys.stderr)
             return 1
-        cells = [cell for name, (picture, _) in PHOTOS.items() for cell in cells_of(name, picture(), decoder)]
+        rows = [row_of(portrait, decoder) for portrait in PORTRAITS]
     except DecaError as error:
         print(error, file=sys.stderr)
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
-    save_small(sheet_of(cells), options.out / "results.png")
+    save_small(sheet_of(rows), options.out / "results.png")
     card = decoder.networks.card
     page = PAGE.format(
-        photos="; ".join(source for _, source in PHOTOS.values()),
+        seen=SEEN.lstrip("# "),
+        photos="; ".join(f"{portrait.who}: {portrait.source}" for portrait in PORTRAITS),
         hash=decoder.networks.hash,
+        relief="none" if decoder.relief is None else decoder.relief.card.recipe,
         data=card.data or "not stated",
         recipe=card.recipe or "not stated",
         licence=card.licence or "not stated",
         measured="\n".join(f"| {name} | {value:.4g} |" for name, value in sorted(card.metrics.items())),
     )
-    (options.out / "results.md").write_text(page.rstrip() + "\n", encoding="utf-8")
+    path = options.out / "results.md"
+    written = path.read_text(encoding="utf-8").partition(SEEN)[2] if path.is_file() else ""
+    path.write_text(page + SEEN + (written or "\n"), encoding="utf-8")
     print(f"{options.out / 'results.png'}, {options.out / 'results.md'}")
     return 0
 
 
-def cells_of(name: str, pixels: NDArray[np.uint8], decoder: Decoder) -> list[tuple[str, Image.Image]]:
-    """The labelled pictures of one photo, in the order of the sheet."""
-    photo = Photo(pixels, name)
-    face = reconstruct(photo, path=f"{name}.png", decoder=decoder, texture_size=None, max_faces=1)[0]
-    crop_HW3 = warp_crop(photo.pixels, face.crop_33).transpose(1, 2, 0)
-    crop = Image.fromarray((255 * crop_HW3).round().astype(np.uint8)).resize((CELL, CELL), Image.Resampling.LANCZOS)
-    posed = {label: with_expression(face, weights) for label, weights in EXPRESSIONS.items()}
-    return [
-        ("input", crop),
-        ("coarse", drawn(replace(face, detail_D=None), decoder)),
-        ("with wrinkles", drawn(face, decoder)),
-        *((label, drawn(other, decoder)) for label, other in posed.items()),
-    ]
+def row_of(portrait: Portrait, decoder: Decoder) -> dict[str, Image.Image]:
+    """A photo's pictures by the headings of their columns."""
+    photo = portrait.read()
+    face = reconstruct(photo, path=f"{photo.name}.png", decoder=decoder, texture_size=None, max_faces=1)[0]
+    crop = as_on_crop(photo, face)
+    ImageDraw.Draw(crop).text(
+        (10, CELL - 32),
+        portrait.who,
+        fill="white",
+        font=ImageFont.load_default(22),
+        stroke_width=2,
+        stroke_fill="black",
+    )
+    decoded = decoder.decode_face(face)
+    return {
+        "photo": crop,
+        **{label: drawn(strengthened(decoded, strength, decoder), decoder) for label, strength in STRENGTHS.items()},
+        **{
+            label: drawn(decoder.decode_face(with_expression(face, weights)), decoder)
+            for label, weights in EXPRESSIONS.items()
+        },
+    }
+
+
+def as_on_crop(photo: Photo, face: Face) -> Image.Image:
+    """The middle of what the crop shows, from the photo's own pixels."""
+    step, edge = CROP_SIZE / CELL / ZOOM, CROP_SIZE / 2 * (1 - 1 / ZOOM)
+    top = edge - CROP_SIZE / 2 * RAISED
+    to_photo_33 = np.linalg.inv(face.crop_33) @ np.array([[step, 0, edge], [0, step, top], [0, 0, 1]])
+    row_6 = to_photo_33[:2].ravel().tolist()
+    picture = Image.fromarray(photo.pixels)
+    return picture.transform((CELL, CELL), Image.Transform.AFFINE, row_6, Image.Resampling.BICUBIC, fillcolor="white")
+
+
+def strengthened(decoded: Decoded, strength: float, decoder: Decoder) -> Decoded:
+    """A face whose wrinkles are so many times as deep."""
+    assert decoded.displacement_B1HW is not None, "there are networks"
+    with torch.inference_mode():
+        surface = detail_surface(decoded.verts_BV3, strength * decoded.displacement_B1HW, decoder.head, smooth=True)
+    return replace(decoded, detail=surface)
 
 
 def with_expression(face: Face, weights: Mapping[str, float]) -> Face:
-    """The person with ARKit weights in place of the photo's expression, facing the camera.
+    """The person with ARKit weights in place of the photo's expression, seen as on the photo.
 
     Raises:
         KeyError: The head model lacks one of the shapes.
     """
     codes_60 = arkit_codes(face.head, weights)
-    pose_53 = np.zeros_like(face.pose_53)
-    pose_53[2] = codes_60[51:54]
+    pose_53 = face.pose_53.copy()
+    pose_53[2:] = codes_60[51:].reshape(3, 3)
     return replace(face, expression_E=codes_60[: len(face.expression_E)], pose_53=pose_53)
 
 
@@ -128,25 +204,31 @@ def arkit_codes(head: HeadModel, weights: Mapping[str, float]) -> NDArray[np.flo
     return head.arkit_map_K52 @ weight_52
 
 
-def drawn(face: Face, decoder: Decoder) -> Image.Image:
-    """The face's shape in grey on its crop, with wrinkles if it has a detail code."""
+def drawn(decoded: Decoded, decoder: Decoder) -> Image.Image:
+    """A face with its wrinkles in grey, where it is on the photo."""
+    assert decoded.detail is not None, "there are networks"
     with torch.inference_mode():
-        pictures = decoder.render(decoder.decode_face(face), height=2 * CELL, width=2 * CELL)  # smooth outlines
-        shape_13HW = pictures.coarse_shape if pictures.detail_shape is None else pictures.detail_shape
-        white = 1 - pictures.alpha_B1HW * (1 - shape_13HW.clamp(0, 1))
-    picture_HW3 = (255 * white[0].permute(1, 2, 0)).round().byte().cpu().numpy()
-    return Image.fromarray(picture_HW3).resize((CELL, CELL), Image.Resampling.LANCZOS)
+        where_1V3 = ZOOM * (decoded.picture_BV3 + torch.tensor([0.0, RAISED, 0.0]))
+        surface = decoder.renderer(decoded.verts_BV3, where_1V3, 2 * CELL, 2 * CELL)  # smooth outlines
+        normals_3N = unit(surface.normals(decoded.detail.normals_B3HW, decoded.detail.mask_11HW)[None])[0]
+        light_N = torch.full_like(normals_3N[0], AMBIENT)
+        for direction, strength in LAMPS:
+            towards_3 = torch.tensor(direction)
+            light_N += strength * (towards_3 / towards_3.norm() @ normals_3N).clamp(min=0)
+        grey_HW = surface.fragments.image(light_N[None] ** (1 / 2.2))[0, 0] + 1 - surface.alpha_B1HW[0, 0]
+    picture = Image.fromarray((255 * grey_HW.clamp(0, 1)).round().byte().cpu().numpy())
+    return picture.resize((CELL, CELL), Image.Resampling.LANCZOS)
 
 
-def sheet_of(cells: list[tuple[str, Image.Image]]) -> Image.Image:
-    """All cells in rows of `COLUMNS`, each with its label."""
-    sheet = Image.new("RGB", (COLUMNS * CELL, -(-len(cells) // COLUMNS) * CELL), "white")
-    font = ImageFont.load_default(18)
-    for index, (label, picture) in enumerate(cells):
-        ImageDraw.Draw(picture).text(
-            (10, CELL - 30), label, fill="white", font=font, stroke_width=2, stroke_fill=(40, 40, 40)
-        )
-        sheet.paste(picture, (index % COLUMNS * CELL, index // COLUMNS * CELL))
+def sheet_of(rows: list[dict[str, Image.Image]]) -> Image.Image:
+    """All rows below the headings of their columns."""
+    sheet = Image.new("RGB", (len(rows[0]) * CELL, HEADING + len(rows) * CELL), "white")
+    font, draw = ImageFont.load_default(26), ImageDraw.Draw(sheet)
+    for column, label in enumerate(rows[0]):
+        draw.text(((column + 0.5) * CELL, HEADING / 2), label, fill="black", font=font, anchor="mm")
+    for number, row in enumerate(rows):
+        for column, picture in enumerate(row.values()):
+            sheet.paste(picture, (column * CELL, HEADING + number * CELL))
     return sheet
 
 

@@ -12,12 +12,12 @@ from deca.head import load_head
 from deca.head.layer import HeadLayer
 from deca.networks import MAP_SIZE
 from deca.render.detail import DETAIL_MASK
-from deca.render.uv import uv_mask
+from deca.render.uv import texels_of, uv_mask
 from deca_training.data.synthetic.curves import Draws, Line, fold, press, trace, valley
 from deca_training.data.synthetic.families import FAMILIES, Family, channel_names
-from deca_training.data.synthetic.patterns import PATTERNS
+from deca_training.data.synthetic.patterns import PATTERNS, _spread_out
 from deca_training.data.synthetic.person import ASYMMETRY, Person, drives
-from deca_training.data.synthetic.skin import skin_of
+from deca_training.data.synthetic.skin import SIZE, skin_of
 from deca_training.data.synthetic.strain import gauge_of, green_strain, posed, reader_of, sided
 
 HEAD = load_head()
@@ -225,17 +225,20 @@ def drawn_lines(seed: int) -> list[tuple[Family, Line, Draws]]:
     return drawn
 
 
+def turns(position_N3: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosines of the angles by which a curve turns within four millimetres; a chord is two, which leaves out wobble."""
+    place_N = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(position_N3, axis=0), axis=1))))
+    chord_N3 = np.stack([np.interp(np.arange(0, place_N[-1], 2.0), place_N, x) for x in position_N3.T], 1)
+    ways_N3 = np.diff(chord_N3, axis=0)
+    ways_N3 /= np.linalg.norm(ways_N3, axis=1, keepdims=True)
+    return (ways_N3[:-2] * ways_N3[2:]).sum(1)
+
+
 def test_lines_have_no_hooks() -> None:
     # A line that turns by a right angle within five millimetres has run into an eyelid or round a corner.
     for seed in range(6):
         for family, line, draws in drawn_lines(seed):
-            curve = trace(line, skin_of(HEAD), draws)
-            place_N = np.concatenate(([0.0], np.cumsum(np.linalg.norm(np.diff(curve.position_N3, axis=0), axis=1))))
-            # Chords of two millimetres, so that the wobble does not count.
-            chord_N3 = np.stack([np.interp(np.arange(0, place_N[-1], 2.0), place_N, x) for x in curve.position_N3.T], 1)
-            ways_N3 = np.diff(chord_N3, axis=0)
-            ways_N3 /= np.linalg.norm(ways_N3, axis=1, keepdims=True)
-            turn_N = (ways_N3[:-2] * ways_N3[2:]).sum(1)
+            turn_N = turns(trace(line, skin_of(HEAD), draws).position_N3)
             assert (turn_N > 0.2).all(), (family.name, seed)
 
 
@@ -282,3 +285,49 @@ def test_without_variety_lines_lie_in_the_same_places() -> None:
 
     assert likeness(0.0).min() > 0.999
     assert np.median(likeness(0.35)) > np.median(likeness(1.0)) + 0.1
+
+
+def test_a_smile_bends_no_line_into_a_hook() -> None:
+    """The corner of the mouth moves by a centimetre, and what begins at it would be bent round it."""
+    expression_E, turns_33 = reader_of(HEAD).coefficients({"mouthSmile": 1.0, "cheekSquint": 1.0})
+    smiling_V3 = 1000 * posed(LAYER, np.zeros(100), expression_E, turns_33[0])
+    skin, texels = skin_of(HEAD), texels_of(HEAD, SIZE)
+    position_HW3 = texels.interpolate(smiling_V3.astype(np.float32)).reshape(-1, 3)[texels.nearest_HW]
+    for seed in range(12):
+        for family, line, draws in drawn_lines(seed):
+            if family.name in ("nasolabial", "marionette", "cheek") and np.max(line.depth) > 0.1:
+                turn_N = turns(skin.at(trace(line, skin, draws).texel_N2, position_HW3))
+                assert turn_N.min() > 0.35, (family.name, seed)
+
+
+def test_lines_are_as_many_as_ever_and_not_evenly_spaced() -> None:
+    """Real lines crowd here and leave gaps there."""
+    counts, unevenness = [], []
+    for seed in range(200):
+        lines = PATTERNS["forehead"](Draws((seed, 0), 0, ASYMMETRY, mirrored=True))
+        long = [line for line in lines if line.taper[0] == line.taper[1]]  # the short ones between have another taper
+        counts.append(len(long))
+        gaps = np.diff([line.way_M2[6, 1] for line in long])
+        if len(gaps) > 1:
+            unevenness.append(gaps.std() / gaps.mean())
+            assert gaps.min() > 1.0, seed
+    assert np.mean(counts) == pytest.approx(3.6, abs=0.25)
+    assert np.mean(unevenness) > 0.22
+    places = _spread_out(Draws((1,), 0, ASYMMETRY), 6, 0.5)
+    np.testing.assert_allclose(places[[0, -1]], (0, 1))
+    assert np.diff(places).max() > 1.5 * np.diff(places).min() > 0
+    typical = Draws((0,), 0, 0.0, variety=0.0)
+    np.testing.assert_allclose(_spread_out(typical, 5, 0.5), np.linspace(0, 1, 5))
+
+
+def test_not_everybody_has_a_pair_of_lines_between_the_brows() -> None:
+    """Some have one line, on either side or in the middle."""
+    depth_PS = np.array(
+        [
+            [np.max(PATTERNS["glabella"](Draws((seed, 1), side, ASYMMETRY))[0].depth) for side in (0, 1)]
+            for seed in range(300)
+        ]
+    )
+    ratio_P = depth_PS.min(1) / depth_PS.max(1)
+    assert 0.3 < (ratio_P < 0.3).mean() < 0.7 and (ratio_P > 0.7).mean() > 0.1
+    assert depth_PS.mean() == pytest.approx(1.1, abs=0.2)

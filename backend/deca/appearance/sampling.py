@@ -96,17 +96,26 @@ def inside_photo(view: SurfaceView, height: int, width: int) -> NDArray[np.bool_
 
 
 def sample_photo(photo_HW3: NDArray[np.uint8], view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Photo colours (H, W, 3) of the wanted texels, sRGB in [0, 1]; elsewhere meaningless.
+    """Photo colours (H, W, 3) of the wanted texels, sRGB in [0, 1]; elsewhere meaningless."""
+    return sample_picture(photo_HW3, view, wanted_HW) / 255
 
-    A photo finer than the texture is first reduced to the texture's density (area average), so that nothing aliases.
+
+def sample_picture(
+    picture_HWC: NDArray[np.uint8] | NDArray[np.float32], view: SurfaceView, wanted_HW: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    """Values (H, W, C) of the wanted texels on any picture of the photo's rows and columns, with up to four channels;
+    elsewhere meaningless.
+
+    A picture finer than the texture is first reduced to the texture's density (area average), so that nothing aliases.
     """
+    channels = picture_HWC.shape[2]
     if not wanted_HW.any():
-        return np.zeros((*wanted_HW.shape, 3), np.float32)
+        return np.zeros((*wanted_HW.shape, channels), np.float32)
     pixels = view.pixels_HW2[wanted_HW]
     margin = 4
     low = np.maximum(np.floor(pixels.min(0)).astype(int) - margin, 0)
-    high = np.minimum(np.ceil(pixels.max(0)).astype(int) + margin, (photo_HW3.shape[1], photo_HW3.shape[0]))
-    patch = photo_HW3[low[1] : high[1], low[0] : high[0]]
+    high = np.minimum(np.ceil(pixels.max(0)).astype(int) + margin, picture_HWC.shape[1::-1])
+    patch = picture_HWC[low[1] : high[1], low[0] : high[0]]
     density = max(pixels_per_texel(view, wanted_HW), max(patch.shape[:2]) / _REMAP_LIMIT)
     columns, rows = patch.shape[1], patch.shape[0]
     if density > 1.3:
@@ -115,10 +124,10 @@ def sample_photo(photo_HW3: NDArray[np.uint8], view: SurfaceView, wanted_HW: NDA
     scale = np.array((columns, rows), np.float32) / (high - low)
     map_HW2 = (view.pixels_HW2 - low.astype(np.float32)) * scale.astype(np.float32) - 0.5
     column_HW, row_HW = cv2.split(map_HW2)
-    colours_HW3 = cv2.remap(
+    values_HWC = cv2.remap(
         np.ascontiguousarray(patch), column_HW, row_HW, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
-    return colours_HW3.astype(np.float32) / 255
+    return values_HWC.reshape(*wanted_HW.shape, channels).astype(np.float32)
 
 
 def pixels_per_texel(view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> float:

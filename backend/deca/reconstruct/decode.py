@@ -23,10 +23,9 @@ from deca.reconstruct.face import Face
 from deca.reconstruct.moving_relief import MovingRelief, Shares, with_reliefs
 from deca.reconstruct.relief import Relief
 from deca.render.camera import project
-from deca.render.detail import DETAIL_MASK, DetailSurface, applied_displacement, detail_surface
+from deca.render.detail import DetailSurface, applied_displacement, detail_surface
 from deca.render.normals import vertex_normals
 from deca.render.renderer import Renderer
-from deca.render.uv import uv_mask
 
 _JAW = 2
 
@@ -204,17 +203,13 @@ class Decoder:
         """
         where = decoded.picture_BV3 if picture_BV3 is None else picture_BV3
         surface = self.renderer(decoded.verts_BV3, where, height, width)
-        wrinkled, where_11HW, coarse, detail = None, None, None, None
-        if decoded.detail is not None:
-            wrinkled = decoded.detail.normals_B3HW
-            where_11HW = uv_mask(self.head, DETAIL_MASK, wrinkled.shape[-1], wrinkled.device, wrinkled.dtype)[
-                None, None
-            ]
+        skin, coarse, detail = decoded.detail, None, None
+        wrinkled = () if skin is None else (skin.normals_B3HW, skin.mask_11HW)
         if decoded.albedo_B3HW is not None and decoded.light_B93 is not None:
             coarse = surface.shade(decoded.albedo_B3HW, decoded.light_B93).image_B3HW
-            if wrinkled is not None:
-                detail = surface.shade(decoded.albedo_B3HW, decoded.light_B93, wrinkled, where_11HW).image_B3HW
-        detail_shape = None if wrinkled is None else _shown(surface.clay(wrinkled, where_11HW))
+            if wrinkled:
+                detail = surface.shade(decoded.albedo_B3HW, decoded.light_B93, *wrinkled).image_B3HW
+        detail_shape = _shown(surface.clay(*wrinkled)) if wrinkled else None
         return Pictures(surface.alpha_B1HW, _shown(surface.clay()), detail_shape, coarse, detail)
 
     def _tensor(self, array: NDArray | None) -> Tensor | None:

@@ -21,10 +21,9 @@ from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel
 from deca.appearance.trust import FACING, believe, closed, outlines, regions_of
 from deca.head.model import Part
 from deca.networks.decoder import MAP_SIZE
-from deca.networks.relief import Layout, ReliefNetwork, band, light_gradient, log_light
+from deca.networks.relief import Layout, ReliefNetwork
 from deca.reconstruct.face import Face
-from deca.render.detail import DETAIL_MASK, detail_surface
-from deca.render.normals import unit
+from deca.render.detail import DETAIL_MASK
 from deca.render.uv import Texels, texels_of, uv_mask
 
 GRAZING = 0.22
@@ -37,16 +36,6 @@ _MIRRORED = 0.5
 """Certainty of the other side's relief, as a share of that side's own: wrinkles are no mirror images."""
 _SURE = 0.3
 """Certainty from which on a texel needs no other side."""
-
-
-_CONTRAST = 1.0
-"""What `_contrast` is for photos of synthetic people, whose lines the network was trained on."""
-_DEEPER = 4.0
-"""How much deeper than theirs lines of real skin may be, at most; on portraits their contrast is 1.3 to 6 times."""
-_WELL = 0.9
-"""How well a texel must be seen to count for its contrast."""
-_FAINT = 0.01
-"""Root mean square of the light's logarithm below which relief says nothing of its own depth."""
 
 
 @dataclass(frozen=True)
@@ -88,43 +77,10 @@ def reliefs_of_photo(photo_HW3: NDArray[np.uint8], faces: Sequence[Face], networ
     )
     texels = texels_of(faces[0].head, MAP_SIZE)
     skin_HW = uv_mask(faces[0].head, DETAIL_MASK).numpy()
-    reliefs = []
-    for face, layout, displacement_1HW, certainty_1HW in zip(
-        faces, layouts, displacement_B1HW, certainty_B1HW, strict=True
-    ):
-        displacement_HW = as_deep_as_shown(displacement_1HW, certainty_1HW, face, layout)
-        reliefs.append(with_other_side(displacement_HW, certainty_1HW[0].numpy(), skin_HW, texels))
-    return reliefs
-
-
-def as_deep_as_shown(
-    displacement_1HW: torch.Tensor, certainty_1HW: torch.Tensor, face: Face, layout: Layout
-) -> NDArray[np.float32]:
-    """A relief (H, W) as deep as the photo's own contrast says.
-
-    Args:
-        displacement_1HW, certainty_1HW: As the network reads them.
-        face, layout: What it was read from.
-    """
-    deeper = float(np.clip(_contrast(displacement_1HW, certainty_1HW, face, layout) / _CONTRAST, 1, _DEEPER))
-    return deeper * displacement_1HW[0].numpy()
-
-
-@torch.inference_mode()
-def _contrast(displacement_1HW: torch.Tensor, certainty_1HW: torch.Tensor, face: Face, layout: Layout) -> float:
-    """How much more the photo varies along with the shading of the relief than that shading does, where it is certain.
-
-    The network knows lines of synthetic skin; those of real skin are darker for their depth, or deeper.
-    """
-    skin = detail_surface(torch.from_numpy(face.vertices())[None], displacement_1HW[None], face.head, smooth=True)
-    tilt_13HW = unit(skin.normals_B3HW) - unit(skin.coarse_normals_B3HW)
-    light_11HW, seen_11HW = log_light(layout.photo_B3HW), layout.seen_B1HW
-    shading_11HW = (light_gradient(light_11HW, layout.normals_B3HW, seen_11HW) * tilt_13HW).sum(1, keepdim=True)
-    weight_11HW = certainty_1HW[None] * (seen_11HW > _WELL)
-    shaded_11HW, shown_11HW = band(shading_11HW, seen_11HW), band(light_11HW, seen_11HW)
-    faint = _FAINT**2 * float(weight_11HW.sum().clamp(min=1.0))
-    along, itself = ((weight_11HW * shaded_11HW * map_11HW).sum() for map_11HW in (shown_11HW, shaded_11HW))
-    return float((along + _CONTRAST * faint) / (itself + faint))
+    return [
+        with_other_side(displacement_1HW[0].numpy(), certainty_1HW[0].numpy(), skin_HW, texels)
+        for displacement_1HW, certainty_1HW in zip(displacement_B1HW, certainty_B1HW, strict=True)
+    ]
 
 
 def layout_of(photo_HW3: NDArray[np.uint8], face: Face) -> Layout:

@@ -40,11 +40,13 @@ class DetailSurface(NamedTuple):
         normals_B3HW: Its normals inside the detail mask, those of the coarse head outside; padded over the edges of
             the UV islands.
         coarse_normals_B3HW: Interpolated vertex normals of the coarse head.
+        mask_11HW: The detail mask, 0..1.
     """
 
     positions_B3HW: Tensor
     normals_B3HW: Tensor
     coarse_normals_B3HW: Tensor
+    mask_11HW: Tensor
 
 
 def detail_surface(
@@ -82,7 +84,7 @@ def detail_surface(
     else:
         detail_B3HW = grid_normals(positions_B3HW, covered_HW)
     normals_B3HW = torch.lerp(coarse_normals_B3HW, detail_B3HW, mask_HW)
-    return DetailSurface(positions_B3HW, pad_islands(normals_B3HW, head), coarse_normals_B3HW)
+    return DetailSurface(positions_B3HW, pad_islands(normals_B3HW, head), coarse_normals_B3HW, mask_HW[None, None])
 
 
 def applied_displacement(displacement_B1HW: Tensor, head: HeadModel) -> Tensor:

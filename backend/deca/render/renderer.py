@@ -109,7 +109,7 @@ class Surface:
             uv_normals_B3HW: Normals as a UV map, for wrinkles (`deca.render.detail`); the coarse normals when None.
             where_B1HW: Share in which these count, as a UV map; everywhere when None.
         """
-        normals_3N = self._normals(uv_normals_B3HW, where_B1HW)
+        normals_3N = self.normals(uv_normals_B3HW, where_B1HW)
         normals = normals_3N.split(self.fragments.counts, dim=1)
         lights = light_B93.split(1) if len(light_B93) > 1 else [light_B93] * len(normals)
         shading_3N = torch.cat(
@@ -122,11 +122,12 @@ class Surface:
 
     def clay(self, uv_normals_B3HW: Tensor | None = None, where_B1HW: Tensor | None = None) -> Tensor:
         """The plain shape in grey under fixed lamps, (B, 3, H, W) in [0, 1]; wrinkled if given UV normals (`shade`)."""
-        normals_3N = self._normals(uv_normals_B3HW, where_B1HW)
+        normals_3N = self.normals(uv_normals_B3HW, where_B1HW)
         grey_3N = lamp_shading(normals_3N[None])[0] * normals_3N.new_tensor(CLAY)[:, None]
         return self.fragments.image(grey_3N.clamp(0, 1))
 
-    def _normals(self, uv_normals_B3HW: Tensor | None, where_B1HW: Tensor | None) -> Tensor:
+    def normals(self, uv_normals_B3HW: Tensor | None, where_B1HW: Tensor | None = None) -> Tensor:
+        """Normals at the covered pixels, (3, N); `shade` says of which kind."""
         if uv_normals_B3HW is None:
             return self.normals_3N
         normals_3N = self.sample(uv_normals_B3HW)

@@ -141,7 +141,7 @@ def occlude(
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Puts a turned ellipse or rectangle over a part of the crop, of one colour with a coarse texture.
+    """Puts a turned ellipse or rectangle over a part of a square picture, of one colour with a coarse texture.
 
     Args:
         image_HW3: sRGB.
@@ -154,7 +154,7 @@ def occlude(
     """
     if rng.uniform() >= augmentation.occlusion:
         return image_HW3, mask_HW
-    size = CROP_SIZE
+    size = len(image_HW3)
     centre = rng.uniform(0.15, 0.85, 2) * size
     axes = rng.uniform(0.05, 0.2, 2) * size
     angle = rng.uniform(0, 180)

@@ -9,6 +9,9 @@ deca-train evaluate transfer --data photos.npz --weights W --out DIR
 deca-train evaluate wrinkles --data synthetic/ --weights W --out DIR
 deca-train evaluate relief --weights RELIEF --out DIR                  the relief network on people kept out
 deca-train evaluate nonlinear --weights W ... --data fitted.npz --learnt-from fitted.npz --people DIR --out DIR
+
+deca-train evaluate photo-relief --relief RELIEF --out DIR            the product's way from photos of people kept out
+deca-train evaluate relief-pairs --data photos/ --relief RELIEF --out DIR      two photos each of real people
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
 deca-train evaluate training --runs RUN ... --out DIR
 deca-train evaluate anthropometry --out DIR                            is the head model's mean the average of people?
@@ -107,6 +110,30 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind.add_argument("--steps", type=int, default=100, metavar="N", help="of the optimiser (default: 100)")
     kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
     kind.set_defaults(run=run, evaluate=_nonlinear, device="cpu")
+
+    product = argparse.ArgumentParser(add_help=False)
+    product.add_argument("--relief", type=Path, metavar="FILE", help="relief weights file (default: built in)")
+    product.add_argument("--weights", default="builtin", metavar="FILE", help="weights file (default: built in)")
+    product.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
+
+    text = "wrinkles by the product's way from photos of synthetic people kept out"
+    kind = kinds.add_parser("photo-relief", help=text, description=text, parents=[product])
+    kind.add_argument("--people", type=int, default=24, metavar="N", help="people kept out (default: 24)")
+    kind.add_argument("--photos", type=int, default=2, metavar="N", help="photos of each (default: 2)")
+    kind.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of the photos, made if missing (default: people, in --out)"
+    )
+    kind.set_defaults(run=run, evaluate=_photo_relief, device="cpu")
+
+    text = "relief of two photos each of real people"
+    kind = kinds.add_parser("relief-pairs", help=text, description=text, parents=[product])
+    kind.add_argument("--data", type=Path, required=True, help="an index, or a folder with a folder for each person")
+    kind.add_argument("--people", type=int, default=60, metavar="N", help="at most N people (default: 60)")
+    kind.add_argument("--photos", type=int, default=4, metavar="N", help="of the first N photos of each (default: 4)")
+    kind.add_argument(
+        "--face", type=float, default=120.0, metavar="PIXELS", help="least size of the faces (default: 120)"
+    )
+    kind.set_defaults(run=run, evaluate=_relief_pairs, device="cpu")
 
     text = "the validation losses of runs, step by step"
     kind = kinds.add_parser("training", help=text, description=text)
@@ -237,6 +264,39 @@ def _relief(options: argparse.Namespace) -> None:
     table = evaluate_relief(load_relief(options.weights), options.out / "people", options.people)
     table.write(options.out, "relief")
     print(table.markdown())
+
+
+def _photo_relief(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.photo_relief import evaluate_photo_relief
+
+    folder, progress = options.data or options.out / "people", sys.stderr.isatty()
+    tables = evaluate_photo_relief(_product(options), folder, options.people, options.photos, progress=progress)
+    for table, stem in zip(tables, ("photo_relief", "photo_relief_steps"), strict=True):
+        table.write(options.out, stem)
+        print(table.markdown())
+
+
+def _relief_pairs(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.relief_pairs import evaluate_relief_pairs
+    from deca_training.evaluate.subjects import Subjects
+
+    subjects = Subjects(options.data, photos=options.photos)
+    table = evaluate_relief_pairs(
+        _product(options), subjects, options.people, options.face, progress=sys.stderr.isatty()
+    )
+    table.write(options.out, "relief_pairs")
+    print(table.markdown())
+
+
+def _product(options: argparse.Namespace) -> Decoder:
+    """The product's models, perhaps with other networks."""
+    from deca.networks.relief import load_relief
+    from deca.reconstruct.decode import Decoder
+    from deca.reconstruct.pipeline import load_decoder
+
+    product = load_decoder(weights=options.weights)
+    relief = product.relief if options.relief is None else load_relief(options.relief)
+    return Decoder(product.head, product.networks, product.albedo, product.device, relief)
 
 
 def _training(options: argparse.Namespace) -> None:

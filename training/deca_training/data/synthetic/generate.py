@@ -20,6 +20,7 @@ from deca.errors import OptionError
 from deca.head import load_head
 from deca.head.layer import HeadLayer
 from deca.head.traits import shape_given
+from deca.render.camera import CROP_SIZE
 from deca_training.data.synthetic.expressions import random_expression
 from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.person import Person, solid_noise
@@ -48,7 +49,7 @@ class Generator:
         albedo: Likewise of the albedo model.
         outside: How far heads are from the span of their shape coefficients: root mean square of a smooth offset of
             the face, millimetres, along all axes.
-        perspective: Of `Studio`.
+        perspective, side: Of `Studio`.
         variety: Of `Person.make`.
 
     Raises:
@@ -62,12 +63,13 @@ class Generator:
         outside: float = 0.0,
         perspective: float = 0.0,
         variety: float = 1.0,
+        side: int = CROP_SIZE,
     ) -> None:
         self.outside, self.variety = outside, variety
         self.head, self.albedo = load_head(head), load_albedo(albedo)
         self.albedo.check_head(self.head)
         self.layer = HeadLayer(self.head, NUM_SHAPE, NUM_EXPRESSION)
-        self.studio = Studio(self.head, self.layer, perspective)
+        self.studio = Studio(self.head, self.layer, perspective, side)
 
     def subject(
         self, seed: int, images: int, age: float | None = None
@@ -194,6 +196,7 @@ def generate(
     outside: float = 0.0,
     perspective: float = 0.0,
     variety: float = 1.0,
+    side: int = CROP_SIZE,
     progress: bool = False,
     processes: int = 0,
 ) -> None:
@@ -204,7 +207,7 @@ def generate(
         subjects: How many.
         images: Photos of each.
         seed: The first subject's seed.
-        outside, perspective, variety: Of `Generator`.
+        outside, perspective, variety, side: Of `Generator`.
         progress: Show a progress bar.
         processes: That do the work; 0: this one.
 
@@ -217,9 +220,11 @@ def generate(
         raise OptionError(
             "Synthetic subjects need one subject and one image at least, and a seed that is not negative."
         )
+    if side < CROP_SIZE or side % 8:
+        raise OptionError(f"Photos are {CROP_SIZE} pixels wide or more, a multiple of 8; {side} are not.")
     numbers = range(seed, seed + subjects)
     missing = [number for number in numbers if not (out / f"{number:08d}.npz").is_file()]
-    make = partial(Generator, outside=outside, perspective=perspective, variety=variety)
+    make = partial(Generator, outside=outside, perspective=perspective, variety=variety, side=side)
     with tqdm(total=subjects, initial=subjects - len(missing), unit="subject", disable=not progress) as bar:
         if not processes or len(missing) < processes:
             generator = make()

@@ -19,6 +19,10 @@ _NASION, _BRIDGE, _WING, _CANTHUS = 27, 28, 35, 45
 _BROW, _CUPID, _CORNER, _LOWER_LIP, _LOWER_LIP_MIDDLE = 22, 52, 54, 56, 57
 
 
+_NEAREST, _SHORTEST = 4.0, 22.0
+"""Millimetres between two lines of the forehead, nearer ones are one; and half the length of the shortest."""
+
+
 def _points(*pairs: tuple[float, float]) -> NDArray[np.float64]:
     return np.array(pairs, np.float64)
 
@@ -38,6 +42,14 @@ def _more(draws: Draws, threshold: float) -> float:
     return float(np.clip((draws.one() - threshold) / 0.4, 0, 1))
 
 
+def _spread_out(draws: Draws, count: int, sd: float) -> NDArray[np.float64]:
+    """Places from 0 to 1 whose gaps differ: near each other here, far apart there."""
+    if count < 2:
+        return np.full(count, 0.5)
+    gap_M = np.exp(sd * draws.normal(count - 1))
+    return np.concatenate(([0.0], np.cumsum(gap_M))) / gap_M.sum()
+
+
 def forehead(draws: Draws) -> list[Line]:
     """Lines across: straight, arched or in the shape of a gull's wing, long, broken or on one side."""
     count = draws.count(3.6, 1.3, 1, 6)
@@ -48,47 +60,55 @@ def forehead(draws: Draws) -> list[Line]:
     tilt, one_sided = 4.0 * draws.lopsided(), 2.2 * draws.lopsided()
     parted = 0.25 + 0.45 * draws.one()
     half_way = 47.0 * _factor(draws, 0.14)
+    # On some people the lowest line follows the arches over the brows, and is two.
+    arches = 0.8 * _more(draws, 0.4)
     lines = []
     for i in range(count):
-        half = half_way * _factor(draws, 0.16) * (1 - 0.05 * i)
-        x_M = np.linspace(-half, half, 13)
-        bend_M = wing * (1 - np.exp(-((x_M / 15) ** 2))) - dip * np.abs(x_M / half) ** 2.4 + tilt * x_M / half
-        y_M = y + bend_M * (1 - 0.12 * i) + 0.5 * draws.normal(13)
+        half = max(half_way * _factor(draws, 0.24) * (1 - 0.05 * i), _SHORTEST)
+        share_M = np.linspace(-1, 1, 13)
+        x_M = half * share_M + 12.0 * draws.lopsided()
+        bend_M = wing * (1 - np.exp(-((x_M / 15) ** 2))) - dip * np.abs(share_M) ** 2.4 + tilt * share_M
+        rough = min(0.5 * half / 47, 0.5)
+        y_M = y + bend_M * (1 - 0.12 * i) + rough * draws.normal(13) + 3.0 * draws.lopsided() * share_M
         side_M = np.minimum(2 / (1 + np.exp(-one_sided * x_M / 25)), 1.15)
-        gap_M = 1 - np.clip(parted + 0.2 * draws.one(), 0, 0.9) * np.exp(-((x_M / 7) ** 2))
+        gap_M = 1 - np.clip(parted + (arches if i == 0 else 0) + 0.2 * draws.one(), 0, 0.95) * np.exp(-((x_M / 7) ** 2))
         gap_M = gap_M * (1 - 0.85 * _more(draws, 0.5) * np.exp(-(((x_M - 60 * draws.lopsided()) / 6) ** 2)))
-        depth = _factor(draws, 0.35) * (1.0 if i < 3 else 0.7)
+        depth = 1.2 * _factor(draws, 0.35) * (1.0 if i < 3 else 0.7)
         depth_M = depth * np.exp(0.38 * draws.normal(13)) * gap_M * side_M
         width = _factor(draws, 0.2)
-        lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, width, (0.28, 0.28)))
-        gap = spacing * _factor(draws, 0.2)
+        taper = 0.26 * _factor(draws, 0.3)
+        lines.append(Line(_NASION, np.stack((x_M, y_M), 1), depth_M, width, (taper, taper)))
+        gap = max(spacing * _factor(draws, 0.36), _NEAREST)
         if draws.one() > -0.2:
-            # A short line between two long ones, on each side of the middle or on one.
+            # A short line between two long ones, on each side of the middle or on one; it may lead over.
             middle, reach = 18.0 + 9.0 * draws.one(), 9.0 * _factor(draws, 0.3)
             short_M = 0.55 * np.exp(-(((np.abs(x_M) - middle) / reach) ** 2)) * np.exp(0.3 * draws.normal(13))
-            between_M = y_M + gap * (0.5 + 0.12 * draws.one()) + 0.3 * draws.normal(13)
+            part_M = np.clip(0.5 + 0.12 * draws.one() + 0.7 * draws.lopsided() * share_M, 0.05, 0.95)
+            between_M = y_M + gap * part_M + 0.3 * draws.normal(13)
             lines.append(Line(_NASION, np.stack((x_M, between_M), 1), short_M * side_M * depth, 0.7 * width))
         y += gap
     return lines
 
 
 def glabella(draws: Draws) -> list[Line]:
-    """Upright lines between the brows: one or two, more, or oblique ones, seldom the same on both sides."""
-    tilt, shift, length = 1.6 + 2.2 * draws.one(), 1.5 * draws.one(), _factor(draws, 0.25)
-    uneven = 1.8 * draws.lopsided()
+    """Upright lines between the brows: a pair, one on one side, one near the middle, or several."""
+    tilt, shift, length = 1.2 + 1.6 * draws.one(), 1.6 * draws.one(), _factor(draws, 0.28)
+    # On two people of five one side has a third of the other, or less.
+    uneven = min(4.0 * draws.lopsided(), 0.45)
     main = _points((-6.6, -9.5), (-7.6, -5.0), (-7.8, 0.0), (-7.3, 5.0), (-6.2, 10.0))
-    main[:, 0] += shift + tilt * np.linspace(-0.8, 1, 5)
-    main[:, 1] *= length
-    depth = np.exp(uneven) * _factor(draws, 0.25)
+    main[:, 0] += shift + tilt * np.linspace(-0.6, 1, 5) - 4.5 * _more(draws, 1.0)
+    main[:, 1] = main[:, 1] * length + 2.0 * draws.one()
+    depth = 1.12 * np.exp(uneven) * _factor(draws, 0.25)
     lines = [Line(_BROW, _varied(main, draws, 0.35, 1.0), depth, _factor(draws, 0.2), (0.3, 0.4))]
     for threshold, x, share in ((0.2, 5.0, 0.7), (0.8, -4.2, 0.55), (1.0, 9.0, 0.5)):
-        # Another beside the first: outside, nearer to the middle, and slanted over the brow.
-        more, lean = _more(draws, threshold), 0.3 * x * (1 + 0.5 * draws.one())
-        way_M2 = main * np.array([1.0, 0.75 * _factor(draws, 0.25)])
-        way_M2[:, 0] += x + lean * np.linspace(-0.6, 1, 5) * (x > 0)
-        way_M2[:, 1] += 1.5 * draws.one()
-        depth = more * share * _factor(draws, 0.3)
-        lines.append(Line(_BROW, _varied(way_M2, draws, 0.4, 0.9), depth, 0.8, (0.35, 0.4)))
+        # Another beside the first: outside, nearer to the middle, and slanted over the brow. It begins beside and above
+        # the first one's foot, since frowning draws what has one foot into a star.
+        more, lean = _more(draws, threshold), 0.16 * x * (1 + 0.7 * draws.one())
+        way_M2 = main * np.array([1.0, 0.6 * _factor(draws, 0.3)])
+        way_M2[:, 0] += x * _factor(draws, 0.15) + lean * np.linspace(0, 1, 5) * (x > 0)
+        way_M2[:, 1] += 3.0 + 2.5 * draws.one()
+        depth = more * share * np.exp(0.5 * uneven) * _factor(draws, 0.35)
+        lines.append(Line(_BROW, _varied(way_M2, draws, 0.4, 0.9), depth, 0.8 * _factor(draws, 0.2), (0.35, 0.4)))
     return lines
 
 
@@ -112,12 +132,13 @@ def crows_feet(draws: Draws) -> list[Line]:
     low, high = -48.0 + 8.0 * draws.one(), 34.0 + 8.0 * draws.one()
     bend, middle = 0.28 + 0.10 * draws.one(), _points((-1.0, 0.0)) + draws.normal(2) * 1.0
     length_all = 15.5 * _factor(draws, 0.28)
+    share_N = _spread_out(draws, count, 0.55)
     lines = []
     for i in range(count):
-        share = i / (count - 1)
-        angle = np.radians(np.clip(low + (high - low) * share + 5.0 * draws.one(), -62, 48))
+        share = float(share_N[i])
+        angle = np.radians(np.clip(low + (high - low) * share + 2.0 * draws.one(), -62, 48))
         start = 7.0 * _factor(draws, 0.22)
-        length = length_all * _factor(draws, 0.32) * (1.4 - 0.55 * share)
+        length = length_all * _factor(draws, 0.4) * (1.4 - 0.55 * share)
         radius_M = start + length * np.linspace(0, 1, 5)
         angle_M = angle + (angle * bend + 0.08 * draws.one()) * np.linspace(0, 1, 5) ** 2
         way_M2 = middle + radius_M[:, None] * np.stack((np.cos(angle_M), np.sin(angle_M)), 1)
@@ -165,11 +186,11 @@ def bag(draws: Draws) -> list[Line]:
 
 def nasolabial(draws: Draws) -> list[Line]:
     """The fold from the wing of the nose past the corner of the mouth; some have a second line below or beside it."""
-    way_M2 = _points((2.5, 6.5), (6.5, 2.5), (11.5, -4.0), (17.0, -12.0), (21.5, -21.0), (23.8, -31.0), (23.5, -40.0))
+    way_M2 = _points((2.5, 6.5), (6.5, 2.5), (11.5, -4.0), (17.0, -12.0), (21.5, -21.0), (24.2, -30.0), (25.0, -38.0))
     stretch, out, bow = _factor(draws, 0.16), _factor(draws, 0.12), 1.5 * draws.one()
     way_M2[:, 0] = 2.5 + (way_M2[:, 0] - 2.5) * out + bow * np.sin(np.linspace(0, np.pi, 7))
     way_M2[:, 1] = 6.5 + (way_M2[:, 1] - 6.5) * stretch
-    profile = np.array([0.7, 0.9, 1.0, 1.0, 0.95, 0.9, 0.8])
+    profile = np.array([0.75, 0.95, 1.05, 1.05, 1.0, 0.9, 0.8])
     depth_M = profile * _factor(draws, 0.2) * np.exp(0.16 * draws.normal(7) + 0.5 * draws.lopsided())
     width = _factor(draws, 0.2)
     lines = [Line(_WING, _varied(way_M2, draws, 0.4, 1.0), depth_M, width, (0.25, 0.5), 0.4)]
@@ -192,38 +213,45 @@ def bunny(draws: Draws) -> list[Line]:
 
 def marionette(draws: Draws) -> list[Line]:
     """The fold from the corner of the mouth downwards."""
-    way_M2 = _points((2.6, -1.0), (4.2, -6.0), (5.8, -11.5), (6.8, -17.5), (7.0, -24.0))
-    way_M2 *= np.array([_factor(draws, 0.25), _factor(draws, 0.2)])
+    # It begins below the corner, which a smile pulls up and out: from the corner itself it would be bent into a hook.
+    start = np.array([3.8 + 0.8 * draws.one(), -4.5 + 0.8 * draws.one()])
+    way_M2 = _points((0.0, 0.0), (1.2, -4.6), (2.3, -9.8), (3.1, -15.6), (3.3, -22.0))
+    way_M2 = start + way_M2 * np.array([_factor(draws, 0.25), _factor(draws, 0.2)])
     way_M2[:, 0] += 2.0 * draws.one() * np.linspace(0, 1, 5)
-    depth_M = np.array([0.9, 1.0, 1.0, 0.85, 0.7]) * _factor(draws, 0.25) * np.exp(0.5 * draws.lopsided())
+    depth_M = np.array([0.95, 1.1, 1.1, 0.95, 0.8]) * _factor(draws, 0.25) * np.exp(0.5 * draws.lopsided())
     return [Line(_CORNER, _varied(way_M2, draws, 0.4, 0.8), depth_M, _factor(draws, 0.2), (0.3, 0.55), 0.5)]
 
 
 def cheek(draws: Draws) -> list[Line]:
     """Arcs of laughing on the cheek, beside the nasolabial fold, one behind the other."""
     count = draws.count(1.9, 0.9, 1, 4)
-    gap = 7.5 * _factor(draws, 0.2)
-    lines = []
+    gap, low_end = 6.8 * _factor(draws, 0.2), 4.0 * draws.one()
+    lines, beside = [], 0.0
     for i in range(count):
-        length = _factor(draws, 0.25)
-        way_M2 = _points((17.0, 26.0), (23.5, 15.0), (26.5, 3.5), (26.5, -7.0), (23.5, -17.0))
-        way_M2[:, 1] = 3.5 + (way_M2[:, 1] - 3.5) * length * (1 + 0.12 * i) + 4.0 * draws.one()
-        way_M2[:, 0] += gap * i + 1.2 * draws.one()
+        # Each a part of an arc around the corner of the mouth, higher and shorter the farther out.
+        length, bow = _factor(draws, 0.3) * (1 - 0.1 * i), 1 + 0.35 * draws.one()
+        share_M = np.linspace(-1, 1, 5)
+        y_M = 4.5 + 2.5 * i + low_end + 3.5 * draws.one() + 20.0 * length * share_M
+        x_M = 27.0 + beside - 8.0 * bow * share_M**2 - 2.5 * share_M + 1.2 * draws.one()
         depth_M = (1 - 0.18 * i) * _factor(draws, 0.35) * np.exp(0.25 * draws.normal(5))
         width = _factor(draws, 0.2)
-        lines.append(Line(_CORNER, _varied(way_M2, draws, 0.6, 1.2), depth_M, width, (0.4, 0.45)))
+        way_M2 = np.stack((x_M, y_M), 1)[::-1]
+        lines.append(Line(_CORNER, _varied(way_M2, draws, 0.6, 1.0), depth_M, width, (0.4, 0.5)))
+        beside += gap * _factor(draws, 0.35)
     return lines
 
 
 def upper_lip(draws: Draws) -> list[Line]:
     """Short upright lines above the lip, fanned."""
     count = draws.count(5.0, 1.4, 2, 9)
+    margin = 0.5 / count
+    share_N = margin + (1 - 2 * margin) * _spread_out(draws, count, 0.5)
     lines = []
     for i in range(count):
-        share = (i + 0.5) / count
-        x = -5.6 + 18.0 * share + 0.8 * draws.one()
+        share = float(share_N[i])
+        x = -5.6 + 18.0 * share
         rim = 1.0 - 5.5 * max(share - 0.35, 0) * 1.6  # the vermilion falls towards the corner
-        length, lean = 7.0 * _factor(draws, 0.32), 0.30 * (share - 0.1) + 0.08 * draws.one()
+        length, lean = 7.0 * _factor(draws, 0.4), 0.30 * (share - 0.1) + 0.08 * draws.one()
         along_M = np.linspace(0, 1, 4) * length
         way_M2 = np.stack((x + lean * along_M, rim + along_M), 1)
         depth, width = _factor(draws, 0.4), _factor(draws, 0.15)

@@ -27,8 +27,8 @@ from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.subjects import decode_jpeg
 from deca_training.data.synthetic.surroundings import background, glasses
 
-_SIZE = CROP_SIZE * 3 // 2
-"""Pictures are drawn at 1.5 times the size and averaged, for smooth edges."""
+_FINER = 1.5
+"""Pictures are drawn so many times larger and averaged, for smooth edges."""
 _OCCLUSION = 0.8
 """Opacity from which on the skin counts as hidden is 1 minus this."""
 _CAMERA = Augmentation(brightness=0.08, contrast=0.1, saturation=0.15, tint=0.03, grey=0.03, blur=0.12, noise=0.02,
@@ -98,12 +98,13 @@ class Studio:
         head: The head model.
         layer: Its layer.
         perspective: Share of photos from a distance of 0.4 to 2 m; the others' is endless, as DECA's camera's.
+        side: Rows and columns of the photos.
     """
 
-    def __init__(self, head: HeadModel, layer: HeadLayer, perspective: float = 0.0) -> None:
-        self.perspective = perspective
+    def __init__(self, head: HeadModel, layer: HeadLayer, perspective: float = 0.0, side: int = CROP_SIZE) -> None:
+        self.perspective, self.side = perspective, side
         self.head, self.layer = head, layer
-        self.renderer = Renderer.of_head(head, _SIZE)
+        self.renderer = Renderer.of_head(head, round(_FINER * side))
         is_skin_F = (head.parts_V[head.faces_F3] == 0).all(1)
         self._skin_faces = is_skin_F
 
@@ -149,13 +150,13 @@ class Studio:
         light_93 = nearest_harmonics(normals_3N[:, is_face_N], shading_3N[:, is_face_N])
         lit_3N = albedo_4N[:3] * shading_3N + glint_3N
         image = surface.fragments.image
-        picture_HW3 = _behind(rng, surface, looks)
+        picture_HW3 = _behind(rng, surface, looks, self.renderer.size)
         head_HW = surface.alpha_B1HW[0, 0].numpy() > 0
         picture_HW3 = np.where(head_HW[..., None], image(lit_3N)[0].permute(1, 2, 0).numpy(), picture_HW3)
         shown_HW = image(albedo_4N[3:])[0, 0].numpy()
         picture_HW3, shown_HW = self._hair(picture_HW3, shown_HW, verts_1V3, camera, surface, looks, light, exposure)
         picture_HW3, shown_HW = _glasses(picture_HW3, shown_HW, marks478_L3, camera, pose_J3, looks)
-        jpeg_N, mask_HW = _developed(picture_HW3, shown_HW, rng)
+        jpeg_N, mask_HW = _developed(picture_HW3, shown_HW, rng, self.side)
         on_picture = [camera.project(marks_L3[None])[0, :, :2].numpy() for marks_L3 in (marks478_L3, marks68_L3)]
         return Photo(
             jpeg_N,
@@ -193,7 +194,7 @@ class Studio:
             return picture_HW3, shown_HW
         shell_1V3 = verts_1V3 + surface.vertex_normals_BV3 * torch.from_numpy(looks.thickness_V)[None, :, None]
         arrays = (self.head.faces_F3[used_F], self.head.uv_T2, self.head.uv_faces_F3[used_F])
-        renderer = Renderer(*(torch.from_numpy(array) for array in arrays), size=_SIZE)
+        renderer = Renderer(*(torch.from_numpy(array) for array in arrays), size=self.renderer.size)
         hair = renderer(shell_1V3, camera.project(shell_1V3))
         depth_HW = surface.depth_B1HW[0, 0]
         is_free_HW = (surface.alpha_B1HW[0, 0] == 0) | (hair.depth_B1HW[0, 0] < depth_HW)
@@ -217,10 +218,10 @@ def _shaded_creases(albedo_3HW: Tensor, displacement_HW: NDArray[np.float32]) ->
     return albedo_3HW * torch.from_numpy((1 + 120 * np.minimum(deep_HW, 0)).clip(0.75, 1))
 
 
-def _behind(rng: np.random.Generator, surface: Surface, looks: Looks) -> NDArray[np.float32]:
+def _behind(rng: np.random.Generator, surface: Surface, looks: Looks, side: int) -> NDArray[np.float32]:
     """Background, with shoulders and long hair."""
-    picture_HW3 = background(rng, _SIZE)
-    points_V2 = (surface.picture_BV3[0, :, :2].numpy() * 0.5 + 0.5) * _SIZE
+    picture_HW3 = background(rng, side)
+    points_V2 = (surface.picture_BV3[0, :, :2].numpy() * 0.5 + 0.5) * side
     (left, top), (right, bottom) = points_V2.min(0), points_V2.max(0)
     middle, width, height = (left + right) / 2, right - left, bottom - top
     if looks.hair_length:
@@ -252,11 +253,12 @@ def _glasses(
     eyes_23 = eyes_23[eyes_23[:, 0].argsort()]
     sides_23 = torch.stack((marks478_L3[127], marks478_L3[356]))
     sides_23 = sides_23[sides_23[:, 0].argsort()] - 0.03 * forward_3
-    pixels_42 = (camera.project(torch.cat((eyes_23, sides_23))[None])[0, :, :2].numpy() * 0.5 + 0.5) * _SIZE
+    size = len(picture_HW3)
+    pixels_42 = (camera.project(torch.cat((eyes_23, sides_23))[None])[0, :, :2].numpy() * 0.5 + 0.5) * size
     ears_22 = pixels_42[2:].copy()
     beyond_2 = np.array([-1, 1]) * (ears_22[:, 0] - pixels_42[:2, 0])
     ears_22[beyond_2 < 0.5 * np.linalg.norm(pixels_42[1] - pixels_42[0])] = np.nan
-    colour_HW3, opacity_HW = glasses(np.random.default_rng(looks.glasses_seed), pixels_42[:2], ears_22, _SIZE)
+    colour_HW3, opacity_HW = glasses(np.random.default_rng(looks.glasses_seed), pixels_42[:2], ears_22, size)
     return _over(picture_HW3, colour_HW3, opacity_HW), shown_HW * (opacity_HW < 1 - _OCCLUSION)
 
 
@@ -267,11 +269,11 @@ def _over(
 
 
 def _developed(
-    picture_HW3: NDArray[np.float32], shown_HW: NDArray[np.float32], rng: np.random.Generator
+    picture_HW3: NDArray[np.float32], shown_HW: NDArray[np.float32], rng: np.random.Generator, side: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """JPEG file and mask of a crop: reduced, exposed, with something in front at times, and a camera's faults."""
-    small_HW3 = cv2.resize(picture_HW3, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
-    mask_HW = cv2.resize(shown_HW, (CROP_SIZE, CROP_SIZE), interpolation=cv2.INTER_AREA)
+    small_HW3 = cv2.resize(picture_HW3, (side, side), interpolation=cv2.INTER_AREA)
+    mask_HW = cv2.resize(shown_HW, (side, side), interpolation=cv2.INTER_AREA)
     pixels_HW3 = np.rint(small_HW3.clip(0, 1) * 255).astype(np.uint8)
     pixels_HW3, mask_HW = occlude(pixels_HW3, (mask_HW > 0.5).astype(np.uint8) * np.uint8(255), _CAMERA, rng)
     pixels_HW3 = change_colours(pixels_HW3, _CAMERA, rng)

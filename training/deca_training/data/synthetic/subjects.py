@@ -1,8 +1,8 @@
 """Files of synthetic subjects: what is known about a person and photos of them. One .npz per subject, arrays only.
 
-Shape suffixes: K photos, L landmarks, H W rows and columns (224 of crops, 256 of maps), P Q rows and columns of the
-patch of the UV map that a file holds, S shape, A albedo and E expression coefficients, J joints, C wrinkle channels, V
-vertices.
+Shape suffixes: K photos, L landmarks, H W rows and columns (224 of crops unless asked for, 256 of maps), P Q rows and
+columns of the patch of the UV map that a file holds, S shape, A albedo and E expression coefficients, J joints, C
+wrinkle channels, V vertices.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class SyntheticSubject:
         name: Name of the file, without its suffix.
         age: Years.
         sex: -1 of women, +1 of men; 0 where the head model does not know the difference.
-        image_KHW3: Crops (K, 224, 224, 3), uint8 sRGB.
-        mask_KHW: (K, 224, 224) uint8, 255 where skin of the face is seen (no eyes, inner mouth, hair, glasses,
+        image_KHW3: Crops (K, H, W, 3), uint8 sRGB.
+        mask_KHW: (K, H, W) uint8, 255 where skin of the face is seen (no eyes, inner mouth, hair, glasses,
             things in front), else 0; lips are skin.
         landmarks478_KL2: MediaPipe's landmarks (K, 478, 2) on the crops: x right, y down in [-1, 1], as
             `deca_training.batch.Batch` has them (whose third column, the weight, would be 1), float32. They are
