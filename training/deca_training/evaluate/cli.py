@@ -9,7 +9,6 @@ deca-train evaluate transfer --data photos.npz --weights W --out DIR
 deca-train evaluate wrinkles --data synthetic/ --weights W --out DIR
 deca-train evaluate relief --weights RELIEF --out DIR                  the relief network on people kept out
 deca-train evaluate nonlinear --weights W ... --data fitted.npz --learnt-from fitted.npz --people DIR --out DIR
-
 deca-train evaluate photo-relief --relief RELIEF --out DIR            the product's way from photos of people kept out
 deca-train evaluate relief-pairs --data photos/ --relief RELIEF --out DIR      two photos each of real people
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
