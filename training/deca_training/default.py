@@ -252,8 +252,11 @@ def _write_weights(out: Path, detail: Path, data: str, command: str, scale: Scal
     card = replace(shaped.card, data=data, recipe=recipe, metrics=metrics, licence=LICENCE)
     assert shaped.shape_encoder is not None
     shaped = with_shape_encoder(replace(shaped, card=card), shaped.shape_encoder)
-    age_D = age_direction(shaped, SyntheticSubjects(out / "faces")).direction_D  # E_d has not seen these people
-    save_checkpoint(replace(shaped, age_D=age_D), weights, torch.float16)
+    try:  # E_d has not seen these people
+        shaped = replace(shaped, age_D=age_direction(shaped, SyntheticSubjects(out / "faces")).direction_D)
+    except AssetError as reason:
+        print(f"deca-train: the weights do not know age: {reason}", flush=True)
+    save_checkpoint(shaped, weights, torch.float16)
 
 
 def _data(photos: Path, out: Path) -> str:
