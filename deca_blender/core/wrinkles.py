@@ -41,6 +41,7 @@ class WrinkleInputs:
         head: Name of the head model.
         head_hash: Hash of the file that it was when the head was made; "" where that is not known.
         reliefs: Share of each relief that the head wears, by its bytes (`messages.ReliefShare`).
+        age: How much older the wrinkles are (`messages.DecodeWrinkles`).
     """
 
     detail_D: NDArray[np.float32]
@@ -50,11 +51,12 @@ class WrinkleInputs:
     head: str
     head_hash: str = ""
     reliefs: Mapping[bytes, float] = field(default_factory=dict)
+    age: float = 0.0
 
     @property
     def key(self) -> bytes:
         """Equal for inputs whose maps are the same to far below what anyone can see."""
-        moved = np.concatenate([self.expression_E, self.jaw_3]).astype(np.float64) / _QUANTUM
+        moved = np.concatenate([self.expression_E, self.jaw_3, [self.age]]).astype(np.float64) / _QUANTUM
         codes = (
             f"{self.head}\n{self.head_hash}\n{self.weights_hash}\n".encode(),
             np.asarray(self.detail_D, np.float32).tobytes(),
@@ -63,7 +65,8 @@ class WrinkleInputs:
         return b"".join((*codes, *worn)) + np.rint(moved).astype(np.int64).tobytes()
 
     def wears_the_same(self, other: WrinkleInputs) -> bool:
-        """Whether maps of both are of the same wrinkles, whatever the expression and however much of a relief."""
+        """Whether maps of both are of the same wrinkles, whatever the expression, the age, and however much of a
+        relief."""
         models = [(inputs.head, inputs.weights_hash, inputs.reliefs.keys()) for inputs in (self, other)]
         return models[0] == models[1] and np.array_equal(self.detail_D, other.detail_D)
 
@@ -75,7 +78,7 @@ class WrinkleInputs:
         """
         codes = (self.detail_D, self.expression_E, self.jaw_3)
         worn = tuple(ReliefShare(np.frombuffer(relief, np.uint8), share) for relief, share in self.reliefs.items())
-        return DecodeWrinkles(weights, self.weights_hash, *codes, self.head, self.head_hash, worn)
+        return DecodeWrinkles(weights, self.weights_hash, *codes, self.head, self.head_hash, worn, self.age)
 
 
 @lru_cache(maxsize=64)

@@ -19,6 +19,8 @@ DETAIL = "deca_detail"
 RELIEF = "deca_relief"
 """What the photo shows of the skin: bytes that only the backend understands; heads of earlier versions have none."""
 PHOTO_DETAIL_RANGE = (0.0, 2.0)
+WRINKLE_AGE_RANGE = (-1.0, 1.0)
+"""In units of 20 years."""
 ARKIT_MAP = "deca_arkit_map"
 """The ARKit map's rows of the 50 expression coefficients, row by row."""
 ARKIT_NAMES = "deca_arkit_names"
@@ -116,11 +118,26 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         override={"LIBRARY_OVERRIDABLE"},
         update=_live_changed,
     )
+    knows_age: BoolProperty(
+        name="Knows Age", description="The weights of the detail code know how wrinkles change with age"
+    )
+    wrinkle_age: FloatProperty(
+        name="Wrinkle Age",
+        description=(
+            "How much older the wrinkles are than on the photo: 1 is about 20 years older, -1 younger, 0 is off. The"
+            " shape stays; Age in the panel above moves that alone"
+        ),
+        min=WRINKLE_AGE_RANGE[0],
+        max=WRINKLE_AGE_RANGE[1],
+        default=0.0,
+        override={"LIBRARY_OVERRIDABLE"},
+        update=_live_changed,
+    )
     age: FloatProperty(
         name="Age",
         description=(
             "Years older or younger than on the photo. Moves jaw, nose, lips and ears as they change in people on"
-            " average; wrinkles stay. Keyframes go on the shape key"
+            " average; wrinkles stay: they have Wrinkle Age. Keyframes go on the shape key"
         ),
         min=-rig.AGE_RANGE,
         max=rig.AGE_RANGE,

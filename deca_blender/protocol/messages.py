@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 
 
 class MessageError(ValueError):
@@ -316,6 +316,7 @@ class FaceReply(Message):
         weights_hash: Hash of the weights that the detail code belongs to, "" without one.
         detail: Detail code, the person's wrinkles (`DecodeWrinkles`); None without weights that know wrinkles.
         relief: What the photo shows of the skin, as `ReliefShare` has it; None without a relief network.
+        knows_age: Whether the weights know how wrinkles change with age (`DecodeWrinkles.age`).
     """
 
     name: str
@@ -336,6 +337,7 @@ class FaceReply(Message):
     weights_hash: str = ""
     detail: Annotated[NDArray[np.float32], Array("float32", "D")] | None = None
     relief: Annotated[NDArray[np.uint8], Array("uint8", "R")] | None = None
+    knows_age: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -452,6 +454,8 @@ class DecodeWrinkles(Request[WrinklesReply]):
         head_hash: Hash of the head model that the head was made with, "" where it is not known: the head model of that
             name may have changed since.
         reliefs: What photos show of the skin; none gives F_d's map as it is.
+        age: How much older the wrinkles are than the code says; 1 is about 20 years, negative is younger. Other than 0
+            only where the weights know it (`FaceReply.knows_age`).
     """
 
     weights: str
@@ -462,6 +466,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
     head: str = "openhead"
     head_hash: str = ""
     reliefs: tuple[ReliefShare, ...] = ()
+    age: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

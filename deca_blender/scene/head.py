@@ -119,6 +119,7 @@ def remember_detail(head_object: bpy.types.Object, face: FaceReply, weights: str
     """
     assert face.detail is not None
     head_object.deca.weights, head_object.deca.weights_hash = weights, face.weights_hash
+    head_object.deca.knows_age = face.knows_age
     head_object[DETAIL] = face.detail.tolist()
     if face.relief is not None:
         head_object[RELIEF] = face.relief.tobytes()

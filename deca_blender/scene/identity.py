@@ -15,7 +15,7 @@ from .wrinkles import pack_map
 
 _CODES = (SHAPE, EXPRESSION, DETAIL, RELIEF)
 _FIELDS = ("photo", "pose", "camera", "crop", "image_size", "box", "landmark_error")
-_FILES = ("model_file", "weights", "weights_hash")
+_FILES = ("model_file", "weights", "weights_hash", "knows_age")
 _GROUPS = ("deca", "deca_transfer", "deca_bake")
 
 

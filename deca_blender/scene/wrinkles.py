@@ -222,8 +222,8 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         values = dict(zip(blocks.keys(), sliders.tolist(), strict=True))
     names = stored_arkit_names(obj) if ARKIT_MAP in obj else ()
     arkit_map_EA = np.reshape(obj.get(ARKIT_MAP, ()), (rig.NUM_EXPRESSION_KEYS, -1)) if names else np.empty((0, 0))
-    photo_detail = obj.evaluated_get(depsgraph).deca.photo_detail
-    reliefs = {relief: photo_detail * share for relief, share in shown_reliefs(obj, depsgraph).items()}
+    animated = obj.evaluated_get(depsgraph).deca
+    reliefs = {relief: animated.photo_detail * share for relief, share in shown_reliefs(obj, depsgraph).items()}
     detail_D = shown_detail(obj, depsgraph)
     assert detail_D is not None  # the head has wrinkles
     return WrinkleInputs(
@@ -234,6 +234,7 @@ def wrinkle_inputs(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Wri
         head=model_reference(obj),
         head_hash=obj.deca.model_hash,
         reliefs={relief: share for relief, share in reliefs.items() if share > 0},
+        age=animated.wrinkle_age if obj.deca.knows_age else 0.0,
     )
 
 

@@ -220,6 +220,11 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
             row = layout.row()
             row.enabled = not is_baked(head)
             row.prop(head.deca, "photo_detail", text=texts.PHOTO_DETAIL, slider=True)
+        row = layout.row()
+        row.enabled = head.deca.knows_age and not is_baked(head)
+        row.prop(head.deca, "wrinkle_age", text=texts.WRINKLE_AGE, slider=True)
+        if not head.deca.knows_age:
+            layout.label(text=texts.NO_WRINKLE_AGE, icon="INFO")
         subdivision = head.modifiers.get(SUBDIVISION)
         if subdivision is not None:
             row = layout.row(align=True)

@@ -27,6 +27,8 @@ NOT_LIVE = "Not live"
 AGE = "Age"
 STRENGTH = "Strength"
 PHOTO_DETAIL = "Photo Detail"
+WRINKLE_AGE = "Wrinkle Age"
+NO_WRINKLE_AGE = "The weights do not know age"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
 

@@ -10,6 +10,7 @@
     deca-train nonlinear_pretrain --data people/ --start weights.safetensors --out runs/known
     deca-train nonlinear --data fitted.npz --start runs/known/last.ckpt --out runs/nonlinear
     deca-train relief --out relief.safetensors --carriers smooth/
+    deca-train age weights.safetensors --people people/ --out aged.safetensors
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
     deca-train synthetic subjects/ --subjects 300 --images 6
 
@@ -99,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
         help="photos on whose skin synthetic relief is shaded too; without --start of smooth skin",
     )
     relief.set_defaults(run=_relief)
+    age = commands.add_parser("age", help="how detail codes change with age, measured and put into a weights file")
+    age.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose networks are kept as they are")
+    age.add_argument("--people", type=Path, required=True, metavar="DIR", help="what `synthetic` wrote")
+    age.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new weights file, .safetensors")
+    age.set_defaults(run=_age)
     default = commands.add_parser("default", help="the weights that come with the product, from photos to the file")
     default.add_argument("--data", type=Path, required=True, metavar="INDEX", help="what `deca-train prepare` wrote")
     default.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder; goes on where it was")
@@ -189,6 +195,12 @@ def _relief(options: argparse.Namespace) -> None:
     from deca_training.relief.trainer import train_relief
 
     print(train_relief(options.out, options.budget, options.hours, options.carriers, options.people, options.start))
+
+
+def _age(options: argparse.Namespace) -> None:
+    from deca_training.age import add_age
+
+    print(f"{options.out}: {add_age(options.weights, options.people, options.out)}")
 
 
 def _default(options: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ from deca.errors import AssetError, DecaError, OptionError
 from deca.files import file_hash, write_file
 from deca.head import load_head
 from deca.networks import Checkpoint, load_checkpoint, save_checkpoint
+from deca_training.age import age_direction
 from deca_training.carry_over import CARRIED_OVER, carry_over
 from deca_training.code_change import read_codes_of
 from deca_training.config import Recipe
@@ -292,7 +293,12 @@ def _write_weights(out: Path, detail: Path, data: str, command: str, scale: Scal
     metrics = json.loads((detail.parent / "summary.json").read_text("utf-8"))["validation"]
     card = replace(shaped.card, data=data, recipe=recipe, metrics=metrics, licence=LICENCE)
     assert shaped.shape_encoder is not None
-    save_checkpoint(with_shape_encoder(replace(shaped, card=card), shaped.shape_encoder), weights, torch.float16)
+    shaped = with_shape_encoder(replace(shaped, card=card), shaped.shape_encoder)
+    try:  # E_d has not seen these people
+        shaped = replace(shaped, age_D=age_direction(shaped, SyntheticSubjects(out / "faces")).direction_D)
+    except AssetError as reason:
+        print(f"deca-train: the weights do not know age: {reason}", flush=True)
+    save_checkpoint(shaped, weights, torch.float16)
 
 
 def _data(photos: Path, out: Path) -> str:

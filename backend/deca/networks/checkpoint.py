@@ -3,7 +3,8 @@
 A weights file of ours is one safetensors file: the tensors `<network>.<key>` of `coarse_encoder`, `detail_encoder`,
 `detail_decoder` and, where its card says so, `shape_encoder`, and metadata `format` = `deca-weights`, `version` and
 `card` (JSON, the fields of `Card`). It may hold `conformance.<name>`: inputs and what the networks must answer
-(`deca.networks.conformance`).
+(`deca.networks.conformance`), and `age.direction`, how detail codes change with age; files without have no such
+slider, DECA's own among them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _FORMAT, _VERSION = "deca-weights", "1"
 _OFFICIAL = {"coarse_encoder": "E_flame", "detail_encoder": "E_detail", "detail_decoder": "D_detail"}
 _SHAPE = "shape_encoder"
 _CONFORMANCE = "conformance"
+_AGE = "age"
+_DIRECTION = "direction"
 _COUNT = ".num_batches_tracked"
 _COPY = "Copy or download the file again from its source."
 _ZIP, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # how torch.save files start
@@ -93,7 +96,10 @@ OFFICIAL_CARD = Card(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The networks with their weights, in evaluation mode, their card, and their conformance vectors if any."""
+    """The networks with their weights, in evaluation mode, their card, and their conformance vectors if any.
+
+    `age_D` is what +20 years add to detail codes on average; None where nobody has measured it (`deca-train age`).
+    """
 
     card: Card
     coarse_encoder: CoarseEncoder
@@ -101,6 +107,7 @@ class Checkpoint:
     detail_decoder: DetailDecoder
     shape_encoder: ShapeEncoder | None = None
     conformance: Mapping[str, Tensor] = field(default_factory=dict)
+    age_D: Tensor | None = None
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by name."""
@@ -155,6 +162,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: str | Path, dtype: torch.dtype
         for key, tensor in network.state_dict().items()
     }
     tensors |= {f"{_CONFORMANCE}.{name}": tensor.contiguous() for name, tensor in checkpoint.conformance.items()}
+    if checkpoint.age_D is not None:
+        tensors[f"{_AGE}.{_DIRECTION}"] = checkpoint.age_D.float().contiguous()
     metadata = {"format": _FORMAT, "version": _VERSION, "card": json.dumps(asdict(checkpoint.card))}
     write_file(Path(path), in_order(save(tensors, metadata)))
 
@@ -273,7 +282,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
                     f"{path} has version {metadata.get('version')} of the weights format; this is version {_VERSION}.",
                     "Convert the weights again, or update deca.",
                 )
-            states: dict[str, dict[str, Any]] = {name: {} for name in (*_OFFICIAL, _SHAPE, _CONFORMANCE)}
+            states: dict[str, dict[str, Any]] = {name: {} for name in (*_OFFICIAL, _SHAPE, _CONFORMANCE, _AGE)}
             for key in file.keys():
                 name, _, rest = key.partition(".")
                 if name not in states:
@@ -282,7 +291,10 @@ def _load_safetensors(path: Path) -> Checkpoint:
     except (SafetensorError, OSError) as error:
         raise AssetError(f"The weights file {path} is damaged ({error}).", _COPY) from error
     checkpoint = _build(path, _read_card(path, metadata), states, {name: f"{name}." for name in states})
-    return replace(checkpoint, conformance=states[_CONFORMANCE])
+    age_D = states[_AGE].get(_DIRECTION)
+    if age_D is not None and (tuple(age_D.shape) != (checkpoint.card.sizes.detail,) or not age_D.isfinite().all()):
+        raise AssetError(f"{path}: {_AGE}.{_DIRECTION} is no change of the detail code.", _COPY)
+    return replace(checkpoint, conformance=states[_CONFORMANCE], age_D=None if age_D is None else age_D.float().clone())
 
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:

@@ -49,6 +49,7 @@ class Networks:
         device: Where results are.
         runtime: `torch` or `onnx`.
         half: Whether the backbones run in half precision.
+        age_D: What +20 years add to detail codes; None where the weights do not know.
 
     Raises:
         OptionError: ONNX Runtime was asked for where it is not installed or not on the CPU.
@@ -64,6 +65,7 @@ class Networks:
         self.card = checkpoint.card
         self.sizes = checkpoint.card.sizes
         self.hash = ""
+        self.age_D = checkpoint.age_D
         self.device = torch.device(device)
         self.half = self.device.type == "cuda" if half is None else half
         self.runtime = self._choose(runtime)
@@ -151,6 +153,20 @@ class Networks:
         if landmarks_BL3 is None:
             raise OptionError("E_d of these weights reads the skin by landmarks.", "Give the photo's landmarks.")
         return self._run(self._detail_encoder, images_B3HW, landmarks_BL3[..., :2])
+
+    def aged(self, detail_BD: Tensor, age: float) -> Tensor:
+        """Detail codes of the same people at another age; 1 is about 20 years older, -1 younger, 0 changes nothing.
+
+        Raises:
+            OptionError: The weights do not know how wrinkles change with age.
+        """
+        if age == 0:
+            return detail_BD
+        if self.age_D is None:
+            raise OptionError(
+                "These weights do not know how wrinkles change with age.", "Put Wrinkle Age to 0, or use other weights."
+            )
+        return detail_BD + age * self.age_D.to(detail_BD)
 
     def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_pose_B3: Tensor) -> Tensor:
         """Displacement maps (B, 1, 256, 256) in metres; see `DetailDecoder`."""

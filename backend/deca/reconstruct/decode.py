@@ -231,13 +231,23 @@ class Decoder:
         detail_B1HW = self.networks.displacement(detail_BD, expression_BE[:, :wanted], jaw_B3).to(self.device)
         return with_reliefs(detail_B1HW, reliefs, self.head)
 
-    def displacement(self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor, reliefs: Shares = ()) -> Tensor:
+    def displacement(
+        self, detail_BD: Tensor, expression_BE: Tensor, jaw_B3: Tensor, reliefs: Shares = (), age: float = 0.0
+    ) -> Tensor:
         """What F_d makes of the codes, and the reliefs that the heads wear (B, 1, 256, 256):
         `Decoded.displacement_B1HW`, without the rest.
 
+        Args:
+            detail_BD, expression_BE, jaw_B3, reliefs: As in `decode`.
+            age: Of `Networks.aged`. Reliefs follow: they move with the strength of F_d's map, and what they compare it
+                with was made of the code as the photo gives it.
+
         Raises:
             AssetError: There are no networks, or they take more expression coefficients.
+            OptionError: The weights do not know how wrinkles change with age.
         """
+        if self.networks is not None:
+            detail_BD = self.networks.aged(detail_BD, age)
         return applied_displacement(self._wrinkles(detail_BD, expression_BE, jaw_B3, reliefs), self.head)
 
     def _layer(self, num_shape: int, num_expression: int) -> HeadLayer:

@@ -119,16 +119,17 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
                 "Faces are counted from 0, the most prominent first.",
             )
         faces = [faces[request.face]]
-    weights_hash = decoder.networks.hash if decoder.networks is not None else ""
+    networks = decoder.networks
     try:
         picture = photo.jpeg(request.picture_size) if request.picture_size > 0 else None
     except Exception as error:  # the heads are there
         reason = str(error) or type(error).__name__
         picture, notices = None, (*notices, f"The camera has no photo behind the head ({reason}); add it by hand.")
-    return ReconstructReply(tuple(_face_reply(face, request, weights_hash) for face in faces), notices, picture)
+    return ReconstructReply(tuple(_face_reply(face, request, networks) for face in faces), notices, picture)
 
 
-def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> FaceReply:
+def _face_reply(face: Face, request: ReconstructPhoto, networks: Networks | None) -> FaceReply:
+    has_detail = networks is not None and face.detail_D is not None
     name = result_name(face.photo)
     return FaceReply(
         name=name if face.index == 0 else f"{name}_{face.index}",
@@ -146,9 +147,10 @@ def _face_reply(face: Face, request: ReconstructPhoto, weights_hash: str) -> Fac
         landmarks=np.asarray(face.landmarks_L2, np.float32),
         landmark_error=float(face.landmark_error),
         texture=face.texture_NN3,
-        weights_hash=weights_hash if face.detail_D is not None else "",
+        weights_hash=networks.hash if has_detail else "",
         detail=face.detail_D,
         relief=np.frombuffer(face.reliefs[0][0].pack(), np.uint8) if face.reliefs else None,
+        knows_age=has_detail and networks.age_D is not None,
     )
 
 
@@ -187,7 +189,7 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     reliefs = [(_relief(worn.relief.tobytes()), worn.share) for worn in request.reliefs]
     with torch.inference_mode():
         displacement_11NN = _models(request.head, request.weights, device)[0].displacement(
-            *(torch.from_numpy(code)[None] for code in codes), reliefs=reliefs
+            *(torch.from_numpy(code)[None] for code in codes), reliefs=reliefs, age=request.age
         )
     return WrinklesReply(displacement_11NN[0, 0].cpu().numpy())
 
