@@ -129,7 +129,7 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
 
 
 def _face_reply(face: Face, request: ReconstructPhoto, networks: Networks | None) -> FaceReply:
-    has_detail = networks is not None and face.detail_D is not None
+    decodes = networks if face.detail_D is not None else None
     name = result_name(face.photo)
     return FaceReply(
         name=name if face.index == 0 else f"{name}_{face.index}",
@@ -147,10 +147,10 @@ def _face_reply(face: Face, request: ReconstructPhoto, networks: Networks | None
         landmarks=np.asarray(face.landmarks_L2, np.float32),
         landmark_error=float(face.landmark_error),
         texture=face.texture_NN3,
-        weights_hash=networks.hash if has_detail else "",
+        weights_hash=decodes.hash if decodes else "",
         detail=face.detail_D,
         relief=np.frombuffer(face.reliefs[0][0].pack(), np.uint8) if face.reliefs else None,
-        knows_age=has_detail and networks.age_D is not None,
+        knows_age=decodes is not None and decodes.age_D is not None,
     )
 
 
