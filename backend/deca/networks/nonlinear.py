@@ -11,27 +11,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deca.errors import AssetError, DecaError, OptionError
-from deca.files import in_order, read_safetensors, write_file
 from deca.head.model import HeadModel
 from deca.networks.checkpoint import fitting_state
 from deca.networks.codes import Codes, CodeSizes
 from deca.networks.encoders import CoarseEncoder
+from deca.networks.network_file import COPY, read_network, save_network
 from deca.render.detail import detail_patch
 
 _FORMAT, _VERSION = "deca-nonlinear", "1"
-_COPY = "Copy or download the file again from its source."
 GLOBAL_DOUBLINGS, LOCAL_DOUBLINGS = 5, 3
 """Up-samplings of the two pathways (Section 3.4)."""
 _REGIONS = ((*range(17, 22), *range(36, 42)), (*range(22, 27), *range(42, 48)), range(27, 36), range(48, 68))
@@ -310,12 +308,7 @@ def save_nonlinear(networks: NonlinearNetworks, path: str | Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    tensors = {
-        key: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
-        for key, tensor in networks.state_dict().items()
-    }
-    metadata = {"format": _FORMAT, "version": _VERSION, "card": json.dumps(asdict(networks.card))}
-    write_file(Path(path), in_order(save(tensors, metadata)))
+    save_network(networks, networks.card, _FORMAT, _VERSION, path)
 
 
 def load_nonlinear(path: str | Path) -> NonlinearNetworks:
@@ -325,17 +318,11 @@ def load_nonlinear(path: str | Path) -> NonlinearNetworks:
         AssetError: The file is missing, damaged or foreign.
     """
     path = Path(path)
-    arrays, metadata = read_safetensors(path, "nonlinear weights file", _COPY)
-    if (metadata.get("format"), metadata.get("version")) != (_FORMAT, _VERSION):
-        raise AssetError(
-            f"{path} holds no nonlinear weights of version {_VERSION} (format {metadata.get('format')!r}, version"
-            f" {metadata.get('version')!r}).",
-            "Make some with `deca-train nonlinear`.",
-        )
+    arrays, metadata = read_network(path, "nonlinear", _FORMAT, _VERSION)
     try:
         networks = NonlinearNetworks(_card(json.loads(metadata["card"])))
     except (KeyError, TypeError, ValueError, DecaError) as error:
-        raise AssetError(f"The card of the nonlinear weights file {path} is damaged ({error}).", _COPY) from error
+        raise AssetError(f"The card of the nonlinear weights file {path} is damaged ({error}).", COPY) from error
     state = {key: torch.from_numpy(array) for key, array in arrays.items()}
     networks.load_state_dict(fitting_state(path, networks, state))
     return networks.eval()

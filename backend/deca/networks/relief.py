@@ -14,25 +14,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deca.errors import AssetError
-from deca.files import in_order, read_safetensors, write_file
 from deca.head.model import HeadModel
 from deca.networks.decoder import MAP_SIZE
+from deca.networks.network_file import COPY, read_network, save_network
 from deca.render.lighting import sh_bands
 
 _FORMAT, _VERSION = "deca-relief", "1"
-_COPY = "Copy or download the file again from its source."
 _CHANNELS = (16, 32, 64, 96)
 _DEPTH = 2 ** (len(_CHANNELS) - 1)
 """Rows and columns of the network's input are multiples of this."""
@@ -282,12 +280,7 @@ def save_relief(network: ReliefNetwork, path: str | Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    tensors = {
-        key: tensor.detach().cpu().to(torch.float16 if tensor.is_floating_point() else tensor.dtype).contiguous()
-        for key, tensor in network.state_dict().items()
-    }
-    metadata = {"format": _FORMAT, "version": _VERSION, "card": json.dumps(asdict(network.card))}
-    write_file(Path(path), in_order(save(tensors, metadata)))
+    save_network(network, network.card, _FORMAT, _VERSION, path)
 
 
 def load_relief(path: str | Path) -> ReliefNetwork:
@@ -297,25 +290,19 @@ def load_relief(path: str | Path) -> ReliefNetwork:
         AssetError: The file is missing, damaged or foreign.
     """
     path = Path(path)
-    arrays, metadata = read_safetensors(path, "relief weights file", _COPY)
-    if metadata.get("format") != _FORMAT or metadata.get("version") != _VERSION:
-        raise AssetError(
-            f"{path} holds no relief weights of version {_VERSION} (format {metadata.get('format')!r}, version"
-            f" {metadata.get('version')!r}).",
-            "Make some with `deca-train relief`.",
-        )
+    arrays, metadata = read_network(path, "relief", _FORMAT, _VERSION)
     try:
         network = ReliefNetwork(ReliefCard(**json.loads(metadata["card"])))
     except (KeyError, TypeError, ValueError) as error:
-        raise AssetError(f"The card of the relief weights file {path} is damaged ({error}).", _COPY) from error
+        raise AssetError(f"The card of the relief weights file {path} is damaged ({error}).", COPY) from error
     state = {}
     for key, place in network.state_dict().items():
         found = torch.from_numpy(arrays[key]) if key in arrays else None
         if found is None or found.shape != place.shape or found.is_floating_point() != place.is_floating_point():
             what = "lacks" if found is None else f"holds {tuple(found.shape)} {found.dtype} as"
-            raise AssetError(f"{path} {what} {key}, expected with shape {tuple(place.shape)}.", _COPY)
+            raise AssetError(f"{path} {what} {key}, expected with shape {tuple(place.shape)}.", COPY)
         if not found.isfinite().all():
-            raise AssetError(f"{path}: {key} holds numbers that are infinite or not a number.", _COPY)
+            raise AssetError(f"{path}: {key} holds numbers that are infinite or not a number.", COPY)
         state[key] = found.to(place.dtype)
     network.load_state_dict(state)
     return network.eval()
