@@ -58,6 +58,7 @@ def test_in_blender(check: Path, python: Path, kept: Path) -> None:
         "PYTHONUTF8": "1",
         "DECA_TEST_BACKEND": sys.executable,
         "DECA_TEST_FOLDER": str(kept),
+        "DECA_CACHE": str(kept / "cache"),  # whose graphs other tests do not push out
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(

@@ -46,6 +46,8 @@ with torch.inference_mode():
     made = MovingRelief.of(relief, load_checkpoint(weights).detail_decoder(*codes), load_head())
 open(out, "wb").write(made.pack())
 """
+PATIENCE_S = 120
+"""For an answer, on a machine with much else to do."""
 FOREHEAD = 78
 """Row of maps through the forehead's middle."""
 
@@ -93,7 +95,7 @@ backend.session = real_session  # type: ignore[assignment]
 
 def wrinkled_head(seed: int = 0, weights: str = WEIGHTS, **changes: object) -> bpy.types.Object:
     """An imported head with a random detail code, as the importer makes it."""
-    described = real_session().request(DescribeWeights(weights), timeout=60)
+    described = real_session().request(DescribeWeights(weights), timeout=PATIENCE_S)
     detail = np.random.default_rng(seed).normal(size=described.num_detail).astype(np.float32)
     face = case.face_reply(
         HEAD, seed, **({"detail": detail, "weights_hash": described.hash, "name": f"head {seed}"} | changes)
@@ -116,7 +118,7 @@ def relief_of(detail: np.ndarray, row: int = FOREHEAD, weights: str = WEIGHTS) -
 def decoded(detail: np.ndarray, expression: np.ndarray, jaw: np.ndarray) -> np.ndarray:
     """F_d asked directly."""
     codes = (np.asarray(code, np.float32) for code in (detail, expression, jaw))
-    return real_session().request(DecodeWrinkles(WEIGHTS, "", *codes), timeout=60).displacement
+    return real_session().request(DecodeWrinkles(WEIGHTS, "", *codes), timeout=PATIENCE_S).displacement
 
 
 def shown_map(obj: bpy.types.Object) -> np.ndarray:
