@@ -19,7 +19,7 @@ import bpy
 
 from . import backend, registration
 from .client import ClientError
-from .core.export import ExportError, ExportOptions, file_of
+from .core.export import ExportError, ExportOptions
 from .protocol import batch
 from .protocol.export_arguments import export_arguments
 from .protocol.photos import result_name, told
@@ -111,37 +111,52 @@ def _exports(
         yield {"ok": False, "error": f"{blend} holds no head in its scene."}
     for head in heads:
         name = result_name(blend) if len(heads) == 1 else f"{result_name(blend)}_{result_name(head.name)}"
+        normals = _Normals(head, arguments.normals)
         for format, chosen in options.items():
             started = time.perf_counter()
-            outcome = _export(head, file_of(arguments.out / f"{name}{chosen.suffix}", chosen), chosen, arguments)
+            outcome = _export(head, arguments.out / f"{name}{chosen.suffix}", chosen, normals, arguments.overwrite)
             yield {"head": head.name, "format": format} | outcome | {"seconds": round(time.perf_counter() - started, 2)}
 
 
+class _Normals:
+    """The map of normals of a head, made when a format wants it for the first time."""
+
+    def __init__(self, head: bpy.types.Object, size: int) -> None:
+        self._head, self._size = head, size
+        self._png: bytes | None = None
+        self.problem = ""
+
+    def png(self, options: ExportOptions) -> bytes | None:
+        """The map, or None where it is not wanted or cannot be had; `problem` says why."""
+        is_wanted = self._size and options.textures != "NONE" and not options.detail and has_wrinkles(self._head)
+        if is_wanted and self._png is None and not self.problem:
+            try:
+                self._png = wrinkle_normals(backend.session(), self._head, self._size)
+            except ClientError as error:
+                self.problem = f"There is no map of normals: {error}"
+        return self._png if is_wanted else None
+
+
 def _export(
-    head: bpy.types.Object, path: Path, options: ExportOptions, arguments: argparse.Namespace
+    head: bpy.types.Object, path: Path, options: ExportOptions, normals: _Normals, is_overwriting: bool
 ) -> dict[str, object]:
-    if not arguments.overwrite and os.path.lexists(path):
+    if not is_overwriting and os.path.lexists(path):
         return {"ok": False, "skipped": True, "error": str(batch.already_there(path))}
-    notices: list[str] = []
-    normals = None
-    if arguments.normals and options.textures != "NONE" and not options.detail and has_wrinkles(head):
-        try:
-            normals = wrinkle_normals(backend.session(), head, arguments.normals)
-        except ClientError as error:
-            notices.append(f"There is no map of normals: {error}")
     try:
-        done = export_head(bpy.context, head, path, options, normals)
+        done = export_head(bpy.context, head, path, options, normals.png(options))
     except (ExportError, OSError) as error:
         return {"ok": False, "error": str(error)}
     except Exception as error:  # stays with this head: the others follow
         traceback.print_exc()
         return {"ok": False, "error": f"This head failed unexpectedly ({type(error).__name__}: {error})."}
-    return {
+    told_of = {
         "ok": True,
         "files": [told(file) for file in done.files],
         "morphs": len(done.morphs),
         "sum_error_mm": round(1e3 * done.sum_error, 3),
-    } | ({"notices": notices + list(done.notices)} if notices or done.notices else {})
+    }
+    notices = [notice for notice in (normals.problem, *done.notices) if notice]
+    return told_of | ({"notices": notices} if notices else {})
 
 
 if __name__ == "__main__":

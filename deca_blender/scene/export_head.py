@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from .head import arkit_names, rig_of, slider_names, stored_arkit_names
 from .still_head import HELD_JOINTS, Moment, MovingHead, StillHead, moment_of
 from .transaction import same_view, temporary
 
+_WORTH_TELLING = 1e-3
+"""Metres by which morphs together may be away from the rig untold. By eye."""
 _FACE_JOINTS = tuple(joint for joint in rig.JOINTS if joint not in HELD_JOINTS)
 
 
@@ -88,39 +90,54 @@ def export_head(
     )
 
 
-@dataclass
 class _Export:
-    """One export, from the head to the files in a folder of its own."""
+    """One export, from the head to the files in a folder of its own.
 
-    settings: bpy.types.Scene
-    head: bpy.types.Object
-    now: Moment
-    file: Path
-    options: ExportOptions
-    beside: set[Path] = field(default_factory=set)
-    notices: list[str] = field(default_factory=list)
-    sum_error: float = 0.0
+    Args:
+        settings: The user's scene, whose frames count.
+        head_object: The user's head.
+        now: What it does now.
+        file: The main file, in the folder.
+        options: What to write.
 
-    def __post_init__(self) -> None:
-        mesh: Any = self.head.data
+    Attributes:
+        morphs: The morphs.
+        beside: The files that belong beside the main one.
+        sum_error: Largest distance in metres of the morphs together from the rig, over what is shown.
+        notices: What the user should know.
+    """
+
+    def __init__(
+        self,
+        settings: bpy.types.Scene,
+        head_object: bpy.types.Object,
+        now: Moment,
+        file: Path,
+        options: ExportOptions,
+    ) -> None:
+        mesh: Any = head_object.data
         if mesh.shape_keys is None:
-            raise ExportError(f"{self.head.name} has no shape keys any more, and nothing to make morphs of.")
-        own, ours = (
-            {},
-            {*slider_names(self.head), *rig.CORRECTIVE_KEYS, rig.AGE_KEY, mesh.shape_keys.reference_key.name},
-        )
-        for block in mesh.shape_keys.key_blocks:
-            if block.name not in ours:
-                own[block.name] = (min(block.slider_min, 0.0), max(block.slider_max, 1.0))
-        self.morphs = [
-            morph
-            for morph in morphs_of(arkit_names(self.head), own, self.options)
-            if all(name in mesh.shape_keys.key_blocks for name in morph.sliders)
-        ]
-        kept = {rig.AGE_KEY: self.now.sliders.get(rig.AGE_KEY, 0.0)}
-        self.still = StillHead(self.head, bpy.data.scenes.new("DECA still"), self.options.detail, kept)
+            raise ExportError(f"{head_object.name} has no shape keys any more, and nothing to make morphs of.")
+        self.settings, self.head, self.now, self.file, self.options = settings, head_object, now, file, options
+        self.beside: set[Path] = set()
+        self.notices: list[str] = []
+        self.sum_error = 0.0
+        blocks = mesh.shape_keys.key_blocks
+        ours = {*slider_names(head_object), *rig.CORRECTIVE_KEYS, rig.AGE_KEY, mesh.shape_keys.reference_key.name}
+        own = {
+            block.name: (min(block.slider_min, 0.0), max(block.slider_max, 1.0))
+            for block in blocks
+            if block.name not in ours
+        }
+        wanted = morphs_of(arkit_names(head_object), own, options)
+        self.morphs = [morph for morph in wanted if all(name in blocks for name in morph.sliders)]
+        kept = {rig.AGE_KEY: now.sliders.get(rig.AGE_KEY, 0.0)}
+        self.still = StillHead(head_object, bpy.data.scenes.new("DECA still"), options.detail, kept)
         self.neutral_V3 = self.still.verts()
+        self.offsets_MV3: list[NDArray[np.float32]] = []
+        self._moving: list[str] = []
         self._fits: dict[tuple, dict[str, float]] = {}
+        self._fitter: MorphFit | None = None
 
     def write(self, normals: bytes | None) -> None:
         """Writes all files."""
@@ -169,14 +186,13 @@ class _Export:
             self.beside.add(self.file.with_suffix(".mtl"))
         described = sidecar(self.head.name, self.morphs if has_morphs else [], values, self.options, **more)
         text = json.dumps(described, ensure_ascii=False, indent=1)
-        self._put(self.file.with_suffix(".json"), text.encode())
+        self._put(self.file.with_name(f"{self.file.name}.json"), text.encode())  # each format has its own
 
     # ---- what the head does ------------------------------------------------------------------------------------------
 
     def _moments(self) -> tuple[list[Moment], int]:
         """What to show: the animation's frames, or one moment; and the first frame."""
-        neutral = Moment()
-        still = neutral if self.options.expression == "NEUTRAL" else self.now
+        still = Moment() if self.options.expression == "NEUTRAL" else self.now
         start, end = self.settings.frame_start, self.settings.frame_end
         if not (
             self.options.use_animation and self.options.kind.has_animation and end > start and _may_move(self.head)
@@ -188,11 +204,12 @@ class _Export:
         moments = [moving.at(frame) for frame in range(start, end + 1)]
         return (moments, start) if any(moment != moments[0] for moment in moments) else ([still], start)
 
-    def _offsets(self) -> list[NDArray[np.float64]]:
+    def _offsets(self) -> list[NDArray[np.float32]]:
+        """What each morph does: the rig with its sliders, less the rig at rest."""
         made = []
         for morph in self.morphs:
             self.still.show(Moment(morph.sliders))
-            made.append(without_stillness(self.still.verts() - self.neutral_V3))
+            made.append(without_stillness(self.still.verts() - self.neutral_V3).astype(np.float32))
         self.still.show(Moment())
         return made
 
@@ -228,7 +245,7 @@ class _Export:
             return {}
         key = tuple(sliders.items()), tuple(turns.items())
         if key not in self._fits:
-            if not hasattr(self, "_fitter"):
+            if self._fitter is None:
                 self._fitter = MorphFit(np.array([self.offsets_MV3[i] for i in numbers]))
             self.still.show(Moment(dict(sliders), {**Moment().turns, **turns}))
             target_V3 = self.still.verts() - self.neutral_V3
@@ -265,7 +282,12 @@ class _Export:
             weights_M = np.array([row[name] for name in names])
             worst = max(worst, sum_error(self.neutral_V3, self.offsets_MV3, weights_M, self.still.verts()))
         self.still.show(Moment())
-        self.sum_error = worst[0] * np.linalg.norm(np.array(self.still.upright())[:3, 0])
+        self.sum_error = worst[0] * float(np.linalg.norm(np.array(self.still.upright())[:3, 0]))
+        if self.sum_error > _WORTH_TELLING:
+            self.notices.append(
+                f"Together the morphs come within {1e3 * self.sum_error:.1f} mm of the face as it is shown here;"
+                " jaw and eyes turn, morphs are straight, and the head model's own coefficients are nearer if exported."
+            )
         more["sum_error_mm"] = {"largest": round(1e3 * worst[0], 3), "root_mean_square": round(1e3 * worst[1], 3)}
 
     # ---- files -------------------------------------------------------------------------------------------------------
@@ -352,5 +374,9 @@ def _save(image: bpy.types.Image, file: Path) -> None:
     """Writes an image as a PNG file, whether it is packed, painted on, or a file elsewhere."""
     copy: Any = image.copy()
     copy.filepath_raw, copy.file_format = str(file), "PNG"
-    copy.save()
-    bpy.data.images.remove(copy)
+    try:
+        copy.save()
+    except RuntimeError as error:  # also where the file of the image is gone
+        raise ExportError(f"The texture {image.name} could not be written: {str(error).strip()}") from error
+    finally:
+        bpy.data.images.remove(copy)
