@@ -103,10 +103,15 @@ def unregister() -> None:
         bpy.utils.unregister_class(cls)
 
 
+def is_registered() -> bool:
+    """Whether the add-on is enabled."""
+    return bool(_cli_handles)
+
+
 @contextmanager
 def registered() -> Iterator[None]:
     """Registers the add-on for a while, unless Blender has enabled it already."""
-    if _cli_handles:
+    if is_registered():
         yield
         return
     register()

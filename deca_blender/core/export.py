@@ -132,6 +132,21 @@ def file_of(path: Path, options: ExportOptions) -> Path:
     return path.with_suffix(options.suffix) if path.suffix.lower() in ours else Path(f"{path}{options.suffix}")
 
 
+def format_of(path: Path) -> str:
+    """The format of a file's suffix.
+
+    Raises:
+        ExportError: It is none of ours.
+    """
+    suffix = path.suffix.lower()
+    found = [
+        name for name, kind in FORMATS.items() if suffix in (kind.suffix, *((PACKED_USD,) if name == "usd" else ()))
+    ]
+    if not found:
+        raise ExportError(f"{path.name} does not end like a format of ours: {', '.join(map(str, FORMATS))}.")
+    return found[0]
+
+
 def morphs_of(
     arkit_names: Sequence[str], own: Mapping[str, tuple[float, float]], options: ExportOptions
 ) -> list[Morph]:

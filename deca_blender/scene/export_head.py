@@ -175,7 +175,7 @@ class _Export:
             )
         if self.options.use_wrinkle_maps:
             more["wrinkles"] = self._wrinkle_maps()
-            if has_morphs:
+            if self.options.format == "glb":  # among its extras
                 scene.head.data["deca_wrinkles"] = json.dumps(more["wrinkles"])
         if self.options.textures != "NONE":
             more["textures"] = {"color": [file.name for file in images.values()]} | (
