@@ -93,7 +93,7 @@ def set_expression(
         head: The head.
         expression: Name of a preset (`core.expressions.PRESETS`), or ARKit weights by name; others go to rest.
         amount: Strength of the expression.
-        on_photo: Adds it to the face as it is, which is at first the photo's expression; else the face is calmed before.
+        on_photo: Adds it to the face as it is, at first the photo's expression; else the face is calmed before.
         pose: Axis-angle in radians by joint (`root`, `neck`, `jaw`, `eye_l`, `eye_r`); others stay.
         frame: Sets keyframes there on all sliders and joints.
 

@@ -73,6 +73,8 @@ def export_head(
         OSError: A file cannot be written.
     """
     target = file_of(path, options)
+    if not target.parent.is_dir():
+        raise ExportError(f"The folder {target.parent} does not exist. Make it, or choose another.")
     now = moment_of(head_object, context.evaluated_depsgraph_get())
     with same_view(context), temporary(), tempfile.TemporaryDirectory(prefix=".deca-", dir=target.parent) as folder:
         if head_object.mode == "EDIT":
