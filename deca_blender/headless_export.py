@@ -149,14 +149,16 @@ def _export(
     except Exception as error:  # stays with this head: the others follow
         traceback.print_exc()
         return {"ok": False, "error": f"This head failed unexpectedly ({type(error).__name__}: {error})."}
-    told_of = {
+    told_of: dict[str, object] = {
         "ok": True,
         "files": [told(file) for file in done.files],
         "morphs": len(done.morphs),
         "sum_error_mm": round(1e3 * done.sum_error, 3),
     }
     notices = [notice for notice in (normals.problem, *done.notices) if notice]
-    return told_of | ({"notices": notices} if notices else {})
+    if notices:
+        told_of["notices"] = notices
+    return told_of
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 SMALLEST_OFFSET = 1e-6
 """Metres. Below that a vertex counts as still: a hundredth of what is promised, and files get smaller."""
@@ -95,8 +95,8 @@ def key_frames(values_N: NDArray, tolerance: float = WEIGHT_TOLERANCE) -> list[i
     return sorted(kept)
 
 
-def sum_error(neutral_V3: NDArray, offsets_MV3: NDArray, weights_M: NDArray, rig_V3: NDArray) -> tuple[float, float]:
+def sum_error(neutral_V3: NDArray, offsets_MV3: ArrayLike, weights_M: NDArray, rig_V3: NDArray) -> tuple[float, float]:
     """Largest and root mean square distance of a sum of morphs from the rig, metres."""
-    summed_V3 = neutral_V3 + np.tensordot(weights_M, offsets_MV3, axes=1)
+    summed_V3 = neutral_V3 + np.tensordot(weights_M, np.asarray(offsets_MV3), axes=1)
     distance_V = np.linalg.norm(summed_V3 - rig_V3, axis=1)
     return float(distance_V.max()), float(np.sqrt((distance_V**2).mean()))

@@ -361,14 +361,16 @@ class _Export:
 
 def _may_move(head_object: bpy.types.Object) -> bool:
     """Whether something may move a head: keyframes, strips, constraints, or drivers of the user's."""
-    owners = (head_object, head_object.data.shape_keys, rig_of(head_object))
-    for owner in owners:
-        animation = owner.animation_data if owner is not None else None
-        if animation is not None and (animation.action is not None or len(animation.nla_tracks)):
+    rig_object = rig_of(head_object)
+    for owner in filter(None, (head_object, head_object.data.shape_keys, rig_object)):
+        animation = owner.animation_data
+        if animation is None:
+            continue
+        if animation.action is not None or len(animation.nla_tracks):
             return True
-        if animation is not None and any(StillHead.is_users(owner, curve.data_path) for curve in animation.drivers):
+        if any(StillHead.is_users(owner, curve.data_path) for curve in animation.drivers):
             return True
-    bones: Any = owners[2].pose.bones if owners[2] is not None else ()
+    bones: Any = rig_object.pose.bones if rig_object is not None else ()
     return any(len(bone.constraints) for bone in bones)
 
 

@@ -120,6 +120,7 @@ class HeadCopy:
         """The copy's scene, evaluated."""
         layer = self.scene.view_layers[0]
         layer.update()
+        assert layer.depsgraph is not None  # the update has made it
         return layer.depsgraph
 
     def owners(self) -> list[Any]:
