@@ -117,9 +117,7 @@ def run_export(arguments: Sequence[str], blender: str | None = None) -> int:
 
     def take(line: str) -> None:
         nonlocal has_ended
-        is_report = line.startswith(('{"blend": ', '{"summary": '))
-        has_ended |= line.startswith('{"summary": ')
-        batch.write(line) if is_report else print(line, end="", file=sys.stderr, flush=True)
+        has_ended |= "summary" in (_reported(line, "blend") or {})
 
     status = _run([*headless_command(blender, "headless_export"), *arguments], take)
     if not has_ended and status != _USAGE:
@@ -160,6 +158,24 @@ def _run(command: Sequence[str], take: Callable[[str], None]) -> int:
     return child.returncode
 
 
+def _reported(line: str, first: str) -> dict | None:
+    """Writes a line of the report, whose first key is `first` or `summary`, to stdout, and all else to stderr.
+
+    Returns:
+        What the report's line says; None for what else is printed.
+    """
+    start = max(line.find(f'{{"{first}": '), line.find('{"summary": '))  # what others print may lack its newline
+    try:
+        values = json.loads(line[start:] if start >= 0 else "")
+    except ValueError:
+        print(line, end="", file=sys.stderr, flush=True)
+        return None
+    if start:
+        print(line[:start], file=sys.stderr, flush=True)
+    batch.write(line[start:])
+    return values
+
+
 class _Report:
     """Passes the child's report on, line by line.
 
@@ -172,20 +188,14 @@ class _Report:
         self._lines: list[dict] = []
 
     def take(self, line: str) -> None:
-        """Writes a line of the report to stdout, and what else is printed to stderr."""
-        start = max(line.find('{"photo": '), line.find('{"summary": '))  # what others print may lack its newline
-        try:
-            values = json.loads(line[start:] if start >= 0 else "")
-        except ValueError:
-            print(line, end="", file=sys.stderr, flush=True)
+        """Takes a line that the child has printed."""
+        values = _reported(line, "photo")
+        if values is None:
             return
-        if start:
-            print(line[:start], file=sys.stderr, flush=True)
         if "summary" in values:
             self.failed = values["summary"]["failed"]
         else:
             self._lines.append(values)
-        batch.write(line[start:])
 
     def complete(self, photos: Sequence[Path], status: int) -> int:
         """Writes what is missing of a report whose child has ended: the photos without a line have failed."""

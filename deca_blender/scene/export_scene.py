@@ -123,7 +123,7 @@ class ExportScene:
             groups: What vertex groups are to be called, by what they are called; the others go.
             rest_V3: Its vertices, as `Surface.place` gives them.
         """
-        surface.mesh.name = self.name
+        surface.mesh.name = f"{self.name}_head"
         surface.mesh.vertices.foreach_set("co", rest_V3.ravel())
         surface.mesh.update()
         self.head = bpy.data.objects.new(f"{self.name}_head", surface.mesh)
