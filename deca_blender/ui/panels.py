@@ -113,6 +113,7 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.operator("deca.view_photo_camera", icon="OUTLINER_OB_CAMERA")
         row.operator("deca.render_as_photo", text="", icon="RENDER_STILL")
+        self.layout.operator("deca.export_head", icon="EXPORT")
         if age_key(head) is not None:
             self.layout.prop(head.deca, "age", text=texts.AGE, slider=True)
         others = sharing(head)
