@@ -19,6 +19,7 @@ from deca.appearance.eyes import DEFAULT_IRIS, iris_colour, paint_eyes
 from deca.appearance.hair import hair_layer
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.sampling import inside_photo, sample_photo, view_surface
+from deca.appearance.skin_map import SkinMap
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.errors import OptionError
 from deca.head.model import HeadModel, Part
@@ -40,6 +41,7 @@ def unwrap_photo(
     size: int = 1024,
     *,
     landmarks_L2: NDArray | None = None,
+    skin_map: SkinMap | None = None,
 ) -> NDArray[np.uint8]:
     """Unwraps a photo into the head's texture.
 
@@ -51,6 +53,8 @@ def unwrap_photo(
         size: Rows and columns of the texture: 512, 1024 or 2048.
         landmarks_L2: 478 MediaPipe landmarks in photo pixels. Without them the fitted head's own stand in: the eye
             openings and the face's outline are then only as good as the fit, and the irises stay brown.
+        skin_map: What the photo's texels show. Without it only the face inside the landmarks' outline is used, as far
+            as it has the skin's colour.
 
     Returns:
         (size, size, 3) uint8 sRGB, top row first.
@@ -73,7 +77,9 @@ def unwrap_photo(
     if outline is not None:
         inside_HW, opening_HW = outlines(view, outline)
         face_HW &= inside_HW & ~opening_HW
-    light, believed_HW = believe(photo_HW3, face_HW, view, regions, size)
+    if skin_map is not None:
+        face_HW = seen_HW & ~opening_HW
+    light, believed_HW = believe(photo_HW3, face_HW, view, regions, size, skin_map)
     # The islands' own borders are no reason to fade: lips and lids reach up to them.
     weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW, FEATHER * size)
     weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * size)) * believed_HW
