@@ -43,6 +43,7 @@ def reconstruct_photo(
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
+    paint_hair: bool = False,
     device: str = "cpu",
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
@@ -55,6 +56,7 @@ def reconstruct_photo(
         coarse: As in `reconstruct`.
         texture_size: Side of the unwrapped texture in pixels; None or 0 leaves it out.
         max_faces: Give at most this many, the most prominent first.
+        paint_hair: Paint hair on the textures' scalps where the photo shows hair.
         device: Torch device of the networks.
         progress: Called with a fraction in [0, 1] and what is being done; may raise to cancel.
 
@@ -71,6 +73,7 @@ def reconstruct_photo(
         coarse=coarse,
         texture_size=texture_size,
         max_faces=max_faces,
+        paint_hair=paint_hair,
         progress=progress,
     )
 
@@ -167,6 +170,7 @@ def reconstruct(
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
+    paint_hair: bool = False,
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
     """As `reconstruct_photo`, from a photo and models already read.
@@ -178,7 +182,7 @@ def reconstruct(
         coarse: Where the coarse codes come from: `weights` regresses them (E_c), `fit` fits the landmarks, `auto`
             regresses and refines them by the fit; what DECA's released weights give it leaves as it is, and without
             weights it fits.
-        texture_size, max_faces, progress: As in `reconstruct_photo`.
+        texture_size, max_faces, paint_hair, progress: As in `reconstruct_photo`.
     """
     if coarse == "weights" and decoder.networks is None:
         raise OptionError("Coarse codes from weights were asked for, but no weights are given.", "Name a weights file.")
@@ -212,7 +216,8 @@ def reconstruct(
                 decoder.head,
                 size=texture_size,
                 landmarks_L2=face.landmarks_L2,
+                paint_hair=paint_hair,
             )
-            faces[index] = replace(face, texture_NN3=texture)
+            faces[index] = replace(face, texture=texture)
     progress(1.0, "Done")
     return faces
