@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
     photos.add_argument("--overwrite", action="store_true", help="replace results that are there (default: skip those)")
     photos.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    photos.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
 
     reconstruct = commands.add_parser(
         "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
@@ -156,15 +157,24 @@ def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path], dict[s
     from deca.reconstruct.export import write_faces
     from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
+    from deca_blender.protocol.notices import told as notices_told
 
     decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
 
     def reconstruct_into(folder: Path, path: Path) -> dict[str, object]:
         photo = read_photo(path)
-        faces = reconstruct(photo, path=path, decoder=decoder, coarse=options.coarse, texture_size=options.texture_size)
+        faces = reconstruct(
+            photo,
+            path=path,
+            decoder=decoder,
+            coarse=options.coarse,
+            texture_size=options.texture_size,
+            paint_hair=options.paint_hair,
+        )
         write_faces(folder, photo.pixels, faces, decoder)
         errors = [round(face.landmark_error, 5) for face in faces]
-        return {"out": str(folder), "faces": len(faces), "landmark_error": errors}
+        notices = [notices_told(face.texture.notices) for face in faces if face.texture]
+        return {"out": str(folder), "faces": len(faces), "landmark_error": errors, "texture_notices": notices}
 
     return reconstruct_into
 
@@ -212,6 +222,7 @@ def _import(options: argparse.Namespace) -> int:
         options.photos,
         options.out,
         texture_size=options.texture_size,
+        paint_hair=options.paint_hair,
         overwrite=options.overwrite,
         head=options.head,
         weights=options.weights,

@@ -69,7 +69,7 @@ def lay_out(
     return LaidOut(
         texels,
         view,
-        sample_photo(photo_HW3, view, seen_HW),
+        sample_photo(photo_HW3, view.pixels_HW2, seen_HW),
         seen_HW,
         inside_HW,
         opening_HW,

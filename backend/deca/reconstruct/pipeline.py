@@ -51,6 +51,7 @@ def reconstruct_photo(
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
+    paint_hair: bool = False,
     device: str = "cpu",
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
@@ -63,6 +64,7 @@ def reconstruct_photo(
         coarse: As in `reconstruct`.
         texture_size: Side of the unwrapped texture in pixels; None or 0 leaves it out.
         max_faces: Give at most this many, the most prominent first.
+        paint_hair: Paint hair on the textures' scalps where the photo shows hair.
         device: Torch device of the networks.
         progress: Called with a fraction in [0, 1] and what is being done; may raise to cancel.
 
@@ -79,6 +81,7 @@ def reconstruct_photo(
         coarse=coarse,
         texture_size=texture_size,
         max_faces=max_faces,
+        paint_hair=paint_hair,
         progress=progress,
     )
 
@@ -198,6 +201,7 @@ def reconstruct(
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
+    paint_hair: bool = False,
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
     """As `reconstruct_photo`, from a photo and models already read.
@@ -209,7 +213,7 @@ def reconstruct(
         coarse: Where the coarse codes come from: `weights` regresses them (E_c), `fit` fits the landmarks, `auto`
             regresses and refines them by the fit; what DECA's released weights give it leaves as it is, and without
             weights it fits.
-        texture_size, max_faces, progress: As in `reconstruct_photo`.
+        texture_size, max_faces, paint_hair, progress: As in `reconstruct_photo`.
     """
     if coarse == "weights" and decoder.networks is None:
         raise OptionError("Coarse codes from weights were asked for, but no weights are given.", "Name a weights file.")
@@ -246,8 +250,9 @@ def reconstruct(
                 size=texture_size,
                 landmarks_L2=face.landmarks_L2,
                 skin_map=face.skin_map,
+                paint_hair=paint_hair,
             )
-            faces[index] = replace(face, texture_NN3=texture)
+            faces[index] = replace(face, texture=texture)
     progress(1.0, "Done")
     return faces
 
