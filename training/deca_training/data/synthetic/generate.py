@@ -117,9 +117,7 @@ class Generator:
         )
         return subject, [photo.jpeg_N for photo in photos]
 
-    def who(
-        self, seed: int, age: float | None = None
-    ) -> tuple[float, int, NDArray[np.float32], Person, Looks]:
+    def who(self, seed: int, age: float | None = None) -> tuple[float, int, NDArray[np.float32], Person, Looks]:
         """Age, sex, shape code (300,), skin and looks of a subject."""
         rng = np.random.default_rng((seed, _WHO))
         years = rng.uniform(*AGES)
