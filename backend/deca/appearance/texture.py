@@ -44,7 +44,7 @@ _GRAZING = 0.22
 """Cosine from which on the photo is used at all; its weight rises to 1 at `FACING`."""
 _OPENING_FEATHER = 0.008
 """Width of its soft border around the eye openings and the open mouth."""
-_MOST_UNLIT = 3.0
+_MOST_UNLIT = 1.6
 """Factor by which taking the light out may change detail."""
 _ALBEDO_EYES = 0.95
 """Exposure that eyes and teeth of the albedo are painted for, whatever the photo's."""
@@ -195,10 +195,16 @@ def _plan(
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
 
     mirrored_HW = _mirrored(weight_HW, texels)
+    white, iris = NEUTRAL, DEFAULT_IRIS
+    if landmarks_L2 is not None:
+        eyes = eye_pixels(photo_pixels, landmarks_L2)
+        sure_HW = weight_HW > 0.99
+        white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[sure_HW]))
+        iris = iris_colour(eyes, white)
     unlit_HW3 = None
     if albedo is not None:
         bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=size) > 0.5)
-        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
     if unlit_HW3 is None:
         unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     albedo_HW3 = _with_base(unlit_HW3, weight_HW, mirrored_HW, texels)
@@ -211,12 +217,8 @@ def _plan(
         for image_HW3 in (albedo_HW3, photographed_HW3):
             image_HW3 += hair_HW[..., None] * (hair.colours_HW3 - image_HW3)
 
-    white, iris, notices = NEUTRAL, DEFAULT_IRIS, ()
+    notices = ()
     if landmarks_L2 is not None:
-        eyes = eye_pixels(photo_pixels, landmarks_L2)
-        sure_HW = weight_HW > 0.99
-        white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[sure_HW]))
-        iris = iris_colour(eyes, white)
         notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2)
     return _Plan(photo_HW3, albedo_HW3, photographed_HW3, weight_HW, hair_HW, own_hair_HW, white, iris, notices)
 
