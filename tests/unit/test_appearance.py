@@ -507,6 +507,22 @@ def test_hair_is_painted_on_a_haired_scalp_only(head):
     assert without.min() > 90
 
 
+def test_no_hair_is_painted_on_a_bald_top(head):
+    """Dark hair on both sides of a bare top."""
+    verts = head.template_V3.astype(float) @ turn_down(25).T
+    photo = render_known(head, verts)
+    u, v = (
+        interpolate(torch.from_numpy(head.uv_T2)[None], torch.from_numpy(head.uv_faces_F3), look(head, verts))[0]
+        .numpy()
+        .transpose(2, 0, 1)
+    )
+    on_side = (v > 0.6) & (v < 0.83) & (np.abs(u - 0.5) > 0.1) & (photo[..., 2] < 250)
+    assert on_side.sum() > 3000
+    photo[on_side] = (60, 42, 30)
+    texture = albedo_of(photo, verts, TO_PHOTO, head, 512, paint_hair=True)
+    assert texture[round((1 - 0.76) * 512), 40:80].min() > 80
+
+
 def test_light_is_told_from_colour():
     """Skin lit from the left: the model recovers the change of lightness, and outliers do not pull it."""
     random = np.random.default_rng(1)

@@ -19,8 +19,8 @@ MIRRORED_SHARE = 0.15
 SHADOW_LIGHTNESS = 27.0
 CAST_CHROMA = 16.0
 """By eye, on 22 people of Labeled Faces in the Wild and 22 official portraits: heads turned by 30 degrees and more have
-a share of 0.17 to 0.28, others 0.03 to 0.14; studio lights from the side make 15 to 26, a face half in the sun 27 to 32;
-photos that look yellow or red have 16 to 22, others 1 to 15, but for very ruddy people."""
+a share of 0.17 to 0.28, others 0.03 to 0.14; studio lights from the side make 15 to 26, a face half in the sun 27 to
+32; photos that look yellow or red have 16 to 22, others 1 to 15, but for very ruddy people."""
 SMALL_PIXELS = 200.0
 """Half of the texels across the face of a texture of 1024."""
 _SIDES = (234, 454)
