@@ -507,20 +507,23 @@ def test_hair_is_painted_on_a_haired_scalp_only(head):
     assert without.min() > 90
 
 
-def test_no_hair_is_painted_on_a_bald_top(head):
-    """Dark hair on both sides of a bare top."""
-    verts = head.template_V3.astype(float) @ turn_down(25).T
-    photo = render_known(head, verts)
-    u, v = (
-        interpolate(torch.from_numpy(head.uv_T2)[None], torch.from_numpy(head.uv_faces_F3), look(head, verts))[0]
-        .numpy()
-        .transpose(2, 0, 1)
-    )
-    on_side = (v > 0.6) & (v < 0.83) & (np.abs(u - 0.5) > 0.1) & (photo[..., 2] < 250)
-    assert on_side.sum() > 3000
-    photo[on_side] = (60, 42, 30)
-    texture = albedo_of(photo, verts, TO_PHOTO, head, 512, paint_hair=True)
-    assert texture[round((1 - 0.76) * 512), 40:80].min() > 80
+@pytest.mark.parametrize("bare", [0.0, 0.045])
+def test_no_hair_is_painted_on_a_bald_top(openhead, bare):
+    """Dark hair on the whole scalp, and on both sides of a top that is bare for nine centimetres."""
+    verts = openhead.template_V3.astype(float) @ turn_down(25).T
+    photo = render_known(openhead, verts)
+    seen = look(openhead, verts)
+    faces = torch.from_numpy(openhead.uv_faces_F3)
+    uv = interpolate(torch.from_numpy(openhead.uv_T2)[None], faces, seen)[0].numpy()
+    aside = interpolate(torch.from_numpy(openhead.template_V3)[None], torch.from_numpy(openhead.faces_F3), seen)[0]
+    column, row = (uv * (511, -511) + (0, 511)).round().astype(int).transpose(2, 0, 1)
+    hairy = (openhead.masks["scalp"][row, column] > 200) & (np.abs(aside[..., 0].numpy()) > bare)
+    hairy &= seen.face_BHW[0].numpy() >= 0
+    assert hairy.sum() > 3000
+    photo[hairy] = (60, 42, 30)
+    texture = albedo_of(photo, verts, TO_PHOTO, openhead, 512, paint_hair=True)
+    is_bare = np.median(texture[openhead.masks["scalp"] > 250].mean(-1)) > 90
+    assert is_bare == (bare > 0)
 
 
 def test_light_is_told_from_colour():
