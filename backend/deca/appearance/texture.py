@@ -19,16 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance import skin
+from deca.appearance.albedo import AlbedoModel
+from deca.appearance.albedo_map import without_light
 from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, tone_field
 from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_eyes
 from deca.appearance.hair import hair_layer
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
 from deca.appearance.sampling import inside_photo, sample_photo, view_surface
+from deca.appearance.skin_map import SkinMap
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
 from deca.errors import OptionError
 from deca.head.model import HeadModel, Part
+from deca.networks.skin_map import Kind
 from deca.render.uv import Texels, texels_of
 from deca_blender.protocol.messages import Notice
 
@@ -95,6 +99,8 @@ def unwrap_photo(
     size: int = 1024,
     *,
     landmarks_L2: NDArray | None = None,
+    skin_map: SkinMap | None = None,
+    albedo: AlbedoModel | None = None,
     paint_hair: bool = False,
 ) -> Texture:
     """Unwraps a photo into the head's texture.
@@ -107,13 +113,18 @@ def unwrap_photo(
         size: Rows and columns of the texture: 512, 1024 or 2048.
         landmarks_L2: 478 MediaPipe landmarks in photo pixels. Without them the fitted head's own stand in: the eye
             openings and the face's outline are then only as good as the fit, and the irises stay brown.
+        skin_map: What the photo's texels show. Without it only the face inside the landmarks' outline is used, as far
+            as it has the skin's colour.
+        albedo: Albedo model of the head, which tells the photo's light; without it half of the light's direction is
+            taken out.
         paint_hair: Paint hair on the scalp where the photo shows some; else the scalp is skin.
 
     Raises:
         ValueError: Arrays of the wrong shape or type.
     """
     _check(photo_pixels, verts_V3, to_photo, head, size)
-    plan = _plan(photo_pixels, verts_V3, to_photo, head, min(size, _PLAN_SIZE), landmarks_L2, paint_hair)
+    plan_size = min(size, _PLAN_SIZE)
+    plan = _plan(photo_pixels, verts_V3, to_photo, head, plan_size, landmarks_L2, skin_map, albedo, paint_hair)
     texels = texels_of(head, size)
     albedo_HW3, photographed_HW3 = plan.albedo_KK3, plan.photographed_KK3
     if size > _PLAN_SIZE:
@@ -157,6 +168,8 @@ def _plan(
     head: HeadModel,
     size: int,
     landmarks_L2: NDArray | None,
+    skin_map: SkinMap | None,
+    albedo: AlbedoModel | None,
     paint_hair: bool,
 ) -> _Plan:
     texels = texels_of(head, size)
@@ -173,23 +186,29 @@ def _plan(
     if outline is not None:
         inside_HW, opening_HW = outlines(view, outline)
         face_HW &= inside_HW & ~opening_HW
-    light, believed_HW = believe(photo_HW3, face_HW, view, regions, size)
+    if skin_map is not None:
+        face_HW = seen_HW & ~opening_HW
+    light, believed_HW = believe(photo_HW3, face_HW, view, regions, size, skin_map)
     # The islands' own borders are no reason to fade: lips and lids reach up to them.
     weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW, FEATHER * size)
     weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * size)) * believed_HW
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
 
     mirrored_HW = _mirrored(weight_HW, texels)
-    layers = [
-        _with_base(colours_HW3, weight_HW, mirrored_HW, texels)
-        for colours_HW3 in (light.unlit(photo_HW3, view.normals_HW3), photo_HW3)
-    ]
+    unlit_HW3 = None
+    if albedo is not None:
+        bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=size) > 0.5)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo)
+    if unlit_HW3 is None:
+        unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
+    albedo_HW3 = _with_base(unlit_HW3, weight_HW, mirrored_HW, texels)
+    photographed_HW3 = _with_base(photo_HW3, weight_HW, mirrored_HW, texels)
     shown_HW = weight_HW + mirrored_HW * (1 - weight_HW)
     hair_HW = own_hair_HW = np.zeros_like(weight_HW)
     hair = hair_layer(photo_HW3, light, view, seen_HW, shown_HW, regions, texels) if paint_hair else None
     if hair is not None:
         hair_HW, own_hair_HW = hair.cover_HW, hair.own_HW
-        for image_HW3 in layers:
+        for image_HW3 in (albedo_HW3, photographed_HW3):
             image_HW3 += hair_HW[..., None] * (hair.colours_HW3 - image_HW3)
 
     white, iris, notices = NEUTRAL, DEFAULT_IRIS, ()
@@ -199,7 +218,7 @@ def _plan(
         white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[sure_HW]))
         iris = iris_colour(eyes, white)
         notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2)
-    return _Plan(photo_HW3, *layers, weight_HW, hair_HW, own_hair_HW, white, iris, notices)
+    return _Plan(photo_HW3, albedo_HW3, photographed_HW3, weight_HW, hair_HW, own_hair_HW, white, iris, notices)
 
 
 def _detail(

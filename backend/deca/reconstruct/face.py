@@ -20,6 +20,7 @@ from deca.render.camera import photo_transform
 from deca_blender.protocol.photos import told
 
 if TYPE_CHECKING:
+    from deca.appearance.skin_map import SkinMap
     from deca.appearance.texture import Texture
     from deca.reconstruct.moving_relief import MovingRelief
 
@@ -47,6 +48,7 @@ class Face:
         detail_D: Detail code, the person's wrinkles; None without a detail encoder.
         reliefs: What photos show of the skin, each with its share (`deca.reconstruct.moving_relief`); that of its own
             photo with share 1 where there is a relief network.
+        skin_map: What its photo shows of the skin; None without a skin map network.
     """
 
     photo: Path
@@ -66,6 +68,7 @@ class Face:
     light_93: NDArray[np.float32] | None = None
     detail_D: NDArray[np.float32] | None = None
     reliefs: tuple[tuple[MovingRelief, float], ...] = ()
+    skin_map: SkinMap | None = None
 
     def vertices(self) -> NDArray[np.float32]:
         """Posed vertices (V, 3) in metres, head space."""

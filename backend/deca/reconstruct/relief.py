@@ -120,9 +120,10 @@ def _seen(
     regions = regions_of(texels)
     # Bald heads have more forehead than the landmarks know.
     face_HW = shown_HW & (inside_HW | (regions.forehead > 0.5)) & ~opening_HW
-    _, believed_HW = believe(colours_HW3, face_HW, view, regions, texels.size)
-    # The network knows brows, frames and the shade of a frown, which have no skin's colour; hair beside the face not.
-    believed_HW = face_HW & closed(believed_HW, _FEATURE)
+    _, believed_HW = believe(colours_HW3, face_HW, view, regions, texels.size, face.skin_map)
+    if face.skin_map is None:
+        # The network knows brows and the shade of a frown, which have no skin's colour; hair beside the face not.
+        believed_HW = face_HW & closed(believed_HW, _FEATURE)
     weight_HW = shrink_mask(believed_HW | ~on_skin_HW, _FEATHER)
     return (weight_HW * believed_HW * smoothstep(view.facing_HW, GRAZING, FACING)).astype(np.float32)
 
