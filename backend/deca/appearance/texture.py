@@ -217,7 +217,7 @@ def _plan(
         sure_HW = weight_HW > 0.99
         white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[sure_HW]))
         iris = iris_colour(eyes, white)
-        notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2)
+        notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2, skin_map)
     return _Plan(photo_HW3, albedo_HW3, photographed_HW3, weight_HW, hair_HW, own_hair_HW, white, iris, notices)
 
 
