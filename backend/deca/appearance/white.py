@@ -22,6 +22,8 @@ _SKIN_SD, _SCLERA_SD = 0.12, 0.05
 _SCLERA_RADIUS = 5.0
 """Radius of an iris, in pixels, below which lids and skin run into the whites."""
 _MIN_PIXELS = 12
+_USUAL_LIGHTNESS = 60.0
+"""L of skin of middling tone, well lit."""
 _PALER = 0.7
 """Chroma of the whites of the eyes over that of the skin above which they are lids: squinting eyes show none."""
 _EXPOSURES = (0.6, 1.05)
@@ -61,7 +63,7 @@ def white_of(sclera_N3: NDArray[np.float32], iris_radius: float, skin_lab: NDArr
     exposure = 0.9
     if skin_lab is not None:
         estimates.append((_tint(to_srgb(skin_lab)) - _SKIN_TINT, _SKIN_SD))
-        exposure = float(skin_lab[0]) / 65
+        exposure *= float(np.sqrt(max(skin_lab[0], 1) / _USUAL_LIGHTNESS))  # dark skin, or a dark photo: half of each
     if len(sclera_N3) >= _MIN_PIXELS:
         brightness_N = sclera_N3.mean(1)
         colour = np.median(sclera_N3[brightness_N >= np.percentile(brightness_N, 60)], axis=0)
