@@ -131,10 +131,10 @@ def unwrap_photo(
         coarse = texels_of(head, _PLAN_SIZE)
         albedo_HW3, photographed_HW3 = (_grown(image, coarse, size) for image in (albedo_HW3, photographed_HW3))
         detail_HW3 = _detail(plan, photo_pixels, verts_V3, to_photo, coarse, texels)
-        photographed_HW3 += detail_HW3
         # As the plan's light was taken out, so is the detail's.
-        detail_HW3 *= (albedo_HW3 / np.maximum(photographed_HW3, 0.02)).clip(1 / _MOST_UNLIT, _MOST_UNLIT)
-        albedo_HW3 += detail_HW3
+        gain_HW3 = (albedo_HW3 / np.maximum(photographed_HW3, 0.02)).clip(1 / _MOST_UNLIT, _MOST_UNLIT)
+        photographed_HW3 += detail_HW3
+        albedo_HW3 += gain_HW3 * detail_HW3
     for image_HW3, white in ((albedo_HW3, White(NEUTRAL.tint_3, _ALBEDO_EYES)), (photographed_HW3, plan.white)):
         paint_mouth(image_HW3, texels, white.exposure)
         paint_eyes(image_HW3, texels, plan.iris, white.exposure, white.tint_3)
@@ -219,7 +219,7 @@ def _plan(
 
     notices = ()
     if landmarks_L2 is not None:
-        notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2)
+        notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2, skin_map)
     return _Plan(photo_HW3, albedo_HW3, photographed_HW3, weight_HW, hair_HW, own_hair_HW, white, iris, notices)
 
 
@@ -242,9 +242,7 @@ def _detail(
     photo_HW3 *= own_HW[..., None]
     if texels.mirrored_HW2 is not None:
         skin_HW3 = photo_HW3 if not plan.hair_KK.any() else photo_HW3 * _resized(1 - plan.hair_KK, size)[..., None]
-        mirrored_HW3 = cv2.remap(skin_HW3, texels.mirrored_HW2, None, cv2.INTER_LINEAR)  # pyright: ignore
-        mirrored_HW3 *= free_HW[..., None]
-        photo_HW3 += mirrored_HW3
+        photo_HW3 += _across(skin_HW3, texels.mirrored_HW2) * free_HW[..., None]
     return photo_HW3
 
 
@@ -262,7 +260,13 @@ def _mirrored(weight_HW: NDArray[np.float32], texels: Texels) -> NDArray[np.floa
     """The weight of what the other side shows of each texel."""
     if texels.mirrored_HW2 is None:
         return np.zeros_like(weight_HW)
-    return cv2.remap(weight_HW, texels.mirrored_HW2, None, cv2.INTER_LINEAR)  # pyright: ignore
+    return _across(weight_HW, texels.mirrored_HW2)
+
+
+def _across(image: NDArray[np.float32], mirrored_HW2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a texture shows on the other side of the head; 0 where nothing is."""
+    column_HW, row_HW = cv2.split(mirrored_HW2)
+    return np.asarray(cv2.remap(image, column_HW, row_HW, cv2.INTER_LINEAR), np.float32)
 
 
 def _with_base(
@@ -276,7 +280,7 @@ def _with_base(
         return over_base(colours_HW3, weight_HW, base_HW3)
     # Weighted before it is resampled: a texel beside the believed ones may show the background.
     known_HW3 = colours_HW3 * weight_HW[..., None]
-    other_HW3 = cv2.remap(known_HW3, texels.mirrored_HW2, None, cv2.INTER_LINEAR)  # pyright: ignore
+    other_HW3 = _across(known_HW3, texels.mirrored_HW2)
     other_HW3 /= np.maximum(mirrored_HW, 1e-6)[..., None]
     other_HW3 += tone_field(colours_HW3 - other_HW3, np.minimum(weight_HW, mirrored_HW), blur=0.03)
     share_HW1 = (mirrored_HW * (1 - weight_HW))[..., None]
