@@ -65,6 +65,7 @@ def run_import(
     out: Path,
     *,
     texture_size: int,
+    paint_hair: bool = False,
     overwrite: bool = False,
     head: Path | None = None,
     weights: Path | None = None,
@@ -87,6 +88,7 @@ def run_import(
     photos = [path.absolute() for path in photos]  # no name starts with a dash then
     command = headless_command(blender)
     command += [f"--out={out.absolute()}", f"--texture-size={texture_size}", *["--overwrite"] * overwrite]
+    command += ["--paint-hair"] * paint_hair
     command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
     report = _Report()
     status = _run([*command, *map(str, photos)], report.take)

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ..protocol.messages import HeadReply
 
 UV_MAP = "UVMap"
+GLOSS = "skin_gloss"
+"""Attribute of the points: how much oilier or wetter than on the cheeks the skin is, 0 to 1."""
 MATERIAL_SLOT_OF_PART = (0, 1, 1, 2, 2, 2, 2)
 """Slot (skin, eyes, mouth) of each value of `HeadReply.part`."""
 PART = "deca_part"
@@ -44,6 +46,8 @@ def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.type
     uv_layer.uv.foreach_set("vector", head.uv[head.uv_polygons[is_corner_P4]].ravel())
     parts: Any = mesh.attributes.new(PART, "INT8", "POINT")
     parts.data.foreach_set("value", head.part.astype(np.int8))
+    if head.gloss is not None:
+        mesh.attributes.new(GLOSS, "FLOAT", "POINT").data.foreach_set("value", head.gloss)
     return mesh
 
 
