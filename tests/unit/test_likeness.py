@@ -50,7 +50,7 @@ def test_distances_of_heads_are_those_of_their_vertices() -> None:
     head = load_head()
     shape_NS = np.random.default_rng(1).normal(0, 1, (3, 10))
     verts_NV3 = 1000 * np.einsum("vcs,ns->nvc", head.shape_dirs_V3S[face_vertices(head).numpy()][..., :10], shape_NS)
-    apart = [np.sqrt(np.square(verts_NV3[a] - verts_NV3[b]).sum(2).mean()) for a, b in ((0, 1), (0, 2), (1, 2))]
+    apart = [np.sqrt(np.square(verts_NV3[a] - verts_NV3[b]).sum(1).mean()) for a, b in ((0, 1), (0, 2), (1, 2))]
     (note,) = separation_notes(head, np.array(["a", "a", "b"]), shape_NS)
     assert f"within people {apart[0]:.2f} mm, between {np.mean(apart[1:]):.2f} mm" in note
 
