@@ -2,8 +2,8 @@
 
     python tools/results.py --out docs [--weights FILE]
 
-A row per photo. Results: the photo; the head as on it, without wrinkles, with them, and with three times as deep ones; the
-same person with three other expressions. Colours: the photo; as photographed; the albedo from the front and the sides.
+A row per photo. Results: the photo; the head as on it, without wrinkles, with them, and with three times as deep ones;
+the same person with three other expressions. Colours: the photo; as photographed; the albedo from three sides.
 """
 
 from __future__ import annotations
