@@ -19,6 +19,7 @@ from .client import ClientError
 from .core.reconstruction import reconstruct_photos, wait_for_outcomes
 from .protocol import batch
 from .protocol.messages import HeadReply
+from .protocol.notices import told as notices_told
 from .protocol.photos import FoundPhoto, find_photos
 from .scene import live
 from .scene.import_face import ImportFaceError, ImportOptions, import_face
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the .blend files")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there (default: skip those)")
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    parser.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
     parser.add_argument("--head", type=_path, metavar="FILE", help="head model file in place of the bundled OpenHead")
     parser.add_argument("--weights", type=_path, metavar="FILE", help="weights file that gives the heads wrinkles")
     return parser
@@ -76,7 +78,13 @@ def _run(options: argparse.Namespace) -> int:
         if not options.overwrite and os.path.lexists(blend):
             raise batch.already_there(blend)
         steps = reconstruct_photos(
-            backend.session(), [str(found.path)], options.texture_size, weights=weights, head=head, described=described
+            backend.session(),
+            [str(found.path)],
+            options.texture_size,
+            weights=weights,
+            head=head,
+            described=described,
+            paint_hair=options.paint_hair,
         )
         (outcome,) = wait_for_outcomes(steps)
         if outcome.error is not None:
@@ -91,7 +99,9 @@ def _run(options: argparse.Namespace) -> int:
             raise ImportFaceError(
                 f"{blend} could not be written ({error.strerror or error}). Choose another folder with --out."
             ) from error
-        told: dict[str, object] = {"out": str(blend), "landmark_error": round(outcome.faces[0].landmark_error, 5)}
+        face = outcome.faces[0]
+        told: dict[str, object] = {"out": str(blend), "landmark_error": round(face.landmark_error, 5)}
+        told["texture_notices"] = notices_told(face.notices)
         return told | ({"notices": outcome.notices} if outcome.notices else {})
 
     return batch.run(find_photos(options.photos), work, (ImportFaceError, ClientError))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deca.errors import DecaError, OutputError
+from deca_blender.protocol.export_arguments import export_arguments
 
 if TYPE_CHECKING:
     from deca_blender.protocol.photos import FoundPhoto
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deca.service import serve
 
         return serve(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments, argparse.Namespace(arguments=arguments[1:]))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"deca: {message}", file=sys.stderr)
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
     photos.add_argument("--overwrite", action="store_true", help="replace results that are there (default: skip those)")
     photos.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    photos.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
 
     reconstruct = commands.add_parser(
         "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
@@ -110,6 +112,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
+
+    export = commands.add_parser(
+        "export", parents=[export_arguments()], help="heads in .blend files to GLB, FBX, USD, OBJ and Alembic"
+    )
+    export.set_defaults(run=_export)
+
+    edit = commands.add_parser("edit", help="what is painted on a face's colours, in its photo's light")
+    edit.add_argument("photo", type=path, metavar="PHOTO", help="the photo")
+    edit.add_argument(
+        "--albedo", type=path, required=True, metavar="PNG", help="head.png of `deca reconstruct`, painted on"
+    )
+    edit.add_argument(
+        "--of", type=path, metavar="PHOTO", help="the photo that head.png is from, if it is another of the person"
+    )
+    edit.add_argument("--out", type=path, required=True, metavar="PNG", help="the picture to write")
+    edit.set_defaults(run=_edit)
 
     flame = commands.add_parser("convert-flame", help="licensed FLAME files to a head model file")
     flame.add_argument("model", type=path, metavar="PKL", help="FLAME's generic_model.pkl or flame2023.pkl")
@@ -156,15 +174,24 @@ def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path], dict[s
     from deca.reconstruct.export import write_faces
     from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
+    from deca_blender.protocol.notices import told as notices_told
 
     decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
 
     def reconstruct_into(folder: Path, path: Path) -> dict[str, object]:
         photo = read_photo(path)
-        faces = reconstruct(photo, path=path, decoder=decoder, coarse=options.coarse, texture_size=options.texture_size)
+        faces = reconstruct(
+            photo,
+            path=path,
+            decoder=decoder,
+            coarse=options.coarse,
+            texture_size=options.texture_size,
+            paint_hair=options.paint_hair,
+        )
         write_faces(folder, photo.pixels, faces, decoder)
         errors = [round(face.landmark_error, 5) for face in faces]
-        return {"out": str(folder), "faces": len(faces), "landmark_error": errors}
+        notices = [notices_told(face.texture.notices) for face in faces if face.texture]
+        return {"out": str(folder), "faces": len(faces), "landmark_error": errors, "texture_notices": notices}
 
     return reconstruct_into
 
@@ -178,6 +205,29 @@ def _make_folder(out: Path) -> None:
         ) from error
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"The output folder {out} is read-only.", "Choose another folder with --out.")
+
+
+def _edit(options: argparse.Namespace) -> int:
+    from deca.files import write_file
+    from deca.reconstruct.edit import edited_photo
+    from deca.reconstruct.pictures import png_bytes
+    from deca.reconstruct.pipeline import load_decoder, reconstruct
+    from deca.vision.photo import read_photo
+
+    painted, decoder = read_photo(options.albedo).pixels, load_decoder("openhead", "builtin")
+    photo = read_photo(options.photo)
+    source = photo if options.of is None else read_photo(options.of)
+    known = reconstruct(
+        source, path=options.of or options.photo, decoder=decoder, texture_size=len(painted), max_faces=1
+    )[0]
+    face = known
+    if options.of is not None:
+        face = reconstruct(photo, path=options.photo, decoder=decoder, texture_size=None, max_faces=1)[0]
+    assert known.texture is not None
+    edited = edited_photo(photo.pixels, face, known.texture.albedo_NN3, painted, decoder)
+    write_file(options.out, png_bytes(edited))
+    print(json.dumps({"out": str(options.out)}, ensure_ascii=False))
+    return 0
 
 
 def _convert_flame(options: argparse.Namespace) -> int:
@@ -212,11 +262,19 @@ def _import(options: argparse.Namespace) -> int:
         options.photos,
         options.out,
         texture_size=options.texture_size,
+        paint_hair=options.paint_hair,
         overwrite=options.overwrite,
         head=options.head,
         weights=options.weights,
         blender=options.blender,
     )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from deca.blender import run_export
+
+    _make_folder(options.out)
+    return run_export(options.arguments, options.blender)
 
 
 if __name__ == "__main__":

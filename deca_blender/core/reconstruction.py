@@ -46,6 +46,7 @@ def reconstruct_photos(
     head: str = "openhead",
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
+    paint_hair: bool = False,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -62,6 +63,7 @@ def reconstruct_photos(
         head: Name of a head model, or the path of its file on the backend's machine.
         picture_size: Pixels on the longer side of the upright photo that comes along; 0 for none.
         described: What the backend has said of that head model; None to ask it.
+        paint_hair: As in `ReconstructPhoto`.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
@@ -81,6 +83,7 @@ def reconstruct_photos(
                 weights=weights,
                 coarse=coarse,
                 picture_size=picture_size,
+                paint_hair=paint_hair,
             )
             job = session.submit(request)
             yield job

@@ -39,6 +39,7 @@ class DECA_OT_import_face(bpy.types.Operator):
         items=[(size, size, f"{size} x {size} pixels") for size in ("512", "1024", "2048")],
         default="1024",
     )
+    paint_hair: BoolProperty(name="Paint Hair", description=texts.PAINT_HAIR, default=False)
     use_camera: BoolProperty(name="Photo Camera", description=texts.USE_CAMERA, default=True)
     use_view: BoolProperty(name="Show in Viewports", description=texts.USE_VIEW, default=True)
     use_all_faces: BoolProperty(name="All Faces", description=texts.USE_ALL_FACES, default=False)
@@ -66,6 +67,7 @@ class DECA_OT_import_face(bpy.types.Operator):
             self._weights,
             head=self._head,
             picture_size=PICTURE_SIZE if self.use_camera else 0,
+            paint_hair=self.paint_hair,
         )
         self._imported: list[str] = []
         self._errors: list[str] = []

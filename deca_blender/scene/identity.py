@@ -14,7 +14,7 @@ from .transfer import own_relief, restore_wrinkles, taken_reliefs
 from .wrinkles import pack_map
 
 _CODES = (SHAPE, EXPRESSION, DETAIL, RELIEF)
-_FIELDS = ("photo", "pose", "camera", "crop", "image_size", "box", "landmark_error")
+_FIELDS = ("photo", "pose", "camera", "crop", "image_size", "box", "landmark_error", "notices")
 _FILES = ("model_file", "weights", "weights_hash", "knows_age")
 _GROUPS = ("deca", "deca_transfer", "deca_bake")
 

@@ -18,7 +18,7 @@ CODES = "face_0.json"
 
 _OURS = re.compile(
     r"face_\d+\.json|overlay\.png|comparison\.png"
-    r"|head(_\d+)?(\.(obj|mtl|png)|_(albedo|coarse|detail|displacement|normals|relief(_certainty)?)\.png"
+    r"|head(_\d+)?(\.(obj|mtl|png)|_(albedo|coarse|detail|displacement|normals|photographed|relief(_certainty)?)\.png"
     r"|_detail\.(obj|ply)|_(displacement|relief)\.exr)"
 )
 
