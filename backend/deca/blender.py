@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deca.errors import DecaError
 from deca_blender.protocol import batch
-from deca_blender.protocol.photos import find_photos, told
+from deca_blender.protocol.photos import FoundPhoto, find_people, find_photos, told
 
 _GRACE_S = 10.0
 
@@ -65,11 +65,12 @@ def run_import(
     *,
     texture_size: int,
     overwrite: bool = False,
+    one_person: bool = False,
     head: Path | None = None,
     weights: Path | None = None,
     blender: str | None = None,
 ) -> int:
-    """Imports photos into one .blend file each, under `out`.
+    """Imports photos into one .blend file each, or people into one each (`find_people`), under `out`.
 
     The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr. Where
     the child ends without its summary, each photo that has no line yet is told to have failed.
@@ -85,7 +86,8 @@ def run_import(
     """
     photos = [path.absolute() for path in photos]  # no name starts with a dash then
     command = headless_command(blender)
-    command += [f"--out={out.absolute()}", f"--texture-size={texture_size}", *["--overwrite"] * overwrite]
+    command += [f"--out={out.absolute()}", f"--texture-size={texture_size}"]
+    command += [*["--overwrite"] * overwrite, *["--one-person"] * one_person]
     command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
     try:
         child = subprocess.Popen(
@@ -111,7 +113,7 @@ def run_import(
             _end(child)
             raise
     if report.failed is None:
-        return report.complete(photos, child.returncode)
+        return report.complete(find_people(photos) if one_person else find_photos(photos), child.returncode)
     return 1 if report.failed else 0
 
 
@@ -142,11 +144,11 @@ class _Report:
             self._lines.append(values)
         batch.write(line[start:])
 
-    def complete(self, photos: Sequence[Path], status: int) -> int:
+    def complete(self, photos: Sequence[FoundPhoto], status: int) -> int:
         """Writes what is missing of a report whose child has ended: the photos without a line have failed."""
         lines = self._lines
         done = Counter(line["photo"] for line in lines)
-        for found in find_photos(photos):
+        for found in photos:
             if done[told(found.path)]:
                 done[told(found.path)] -= 1
                 continue

@@ -9,13 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, FloatVectorProperty, IntProperty, IntVectorProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    IntVectorProperty,
+    StringProperty,
+)
 
 from ..core import rig
 
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
 DETAIL = "deca_detail"
+PHOTO_EXPRESSIONS = "deca_photo_expressions"
+"""Expression coefficients of each of a person's photos, one after the other."""
+PHOTO_NUMBER = "deca_photo_number"
+"""On a photo's camera: which of `Object.deca.photos` it shows."""
 RELIEF = "deca_relief"
 """What the photo shows of the skin: bytes that only the backend understands; heads of earlier versions have none."""
 PHOTO_DETAIL_RANGE = (0.0, 2.0)
@@ -70,6 +82,15 @@ def _live_changed(group: bpy.types.PropertyGroup, context: bpy.types.Context) ->
     group.id_data.update_tag(refresh={"OBJECT", "DATA"})  # the live update is to catch up
 
 
+class DECA_PG_photo(bpy.types.PropertyGroup):
+    """One of several photos that a head was made from; its `name` is the photo's."""
+
+    path: StringProperty(name="Photo", description="File of the photo")
+    frame: IntProperty(name="Frame", description="Frame whose keyframes show the face as on this photo")
+    pose: FloatVectorProperty(name="Pose", description="As the head's Photo Pose, on this photo", size=15)
+    image_size: IntVectorProperty(name="Photo Size", description="Width and height of the photo, pixels", size=2)
+
+
 class DECA_PG_head(bpy.types.PropertyGroup):
     """How a head was made: enough to make it again without the photo."""
 
@@ -80,6 +101,10 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     backend_version: StringProperty(name="Backend Version", description="Version of the backend that made the head")
     protocol_version: IntProperty(name="Protocol Version", description="Version of the backend's protocol")
     photo: StringProperty(name="Photo", description="File that the head was made from")
+    photos: CollectionProperty(
+        name="Photos", description="The photos of the person, where there are several", type=DECA_PG_photo
+    )
+    left_out: StringProperty(name="Left Out", description="Photos that were not used, a line each with the reason")
     pose: FloatVectorProperty(
         name="Photo Pose",
         description="Axis-angle of root, neck, jaw, left eye and right eye on the photo, radians",
@@ -165,4 +190,4 @@ def unregister_pointers() -> None:
     del bpy.types.Object.deca
 
 
-CLASSES = (DECA_PG_head,)
+CLASSES = (DECA_PG_photo, DECA_PG_head)

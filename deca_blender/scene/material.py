@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import bpy
 
@@ -40,6 +41,32 @@ def add_materials(mesh: bpy.types.Mesh, name: str, texture: bpy.types.Image | No
     """Fills the mesh's material slots."""
     for surface in SURFACES:
         mesh.materials.append(_build(f"{name} {surface.name}", surface, texture))
+
+
+def face_texture(head_object: bpy.types.Object) -> bpy.types.Image | None:
+    """The image that skin, eyes and mouth of a head all show, or None where the user's materials show others."""
+    shown = [set(map(_image, _pictures(slot.material))) for slot in head_object.material_slots]
+    shared = set.intersection(*shown) if shown else set()
+    return next(iter(shared), None)
+
+
+def swap_texture(head_object: bpy.types.Object, old: bpy.types.Image, new: bpy.types.Image) -> None:
+    """Shows another image wherever the head's materials show `old`, which goes if nothing else does."""
+    for slot in head_object.material_slots:
+        for node in _pictures(slot.material):
+            if node.image == old:
+                node.image = new
+    if not old.users:
+        bpy.data.images.remove(old)
+
+
+def _pictures(material: bpy.types.Material | None) -> list[Any]:
+    tree = material.node_tree if material is not None else None
+    return [node for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None] if tree else []
+
+
+def _image(node: Any) -> bpy.types.Image:
+    return node.image
 
 
 def _build(name: str, surface: Surface, texture: bpy.types.Image | None) -> bpy.types.Material:

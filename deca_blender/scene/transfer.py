@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import bpy
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 from ..core.transfer import Origin, blend_detail, blend_reliefs, check_expression, check_wrinkles
 from ..properties.head import DETAIL, RELIEF
 from ..properties.transfer import RELIEFS, SHARES, TRANSFERRED
+from .animation import bags_of
 from .head import bone_of, find_head, slider_names
 
 _ROTATION = ("rotation_axis_angle", "rotation_quaternion", "rotation_euler")
@@ -148,16 +147,7 @@ def copy_expression(source: bpy.types.Object, target: bpy.types.Object) -> None:
 def _stop_animation(obj: bpy.types.Object, path: str) -> None:
     """Removes keyframes and driver of one property."""
     obj.driver_remove(path)
-    animation: Any = obj.animation_data
-    action = animation.action if animation is not None else None
-    if action is None:
-        return
-    if hasattr(action, "fcurves"):  # until Blender 5.0
-        bags = [action]
-    else:
-        strips = [strip for layer in action.layers for strip in layer.strips]
-        bags = [bag for strip in strips for bag in strip.channelbags if bag.slot == animation.action_slot]
-    for bag in bags:
+    for bag in bags_of(obj):
         for curve in [curve for curve in bag.fcurves if curve.data_path == path]:
             bag.fcurves.remove(curve)
 

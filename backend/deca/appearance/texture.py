@@ -9,6 +9,8 @@ Shape suffixes: V vertices, L landmarks, N texels, H W texture rows and columns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, t
 from deca.appearance.eyes import DEFAULT_IRIS, iris_colour, paint_eyes
 from deca.appearance.hair import hair_layer
 from deca.appearance.mouth import paint_mouth
-from deca.appearance.sampling import inside_photo, sample_photo, view_surface
+from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, view_surface
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.errors import OptionError
 from deca.head.model import HeadModel, Part
@@ -32,6 +34,31 @@ _OPENING_FEATHER = 0.008
 """Width of its soft border around the eye openings and the open mouth."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What a photo shows of a head's texture, before anything is filled in.
+
+    Attributes:
+        colours_HW3: Its skin, sRGB in [0, 1], part of the light's direction taken out; elsewhere meaningless.
+        confidence_HW: How far to believe each texel, 0 where the photo does not show skin.
+        density: Photo pixels per texel.
+        photo_HW3: The photo as it is.
+        seen_HW: Where it sees the surface.
+        view: How.
+        light: The skin under the photo's light.
+        iris: Colour of the irises, sRGB.
+    """
+
+    colours_HW3: NDArray[np.float32]
+    confidence_HW: NDArray[np.float32]
+    density: float
+    photo_HW3: NDArray[np.float32]
+    seen_HW: NDArray[np.bool_]
+    view: SurfaceView
+    light: skin.ColourModel
+    iris: NDArray[np.float32]
+
+
 def unwrap_photo(
     photo_pixels: NDArray[np.uint8],
     verts_V3: NDArray,
@@ -41,7 +68,7 @@ def unwrap_photo(
     *,
     landmarks_L2: NDArray | None = None,
 ) -> NDArray[np.uint8]:
-    """Unwraps a photo into the head's texture.
+    """Unwraps a photo into the head's texture: what it shows, and the rest filled in.
 
     Args:
         photo_pixels: (H, W, 3) uint8 sRGB, upright.
@@ -58,6 +85,20 @@ def unwrap_photo(
     Raises:
         ValueError: Arrays of the wrong shape or type.
     """
+    shown = shown_by_photo(photo_pixels, verts_V3, to_photo, head, size, landmarks_L2=landmarks_L2)
+    return filled_in(shown, head)
+
+
+def shown_by_photo(
+    photo_pixels: NDArray[np.uint8],
+    verts_V3: NDArray,
+    to_photo: NDArray,
+    head: HeadModel,
+    size: int = 1024,
+    *,
+    landmarks_L2: NDArray | None = None,
+) -> Shown:
+    """What a photo shows of the head's texture; arguments and errors as of `unwrap_photo`."""
     _check(photo_pixels, verts_V3, to_photo, head, size)
     texels = texels_of(head, size)
     view = view_surface(texels, verts_V3, to_photo)
@@ -80,18 +121,27 @@ def unwrap_photo(
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
 
     even_HW3 = light.unlit(photo_HW3, view.normals_HW3)
+    iris = DEFAULT_IRIS if landmarks_L2 is None else iris_colour(photo_pixels, landmarks_L2)
+    density = pixels_per_texel(view, seen_HW) if seen_HW.any() else 0.0
+    return Shown(even_HW3, weight_HW, density, photo_HW3, seen_HW, view, light, iris)
+
+
+def filled_in(shown: Shown, head: HeadModel) -> NDArray[np.uint8]:
+    """The whole texture (size, size, 3), uint8 sRGB, top row first, of what a photo shows of it."""
+    texels = texels_of(head, len(shown.confidence_HW))
+    regions = regions_of(texels)
+    even_HW3, weight_HW = shown.colours_HW3, shown.confidence_HW
     tone = np.median(even_HW3[weight_HW > 0.99], axis=0) if (weight_HW > 0.99).any() else skin.DEFAULT_SKIN
     skin_HW3, skin_HW = _with_mirrored(even_HW3, weight_HW, texels)
     image_HW3 = over_base(skin_HW3, skin_HW, skin.base_skin(tone, texels))
-    hair = hair_layer(photo_HW3, light, view, seen_HW, skin_HW, regions, texels)
+    hair = hair_layer(shown.photo_HW3, shown.light, shown.view, shown.seen_HW, skin_HW, regions, texels)
     if hair is not None:
         hair_HW3, hair_HW = hair
         image_HW3 += hair_HW[..., None] * (hair_HW3 - image_HW3)
 
     brightness = float(np.clip(skin.to_lab(tone)[0] / 65, 0.55, 1.08))
-    iris = DEFAULT_IRIS if landmarks_L2 is None else iris_colour(photo_pixels, landmarks_L2)
     paint_mouth(image_HW3, texels, brightness)
-    paint_eyes(image_HW3, texels, iris, brightness)
+    paint_eyes(image_HW3, texels, shown.iris, brightness)
     image_HW3 = image_HW3.reshape(-1, 3)[texels.nearest_HW]
     return np.clip(np.round(image_HW3 * 255), 0, 255).astype(np.uint8)
 
