@@ -27,6 +27,8 @@ _ENOUGH = 0.002
 _MOST_GAIN = 2.5
 """Largest gain of a channel: beyond it the overlap shows no skin of one person."""
 _GAMMA = 2.2
+_NOTHING = 1e-35
+"""Total worth below which no photo shows a texel: worths are small numbers to a high power."""
 
 
 class TextureMerge:
@@ -44,7 +46,7 @@ class TextureMerge:
 
     def add(self, shown: Shown) -> None:
         """Adds what another photo shows, at the same size."""
-        so_far_HW3 = self._sum_HW3 / np.maximum(self._total_HW, 1e-12)[..., None]
+        so_far_HW3 = self._sum_HW3 / np.maximum(self._total_HW, _NOTHING)[..., None]
         overlap_HW = np.minimum(self._confidence_HW, shown.confidence_HW)
         colours_HW3 = toned(shown.colours_HW3, so_far_HW3, overlap_HW)
         worth_HW = _worth(shown) ** _POWER
@@ -54,7 +56,7 @@ class TextureMerge:
 
     def result(self) -> Shown:
         """What all show: colours and confidence are everybody's, the rest (hair, irises, light) the first one's."""
-        colours_HW3 = self._sum_HW3 / np.maximum(self._total_HW, 1e-12)[..., None]
+        colours_HW3 = self._sum_HW3 / np.maximum(self._total_HW, _NOTHING)[..., None]
         return replace(self._first, colours_HW3=colours_HW3, confidence_HW=self._confidence_HW)
 
 
