@@ -19,6 +19,7 @@ from .client import ClientError
 from .core.reconstruction import reconstruct_person, reconstruct_photos, wait_for_outcomes
 from .protocol import batch
 from .protocol.messages import HeadReply
+from .protocol.notices import told as notices_told
 from .protocol.photos import FoundPerson, FoundPhoto, find_people, find_photos
 from .scene import live
 from .scene.import_face import ImportFaceError, ImportOptions, import_face
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the .blend files")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there (default: skip those)")
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    parser.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
     parser.add_argument(
         "--one-person", action="store_true", help="the photos named give one head, and so do those of each folder"
     )
@@ -79,7 +81,7 @@ def _run(options: argparse.Namespace) -> int:
         blend = options.out / f"{found.name}.blend"
         if not options.overwrite and os.path.lexists(blend):
             raise batch.already_there(blend)
-        how = {"weights": weights, "head": head, "described": described}
+        how = {"weights": weights, "head": head, "described": described, "paint_hair": options.paint_hair}
         if isinstance(found, FoundPerson):
             photos = [str(path) for path in found.photos]
             steps = reconstruct_person(backend.session(), photos, options.texture_size, **how)
@@ -102,7 +104,9 @@ def _run(options: argparse.Namespace) -> int:
             raise ImportFaceError(
                 f"{blend} could not be written ({error.strerror or error}). Choose another folder with --out."
             ) from error
-        told: dict[str, object] = {"out": str(blend), "landmark_error": round(outcome.faces[0].landmark_error, 5)}
+        face = outcome.faces[0]
+        told: dict[str, object] = {"out": str(blend), "landmark_error": round(face.landmark_error, 5)}
+        told["texture_notices"] = notices_told(face.notices)
         if isinstance(found, FoundPerson):
             told["photos"] = [face.photo for face in outcome.faces]
             told["left_out"] = [{"photo": left.photo, "reason": left.reason} for left in outcome.left_out]

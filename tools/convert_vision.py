@@ -35,6 +35,7 @@ SOURCES = {
     "face_detector_short": "mediapipe/modules/face_detection/face_detection_short_range.tflite",
     "face_detector_full": "mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
     "face_landmarks": "mediapipe/modules/face_landmark/face_landmark_with_attention.tflite",
+    "person": "mediapipe/modules/selfie_segmentation/selfie_segmentation.tflite",
 }
 
 
@@ -219,6 +220,11 @@ class TfliteReader:
         assert options.HalfPixelCenters() and not options.AlignCorners()
         self._emit("resize", inputs[:1], output, size=self._shape(output)[1:3])
 
+    def _average_pool_2d(self, op: Any, inputs: list[int], output: int) -> None:
+        options = self._options(op, "Pool2DOptions")
+        assert [options.FilterHeight(), options.FilterWidth()] == self._shape(inputs[0])[1:3], "only means of all occur"
+        self._emit("mean", inputs, output)
+
     def _depth_to_space(self, op: Any, inputs: list[int], output: int) -> None:
         self._emit("depth_to_space", inputs, output, block=self._options(op, "DepthToSpaceOptions").BlockSize())
 
@@ -227,7 +233,9 @@ class TfliteReader:
     def _binary(self, name: str, kind: str, op: Any, inputs: list[int], output: int) -> None:
         activation = {0: None, 1: "relu", 3: "relu6"}[self._options(op, kind).FusedActivationFunction()]
         factor = self._constant(inputs[1])
-        if factor is None:
+        if factor is None and name == "mul":
+            self._emit("scale", inputs, output, activation=activation)
+        elif factor is None:
             self._emit(name, inputs, output, activation=activation)
         else:
             self._emit(name, inputs[:1], output, {"value": factor}, activation=activation)
@@ -240,6 +248,12 @@ class TfliteReader:
 
     def _relu(self, op: Any, inputs: list[int], output: int) -> None:
         self._emit("relu", inputs, output)
+
+    def _hard_swish(self, op: Any, inputs: list[int], output: int) -> None:
+        self._emit("hard_swish", inputs, output)
+
+    def _logistic(self, op: Any, inputs: list[int], output: int) -> None:
+        self._emit("logistic", inputs, output)
 
     def _prelu(self, op: Any, inputs: list[int], output: int) -> None:
         slope = self._constant(inputs[1])
@@ -279,6 +293,10 @@ class TfliteReader:
             )
         elif name == "TransformTensorBilinear":
             self._emit("transform_bilinear", inputs, output, size=attrs["output_width"])
+        elif name == "Convolution2DTransposeBias":
+            weight, bias = self._constant(inputs[1]), self._constant(inputs[2])
+            assert weight is not None and bias is not None and weight.shape[:3] == (1, 2, 2), "one output, doubled"
+            self._emit("double", inputs[:1], output, {"weight": weight.transpose(3, 0, 1, 2), "bias": bias})
         elif name == "TransformLandmarks":
             self._emit("transform_landmarks", inputs, output)
         else:

@@ -64,6 +64,7 @@ def run_import(
     out: Path,
     *,
     texture_size: int,
+    paint_hair: bool = False,
     overwrite: bool = False,
     one_person: bool = False,
     head: Path | None = None,
@@ -88,6 +89,7 @@ def run_import(
     command = headless_command(blender)
     command += [f"--out={out.absolute()}", f"--texture-size={texture_size}"]
     command += [*["--overwrite"] * overwrite, *["--one-person"] * one_person]
+    command += ["--paint-hair"] * paint_hair
     command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
     try:
         child = subprocess.Popen(

@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the photos named are of one person and give one head, and so do those of each folder",
     )
+    photos.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
 
     reconstruct = commands.add_parser(
         "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
@@ -164,24 +165,38 @@ def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path, list[Pa
     from deca.reconstruct.person import reconstruct_person
     from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
+    from deca_blender.protocol.notices import told as notices_told
     from deca_blender.protocol.photos import told
 
     decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
 
     def reconstruct_into(folder: Path, path: Path, person_photos: list[Path] | None) -> dict[str, object]:
-        how = {"decoder": decoder, "coarse": options.coarse, "texture_size": options.texture_size}
+        how = {
+            "decoder": decoder,
+            "coarse": options.coarse,
+            "texture_size": options.texture_size,
+            "paint_hair": options.paint_hair,
+        }
         if person_photos is not None:
             person = reconstruct_person(person_photos, **how)
             write_person(folder, person, person_photos, lambda photo: read_photo(photo).pixels, decoder)
             errors = [round(face.landmark_error, 5) for face in person.faces]
             used = [told(face.photo) for face in person.faces]
             left_out = [{"photo": told(left.photo), "reason": left.reason} for left in person.left_out]
-            return {"out": str(folder), "photos": used, "left_out": left_out, "landmark_error": errors}
+            notices = [notices_told(face.texture.notices) for face in person.faces[:1] if face.texture]
+            return {
+                "out": str(folder),
+                "photos": used,
+                "left_out": left_out,
+                "landmark_error": errors,
+                "texture_notices": notices,
+            }
         photo = read_photo(path)
         faces = reconstruct(photo, path=path, **how)
         write_faces(folder, photo.pixels, faces, decoder)
         errors = [round(face.landmark_error, 5) for face in faces]
-        return {"out": str(folder), "faces": len(faces), "landmark_error": errors}
+        notices = [notices_told(face.texture.notices) for face in faces if face.texture]
+        return {"out": str(folder), "faces": len(faces), "landmark_error": errors, "texture_notices": notices}
 
     return reconstruct_into
 
@@ -229,6 +244,7 @@ def _import(options: argparse.Namespace) -> int:
         options.photos,
         options.out,
         texture_size=options.texture_size,
+        paint_hair=options.paint_hair,
         overwrite=options.overwrite,
         one_person=options.one_person,
         head=options.head,

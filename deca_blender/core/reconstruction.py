@@ -50,6 +50,7 @@ def reconstruct_photos(
     head: str = "openhead",
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
+    paint_hair: bool = False,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -66,6 +67,7 @@ def reconstruct_photos(
         head: Name of a head model, or the path of its file on the backend's machine.
         picture_size: Pixels on the longer side of the upright photo that comes along; 0 for none.
         described: What the backend has said of that head model; None to ask it.
+        paint_hair: As in `ReconstructPhoto`.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
@@ -85,6 +87,7 @@ def reconstruct_photos(
                 weights=weights,
                 coarse=coarse,
                 picture_size=picture_size,
+                paint_hair=paint_hair,
             )
             job = session.submit(request)
             yield job
@@ -104,6 +107,7 @@ def reconstruct_person(
     head: str = "openhead",
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
+    paint_hair: bool = False,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs one person from several photos; a failure is an outcome.
 
@@ -119,7 +123,12 @@ def reconstruct_person(
             yield asked
             model = asked.result()
         request = ReconstructPerson(
-            tuple(photos), head, texture_size=texture_size, weights=weights, picture_size=picture_size
+            tuple(photos),
+            head,
+            texture_size=texture_size,
+            weights=weights,
+            picture_size=picture_size,
+            paint_hair=paint_hair,
         )
         job = session.submit(request)
         yield job

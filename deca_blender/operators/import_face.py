@@ -31,6 +31,7 @@ class DECA_OT_import_face(OnPhotos, bpy.types.Operator):
         items=[(size, size, f"{size} x {size} pixels") for size in ("512", "1024", "2048")],
         default="1024",
     )
+    paint_hair: BoolProperty(name="Paint Hair", description=texts.PAINT_HAIR, default=False)
     use_camera: BoolProperty(name="Photo Camera", description=texts.USE_CAMERA, default=True)
     use_view: BoolProperty(name="Show in Viewports", description=texts.USE_VIEW, default=True)
     use_all_faces: BoolProperty(name="All Faces", description=texts.USE_ALL_FACES, default=False)
@@ -46,6 +47,7 @@ class DECA_OT_import_face(OnPhotos, bpy.types.Operator):
         row.enabled = not self.use_one_person
         row.prop(self, "use_all_faces")
         layout.prop(self, "texture_size")
+        layout.prop(self, "paint_hair")
         layout.prop(self, "use_camera")
         layout.prop(self, "use_view")
 
@@ -67,7 +69,12 @@ class DECA_OT_import_face(OnPhotos, bpy.types.Operator):
         self._head, self._weights = preferences.head(), preferences.weights()
         self._imported: list[str] = []
         picture_size = PICTURE_SIZE if self.use_camera else 0
-        how = {"weights": self._weights, "head": self._head, "picture_size": picture_size}
+        how = {
+            "weights": self._weights,
+            "head": self._head,
+            "picture_size": picture_size,
+            "paint_hair": self.paint_hair,
+        }
         if self.use_one_person and len(photos) > 1:
             steps = reconstruct_person(backend.session(), photos, int(self.texture_size), **how)
             return self._run(context, steps, photos, count=1)

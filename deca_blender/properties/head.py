@@ -12,6 +12,7 @@ import bpy
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
+    EnumProperty,
     FloatProperty,
     FloatVectorProperty,
     IntProperty,
@@ -82,6 +83,25 @@ def _live_changed(group: bpy.types.PropertyGroup, context: bpy.types.Context) ->
     group.id_data.update_tag(refresh={"OBJECT", "DATA"})  # the live update is to catch up
 
 
+COLORS = (
+    ("ALBEDO", "Albedo", "The skin's own colors, the photo's light taken out as far as it is known: for any light"),
+    ("PHOTOGRAPHED", "As Photographed", "The colors of the photo with its light, highlights and shadows left in"),
+)
+"""In the order of `scene.material.COLORS`."""
+
+
+def _colors(self: Any) -> int:
+    from ..scene import material  # which reads this module
+
+    return material.COLORS.index(material.shown_colors(self.id_data))
+
+
+def _set_colors(self: Any, index: int) -> None:
+    from ..scene import material
+
+    material.show_colors(self.id_data, material.COLORS[index])
+
+
 class DECA_PG_photo(bpy.types.PropertyGroup):
     """One of several photos that a head was made from; its `name` is the photo's."""
 
@@ -121,6 +141,15 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     landmark_error: FloatProperty(
         name="Landmark Error",
         description="Mean distance of the head's landmarks from the photo's, as a fraction of the outer-eye distance",
+    )
+    notices: StringProperty(name="Notices", description="What is to be known of the head's colors: codes and numbers")
+    colors: EnumProperty(
+        name="Colors",
+        description="Which of the head's two textures its materials show",
+        items=COLORS,
+        get=_colors,
+        set=_set_colors,
+        options=set(),
     )
     weights: StringProperty(name="Weights", description="Weights file that the detail code was made with")
     weights_hash: StringProperty(name="Weights Hash", description="Hash of the weights file; detail codes belong to it")

@@ -226,6 +226,7 @@ class HeadReply(Message):
         arkit_map: ARKit weight -> 51 expression coefficients, jaw, left eye, right eye axis-angle; or None.
         age_direction: How the neutral head of people changes per year of age on average; None where the model does not
             know.
+        gloss: How much oilier or wetter than on the cheeks the skin is, 0 to 1.
     """
 
     name: str
@@ -249,6 +250,7 @@ class HeadReply(Message):
     arkit_names: tuple[str, ...]
     arkit_map: Annotated[NDArray[np.float32], Array("float32", 60, "K")] | None
     age_direction: Annotated[NDArray[np.float32], Array("float32", "V", 3)] | None = None
+    gloss: Annotated[NDArray[np.float32], Array("float32", "V")] | None = None
 
 
 @dataclass(frozen=True)
@@ -293,6 +295,19 @@ class ConvertHead(Request[ConvertHeadReply]):
 # ---- photos ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Notice(Message):
+    """What the user should know of a head's colours.
+
+    Attributes:
+        code: What, as in `protocol.notices`, which has the words for it.
+        value: How much, in the code's own unit.
+    """
+
+    code: str
+    value: float
+
+
 @dataclass(frozen=True, eq=False)
 class FaceReply(Message):
     """One face of a photo: all that a rig of this person needs beside its `HeadReply`.
@@ -312,11 +327,14 @@ class FaceReply(Message):
         box: Face box in photo pixels: left, top, right, bottom.
         landmarks: The 478 landmarks found, photo pixels.
         landmark_error: Mean distance of the model's landmarks to those found, as a fraction of the outer-eye distance.
-        texture: sRGB, top row first, or None when not asked for.
+        albedo: Texture without the photo's light, as far as it is known; sRGB, top row first, or None when not asked
+            for.
+        photographed: The same with the photo's light left in.
         weights_hash: Hash of the weights that the detail code belongs to, "" without one.
         detail: Detail code, the person's wrinkles (`DecodeWrinkles`); None without weights that know wrinkles.
         relief: What the photo shows of the skin, as `ReliefShare` has it; None without a relief network.
         knows_age: Whether the weights know how wrinkles change with age (`DecodeWrinkles.age`).
+        notices: What the user should know of the textures.
     """
 
     name: str
@@ -333,11 +351,13 @@ class FaceReply(Message):
     box: tuple[float, float, float, float]
     landmarks: Annotated[NDArray[np.float32], Array("float32", 478, 2)]
     landmark_error: float
-    texture: Annotated[NDArray[np.uint8], Array("uint8", "N", "N", 3)] | None
+    albedo: Annotated[NDArray[np.uint8], Array("uint8", "N", "N", 3)] | None
+    photographed: Annotated[NDArray[np.uint8], Array("uint8", "N", "N", 3)] | None
     weights_hash: str = ""
     detail: Annotated[NDArray[np.float32], Array("float32", "D")] | None = None
     relief: Annotated[NDArray[np.uint8], Array("uint8", "R")] | None = None
     knows_age: bool = False
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -370,6 +390,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
         coarse: Shape, expression, pose and camera from the landmark `fit` or the `weights`; `auto` refines what the
             weights give by the fit, except for DECA's released ones.
         picture_size: At most so many pixels on the longer side of the reply's picture; 0 leaves it out.
+        paint_hair: Whether textures have hair painted on the scalp where the photo shows hair.
     """
 
     path: str
@@ -380,6 +401,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
     weights: str = ""
     coarse: str = "auto"
     picture_size: int = 0
+    paint_hair: bool = False
 
 
 @dataclass(frozen=True)
@@ -412,7 +434,7 @@ class PersonReply(Message):
 
     Attributes:
         faces: The person on each photo that is used, one at least. Shape, detail code and relief are the same on all;
-            the first has the texture, and its photo tells most; the others follow as asked.
+            the first has the textures, and its photo tells most; the others follow as asked.
         pictures: The upright photos of the faces.
         left_out: The photos that are not used.
         notices: As in `ReconstructReply`.
@@ -430,7 +452,7 @@ class ReconstructPerson(Request[PersonReply]):
 
     Attributes:
         paths: Photo files on the backend's machine.
-        head, texture_size, weights, coarse, picture_size: As in `ReconstructPhoto`.
+        head, texture_size, weights, coarse, picture_size, paint_hair: As in `ReconstructPhoto`.
     """
 
     paths: tuple[str, ...]
@@ -439,6 +461,7 @@ class ReconstructPerson(Request[PersonReply]):
     weights: str = ""
     coarse: str = "auto"
     picture_size: int = 0
+    paint_hair: bool = False
 
 
 # ---- wrinkles ----------------------------------------------------------------------------------------------------

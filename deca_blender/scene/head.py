@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 
 import bpy
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ..core import arkit, rig
 from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, RELIEF, SHAPE
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
+from ..protocol.notices import sentence
 from ..protocol.photos import told
 from . import armature, shape_keys
 
@@ -102,6 +104,7 @@ def remember(head_object: bpy.types.Object, head: HeadReply, face: FaceReply, mo
     deca.image_size = face.image_size
     deca.box = face.box
     deca.landmark_error = face.landmark_error
+    deca.notices = json.dumps([(notice.code, notice.value) for notice in face.notices])
     head_object[SHAPE] = face.shape.tolist()
     head_object[EXPRESSION] = face.expression.tolist()
     head_object[ARKIT_NAMES] = " ".join(head.arkit_names)
@@ -123,6 +126,14 @@ def remember_detail(head_object: bpy.types.Object, face: FaceReply, weights: str
     head_object[DETAIL] = face.detail.tolist()
     if face.relief is not None:
         head_object[RELIEF] = face.relief.tobytes()
+
+
+def notices(head_object: bpy.types.Object) -> list[str]:
+    """What the user should know of the head's colours, in words."""
+    try:
+        return [sentence(code, value) for code, value in json.loads(head_object.deca.notices or "[]")]
+    except (ValueError, TypeError):  # of another version, or written by hand
+        return []
 
 
 def stored_expression(head_object: bpy.types.Object) -> NDArray[np.float64]:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from ..protocol.messages import HeadReply
 
 UV_MAP = "UVMap"
+GLOSS = "skin_gloss"
+"""Attribute of the points: how much oilier or wetter than on the cheeks the skin is, 0 to 1."""
 MATERIAL_SLOT_OF_PART = (0, 1, 1, 2, 2, 2, 2)
 """Slot (skin, eyes, mouth) of each value of `HeadReply.part`."""
 
@@ -39,6 +41,8 @@ def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.type
     mesh.polygons.foreach_set("material_index", slots)
     uv_layer = mesh.uv_layers.new(name=UV_MAP)
     uv_layer.uv.foreach_set("vector", head.uv[head.uv_polygons[is_corner_P4]].ravel())
+    if head.gloss is not None:
+        mesh.attributes.new(GLOSS, "FLOAT", "POINT").data.foreach_set("value", head.gloss)
     return mesh
 
 

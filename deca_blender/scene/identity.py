@@ -14,7 +14,9 @@ from .transfer import own_relief, restore_wrinkles, taken_reliefs
 from .wrinkles import pack_map
 
 _CODES = (SHAPE, EXPRESSION, PHOTO_EXPRESSIONS, DETAIL, RELIEF)
-_FIELDS = ("photo", "photos", "left_out", "pose", "camera", "crop", "image_size", "box", "landmark_error")
+_FIELDS = (
+    *("photo", "photos", "left_out", "pose", "camera", "crop", "image_size", "box", "landmark_error", "notices"),
+)
 _FILES = ("model_file", "weights", "weights_hash", "knows_age")
 _GROUPS = ("deca", "deca_transfer", "deca_bake")
 

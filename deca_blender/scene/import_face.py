@@ -115,8 +115,13 @@ def build_head(
     armature.drive_joints(rig_object, keys, head)
     armature.skin_to(head_object, rig_object)
 
-    texture = images.texture_image(f"{face.name} Texture", face.texture) if face.texture is not None else None
-    material.add_materials(mesh, face.name, texture)
+    given = {material.ALBEDO: face.albedo, material.PHOTOGRAPHED: face.photographed}
+    textures = {
+        name: images.texture_image(f"{face.name} {name}", texture)
+        for name, texture in given.items()
+        if texture is not None
+    }
+    material.add_materials(mesh, face.name, textures)
     remember(head_object, head, face, options.head)
     show_photo(head_object)
     if face.detail is not None:

@@ -99,9 +99,12 @@ def update_person(
         by_path = {told(face.photo): (face, picture) for face, picture in zip(faces, pictures, strict=True)}
         untouched = [number for number in range(len(known)) if _shows_photo(head_object, number)]
         reshape(context, head_object, head, np.asarray(head_object[SHAPE], np.float64), faces[0].shape)
-        texture, old = faces[0].texture, material.face_texture(head_object)
-        if texture is not None and old is not None:
-            material.swap_texture(head_object, old, images.texture_image(f"{head_object.name} Texture", texture))
+        given = {material.ALBEDO: faces[0].albedo, material.PHOTOGRAPHED: faces[0].photographed}
+        for name, old in material.face_textures(head_object).items():
+            texture = given[name]
+            if texture is not None:
+                new_image = images.texture_image(f"{head_object.name} {name}", texture)
+                material.swap_texture(head_object, old, new_image)
         remember(head_object, head, faces[0], deca.model_file)
         if faces[0].detail is not None and deca.weights_hash:
             remember_detail(head_object, faces[0], options.weights)
@@ -137,8 +140,9 @@ def photo_paths(head_object: bpy.types.Object) -> list[str]:
 
 def texture_size(head_object: bpy.types.Object) -> int:
     """Rows and columns of the head's texture, as far as the backend offers them."""
-    texture = material.face_texture(head_object)
-    return min(_SIZES, key=lambda size: abs(size - texture.size[0])) if texture is not None else 0
+    for texture in material.face_textures(head_object).values():
+        return min(_SIZES, key=lambda size: abs(size - texture.size[0]))
+    return 0
 
 
 def note_left_out(head_object: bpy.types.Object, left_out: Sequence[LeftOutPhoto]) -> None:

@@ -16,6 +16,7 @@ import bpy
 
 from ..properties.head import SIZE, STRENGTH
 from .head_mesh import UV_MAP
+from .material import FREE_PATH, own_material
 from .nodes import Nodes, input_of
 
 SURFACE = "Wrinkle Surface"
@@ -55,6 +56,8 @@ def add_shading(obj: bpy.types.Object, image: bpy.types.Image) -> None:
             node.inputs["Color"].default_value = base.default_value
         nodes.link(node.outputs["Color"], base)
         nodes.link(node.outputs["Normal"], shader.inputs["Normal"])
+        free_path = nodes.math("MULTIPLY", -220, -400, node.outputs["Size"], FREE_PATH)
+        nodes.link(free_path, shader.inputs["Subsurface Scale"])
 
 
 def show_heights(obj: bpy.types.Object, heights: Heights) -> None:
@@ -63,13 +66,8 @@ def show_heights(obj: bpy.types.Object, heights: Heights) -> None:
         node = _node(slot.material)
         if node is None:
             continue
-        is_shared = obj.data.users > 1 or obj.data.library is not None  # the mesh has the materials of all who show it
-        if is_shared or slot.material.users - slot.material.use_fake_user > 1:
-            copy = slot.material.copy()
-            if is_shared:
-                slot.link = "OBJECT"
-            slot.material = copy
-            node = _node(copy)
+        own_material(obj, slot)
+        node = _node(slot.material)
         old = node.node_tree
         node.node_tree = _group(old.name, heights)
         if old.users == 0:
@@ -124,11 +122,13 @@ def _node(material: bpy.types.Material | None) -> Any:
 
 
 def _group(name: str, heights: Heights) -> Any:
-    """Nodes that give the colour in the map's valleys, and the normal of the surface with the map on it."""
+    """Nodes that give the colour in the map's valleys, the normal of the surface with the map on it, and the scene's
+    units per metre of the head."""
     tree: Any = bpy.data.node_groups.new(name, "ShaderNodeTree")
     tree.interface.new_socket("Color", in_out="INPUT", socket_type="NodeSocketColor")
     tree.interface.new_socket("Color", in_out="OUTPUT", socket_type="NodeSocketColor")
     tree.interface.new_socket("Normal", in_out="OUTPUT", socket_type="NodeSocketVector")
+    tree.interface.new_socket("Size", in_out="OUTPUT", socket_type="NodeSocketFloat")
     nodes = Nodes(tree)
     inputs, outputs = nodes.add("NodeGroupInput", 200, 400), nodes.add("NodeGroupOutput", 1600, 0)
 
@@ -150,6 +150,7 @@ def _group(name: str, heights: Heights) -> Any:
 
     bump = nodes.add("ShaderNodeBump", 800, -100)
     scale = nodes.math("MULTIPLY", 400, 0, attribute(nodes, SIZE, 0, 0).outputs["Fac"], _object_scale(nodes))
+    nodes.link(scale, outputs.inputs["Size"])
     nodes.link(nodes.math("MULTIPLY", 600, 0, height, scale), bump.inputs["Height"])
     flat = _surface_normal(nodes)
     nodes.link(flat, bump.inputs["Normal"])

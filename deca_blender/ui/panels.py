@@ -14,7 +14,8 @@ from ..scene import live
 from ..scene.bake import is_baked
 from ..scene.duplicates import sharing
 from ..scene.editable import lock
-from ..scene.head import arkit_names, find_head, missing_parts, rig_of
+from ..scene.head import arkit_names, find_head, missing_parts, notices, rig_of
+from ..scene.material import has_colors
 from ..scene.transfer import has_transfer, wears_relief
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
@@ -124,6 +125,16 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
                 _draw_lines(body, texts.wrapped(line, _LINE), "IMAGE_DATA")
         if age_key(head) is not None:
             self.layout.prop(head.deca, "age", text=texts.AGE, slider=True)
+        if has_colors(head):
+            row = self.layout.row(align=True)
+            row.enabled = lock(head) is None
+            row.prop(head.deca, "colors", expand=True)
+        told = notices(head)
+        if told:
+            header, body = self.layout.panel("deca_notices", default_closed=True)
+            header.label(text=texts.notices_on_photo(len(told)), icon="INFO")
+            for notice in told if body is not None else ():
+                _draw_lines(body, texts.wrapped(notice, _LINE), "DOT")
         others = sharing(head)
         if others:
             self.layout.label(text=texts.shares([other.name for other in others]), icon="LINKED")

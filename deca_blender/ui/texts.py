@@ -35,6 +35,7 @@ PANEL_TRANSFER = "Transfer"
 IMPORT = "Import Face From Photo"
 IMPORT_DESCRIPTION = "Build a rigged, textured head from the face on a photo; several photos become several heads"
 TEXTURE_SIZE = "Rows and columns of the head's texture"
+PAINT_HAIR = "Paint hair on the scalp where the photo shows some; else the scalp is skin, to put hair on"
 USE_CAMERA = "Add a camera that sees the head where it lies on the photo; the scene's own camera and resolution stay"
 USE_VIEW = "Turn 3D viewports to the new heads, and show textures where Solid shading shows Blender's default colors"
 USE_ALL_FACES = "Build a head for every face on the photo, not only for the most prominent one"
@@ -175,7 +176,7 @@ STRIP = "Strip Identity Data"
 STRIP_DESCRIPTION = "Delete what identifies the person on the selected heads: codes, crop, photo and its path"
 STRIP_CONFIRM = (
     "Deletes the codes, the crop, the path of the photo and the photo behind the camera. The mesh and its sliders stay,"
-    " and so do the texture and the names, which may still show who it is. Wrinkles no longer follow the expression."
+    " and so do the textures and the names, which may still show who it is. Wrinkles no longer follow the expression."
     " Undo remembers everything until the file is opened again."
 )
 STRIPPED = "Identity data deleted from {names}; save the file, and delete its older versions"
@@ -291,6 +292,11 @@ def missing(names: list[str]) -> list[str]:
     """Lines about the shape keys and bones of a head that are not there any more."""
     rest = [f"and {len(names) - 5} more"] if len(names) > 6 else names[5:]
     return [MISSING, *names[:5], *rest] if names else []
+
+
+def notices_on_photo(count: int) -> str:
+    """The header of what is to be known of a head's colors."""
+    return f"Notes on the Photo ({count})"
 
 
 def shares(others: list[str]) -> str:

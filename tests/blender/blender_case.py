@@ -102,6 +102,7 @@ def head_reply() -> HeadReply:
         arkit_names=tuple(json.loads(metadata["arkit_names"])),
         arkit_map=tensors["arkit_map"].astype(np.float32),
         age_direction=age_direction,
+        gloss=np.linspace(0, 1, len(mirror), dtype=np.float32),
     )
 
 
@@ -148,7 +149,8 @@ def face_reply(head: HeadReply, seed: int = 0, **changes: object) -> FaceReply:
         "box": (1.0, 2.0, 3.0, 4.0),
         "landmarks": np.zeros((478, 2), np.float32),
         "landmark_error": 0.0125,
-        "texture": random.integers(0, 256, (64, 64, 3), np.uint8),
+        "albedo": random.integers(0, 256, (64, 64, 3), np.uint8),
+        "photographed": random.integers(0, 256, (64, 64, 3), np.uint8),
     }
     return FaceReply(**(values | changes))  # type: ignore[arg-type]
 

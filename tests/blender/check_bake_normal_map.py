@@ -73,7 +73,8 @@ def test_in_the_material_it_lights_as_displacement_does(folder: Path) -> None:
     import addon_utils
 
     addon_utils.enable("cycles")
-    obj = wrinkled_head(expression=np.zeros(50, np.float32), pose=np.zeros((5, 3), np.float32), texture=None)
+    at_rest = {"expression": np.zeros(50, np.float32), "pose": np.zeros((5, 3), np.float32)}
+    obj = wrinkled_head(**at_rest, albedo=None, photographed=None)
     y, x = (np.mgrid[0:256, 0:256] + 0.5) / 256
     folds = 4e-4 * np.sin(150 * y + 6 * np.sin(9 * x)) * np.clip(3 - 10 * np.hypot(x - 0.5, y - 0.5), 0, 1)
     wrinkles.apply_map(obj, folds.astype(np.float32))

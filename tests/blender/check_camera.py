@@ -171,7 +171,7 @@ def test_the_backends_pictures_are_upright_in_blender(folder: Path) -> None:
 
 def test_without_a_picture_the_camera_has_no_background() -> None:
     before = len(bpy.data.images)
-    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD, texture=None))
+    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD, albedo=None, photographed=None))
     assert not camera_of(obj).data.background_images
     assert len(bpy.data.images) == before
 

@@ -82,14 +82,15 @@ def test_keys_have_the_promised_names_and_ranges() -> None:
     assert all(key.slider_min <= -3 and key.slider_max >= 3 for key in keys if key.name.startswith(("exp_", "corr_")))
 
 
-def test_texture_is_packed_and_unchanged() -> None:
+def test_textures_are_packed_and_unchanged() -> None:
     face = case.face_reply(HEAD)
     obj = import_face(bpy.context, HEAD, face)
-    nodes = obj.material_slots[0].material.node_tree.nodes
-    (image,) = (node.image for node in nodes if node.type == "TEX_IMAGE")
-    assert image.packed_file is not None and image.colorspace_settings.name == "sRGB"
-    shown = np.array(image.pixels[:]).reshape(64, 64, 4)
-    assert np.array_equal(np.rint(shown[::-1, :, :3] * 255).astype(np.uint8), face.texture)
+    for slot in obj.material_slots:
+        nodes = slot.material.node_tree.nodes
+        for name, texture in (("Albedo", face.albedo), ("As Photographed", face.photographed)):
+            image = nodes[name].image
+            assert image.packed_file is not None and image.colorspace_settings.name == "sRGB"
+            assert np.array_equal(np.rint(case.shown(image)).astype(np.uint8), texture)
 
 
 def test_head_remembers_how_it_was_made(folder: Path) -> None:

@@ -17,6 +17,7 @@ from deca_blender.protocol.photos import result_name
 from deca_blender.scene.camera import camera_of, cameras_of
 from deca_blender.scene.expression import key_pose
 from deca_blender.scene.head import rig_of
+from deca_blender.scene.material import face_textures
 
 HEAD = case.head_reply()
 PICTURE = case.picture_of(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
@@ -106,11 +107,11 @@ def test_photos_added_later_move_the_head_and_keep_what_is_the_users() -> None:
     assert np.allclose(moved_now - basis, moved.ravel(), atol=1e-6)
     assert (rig_object.data.bones["jaw"].head_local - jaw_before).length > 1e-5
     assert ASKED[-1].paths == tuple(f"/photos/{name}.jpg" for name in ("a", "b", "c", "other"))
-    (texture,) = {
-        node.image for slot in head.material_slots for node in slot.material.node_tree.nodes if node.type == "TEX_IMAGE"
-    }
-    expected = face_of("/photos/a.jpg", 3).texture
-    assert expected is not None and np.array_equal(case.shown(texture).round().astype(np.uint8), expected)
+    expected = face_of("/photos/a.jpg", 3)
+    for name, texture in face_textures(head).items():
+        rows = {"Albedo": expected.albedo, "As Photographed": expected.photographed}[name]
+        assert rows is not None and np.array_equal(case.shown(texture).round().astype(np.uint8), rows)
+    assert len(face_textures(head)) == 2
 
 
 def test_a_head_of_one_photo_takes_more_and_forgets_them_when_stripped() -> None:

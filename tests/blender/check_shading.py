@@ -29,7 +29,7 @@ def sheet() -> bpy.types.Object:
     obj.data.uv_layers.active.name = "UVMap"
     obj.data.polygons.foreach_set("use_smooth", np.ones(len(obj.data.polygons), bool))
     obj.shape_key_add(name="Basis")
-    material.add_materials(obj.data, "Sheet", None)
+    material.add_materials(obj.data, "Sheet", {})
     wrinkles.add_wrinkles(obj)
     obj.modifiers["Wrinkle Subdivision"].subdivision_type = "SIMPLE"
     phase_N = 2 * math.pi * WAVES * (np.arange(256) + 0.5) / 256

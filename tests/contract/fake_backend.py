@@ -38,7 +38,8 @@ def face(texture_size: int | None, name: str) -> FaceReply:
         box=(1.0, 2.0, 3.0, 4.0),
         landmarks=np.zeros((478, 2), np.float32),
         landmark_error=0.01,
-        texture=None if texture_size is None else np.full((texture_size, texture_size, 3), 9, np.uint8),
+        albedo=None if texture_size is None else np.full((texture_size, texture_size, 3), 9, np.uint8),
+        photographed=None if texture_size is None else np.full((texture_size, texture_size, 3), 7, np.uint8),
     )
 
 

@@ -88,8 +88,13 @@ def test_face_is_the_librarys(session: Session, photo: Path) -> None:
         (got.landmarks, face.landmarks_L2),
     ):
         np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-3)
-    assert got.texture is not None and face.texture_NN3 is not None
-    assert np.abs(got.texture.astype(int) - face.texture_NN3).mean() < 0.5
+    assert face.texture is not None
+    for sent, made in (
+        (got.albedo, face.texture.albedo_NN3),
+        (got.photographed, face.texture.photographed_NN3),
+    ):
+        assert sent is not None and np.abs(sent.astype(int) - made).mean() < 0.5
+    assert got.notices == face.texture.notices and "small" in [notice.code for notice in got.notices]
     assert session.request(Ping(), timeout=5).device == "cpu"
 
 

@@ -58,10 +58,10 @@ def test_reconstruct_crosses_whole(session: Session) -> None:
     (face,) = session.request(ReconstructPhoto(name, texture_size=64), timeout=20).faces
     assert face.photo == name
     assert np.array_equal(face.shape, np.random.default_rng(7).normal(size=300).astype(np.float32))
-    assert face.texture is not None and face.texture.shape == (64, 64, 3)
+    assert face.albedo is not None and face.albedo.shape == (64, 64, 3)
     assert face.crop.dtype == np.float64 and face.image_size == (640, 480) and face.box == (1.0, 2.0, 3.0, 4.0)
     (face,) = session.request(ReconstructPhoto("x", texture_size=None), timeout=20).faces
-    assert face.texture is None
+    assert face.albedo is None and face.photographed is None
 
 
 def test_progress_arrives_on_the_callers_thread(session: Session) -> None:

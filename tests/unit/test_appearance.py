@@ -11,8 +11,9 @@ import torch
 
 from deca.appearance import skin, unwrap_photo
 from deca.appearance.blend import push_pull, shrink_mask
-from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE, iris_colour
+from deca.appearance.eyes import DEFAULT_IRIS, LEFT_EYE, RIGHT_EYE, EyePixels, eye_pixels, iris_colour
 from deca.appearance.sampling import view_surface
+from deca.appearance.white import White, white_of
 from deca.head.model import HeadModel, Part, load_head
 from deca.render.rasterizer import Fragments, interpolate, rasterize
 from deca.render.uv import texels_of
@@ -183,6 +184,10 @@ def texture_coordinates(size: int) -> np.ndarray:
     return np.stack(np.meshgrid(axis, 1 - axis), -1)
 
 
+def albedo_of(*arguments, **options) -> np.ndarray:
+    return unwrap_photo(*arguments, **options).albedo_NN3
+
+
 # --- Closed loop ---
 
 
@@ -190,7 +195,7 @@ def texture_coordinates(size: int) -> np.ndarray:
 def test_visible_texels_return_the_known_texture(head, yaw):
     verts = turn(head.template_V3.astype(float), yaw)
     size = 1024
-    texture = unwrap_photo(render_known(head, verts), verts, TO_PHOTO, head, size)
+    texture = albedo_of(render_known(head, verts), verts, TO_PHOTO, head, size)
 
     view = view_surface(texels_of(head, size), verts, TO_PHOTO)
     mask = cv2.resize(head.masks["face"], (size, size)) > 250
@@ -206,13 +211,13 @@ def test_background_never_reaches_the_texture(head, yaw):
     verts = turn(head.template_V3.astype(float), yaw)
     photo = render_known(head, verts)
     assert magenta_share(photo) > 0.2
-    assert magenta_share(unwrap_photo(photo, verts, TO_PHOTO, head, 512)) == 0
+    assert magenta_share(albedo_of(photo, verts, TO_PHOTO, head, 512)) == 0
 
 
 def test_background_does_not_leak_when_the_fit_is_too_wide(head):
     photo = render_known(head, head.template_V3.astype(float))
     too_wide = head.template_V3 * np.array((1.12, 1.05, 1.0))
-    assert magenta_share(unwrap_photo(photo, too_wide, TO_PHOTO, head, 512)) == 0
+    assert magenta_share(albedo_of(photo, too_wide, TO_PHOTO, head, 512)) == 0
 
 
 def test_visibility_agrees_with_what_every_pixel_sees(head):
@@ -236,7 +241,7 @@ def test_visibility_agrees_with_what_every_pixel_sees(head):
 def test_unseen_half_is_mirrored_from_the_seen_one(head):
     verts = turn(head.template_V3.astype(float), 50)
     size = 512
-    texture = unwrap_photo(render_known(head, verts), verts, TO_PHOTO, head, size).astype(float)
+    texture = albedo_of(render_known(head, verts), verts, TO_PHOTO, head, size).astype(float)
     texels = texels_of(head, size)
     view = view_surface(texels, verts, TO_PHOTO)
     mask = cv2.erode(head.masks["face"], None, iterations=12) > 250
@@ -250,10 +255,10 @@ def test_unseen_half_is_mirrored_from_the_seen_one(head):
 def test_an_occluder_is_replaced_by_skin(head):
     verts = head.template_V3.astype(float)
     photo = render_known(head, verts)
-    clean = unwrap_photo(photo, verts, TO_PHOTO, head, 512).astype(float)
+    clean = albedo_of(photo, verts, TO_PHOTO, head, 512).astype(float)
     covered = photo.copy()
     covered[250:330, 500:560] = (20, 60, 40)
-    texture = unwrap_photo(covered, verts, TO_PHOTO, head, 512).astype(float)
+    texture = albedo_of(covered, verts, TO_PHOTO, head, 512).astype(float)
     assert texture.min(axis=-1)[200:400, 150:350].min() > 60
     assert np.abs(texture - clean)[200:400, 150:350].max() < 60
 
@@ -263,7 +268,7 @@ def test_no_seam_between_photo_and_painted_skin(head):
     verts = head.template_V3.astype(float)
     photo = render_known(head, verts).astype(float)
     photo[..., :] *= np.linspace(0.75, 1.15, PHOTO)[None, :, None]
-    texture = unwrap_photo(np.clip(photo, 0, 255).astype(np.uint8), verts, TO_PHOTO, head, 512).astype(float)
+    texture = albedo_of(np.clip(photo, 0, 255).astype(np.uint8), verts, TO_PHOTO, head, 512).astype(float)
     on_skin = texels_of(head, 512).interpolate((head.parts_V == Part.SKIN).astype(np.float32)) > 0.99
     step = np.abs(np.diff(texture, axis=1)).max(-1)
     assert step[on_skin[:, 1:] & on_skin[:, :-1]].max() < 16
@@ -273,7 +278,7 @@ def test_no_seam_between_photo_and_painted_skin(head):
 
 def test_photo_that_misses_the_head_gives_plain_skin(head):
     verts = head.template_V3.astype(float) + np.array((5.0, 0, 0))
-    texture = unwrap_photo(np.full((60, 80, 3), MAGENTA, np.uint8), verts, TO_PHOTO, head, 512)
+    texture = albedo_of(np.full((60, 80, 3), MAGENTA, np.uint8), verts, TO_PHOTO, head, 512)
     assert magenta_share(texture) == 0
     assert np.abs(texture[300, 256] / 255 - skin.DEFAULT_SKIN).max() < 0.08
 
@@ -281,7 +286,7 @@ def test_photo_that_misses_the_head_gives_plain_skin(head):
 def test_same_input_gives_the_same_texture(head):
     verts = head.template_V3.astype(float)
     photo = render_known(head, verts)
-    first, second = (unwrap_photo(photo, verts, TO_PHOTO, head, 512) for _ in range(2))
+    first, second = (albedo_of(photo, verts, TO_PHOTO, head, 512) for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -290,7 +295,7 @@ def test_large_photos_do_not_alias(head):
     verts = head.template_V3.astype(float)
     checker = (np.indices((3600, 3600)).sum(0) % 2)[..., None]
     photo = np.where(checker, (220, 170, 150), (180, 140, 120)).astype(np.uint8)
-    texture = unwrap_photo(photo, verts, TO_PHOTO * 4, head, 512).astype(float)
+    texture = albedo_of(photo, verts, TO_PHOTO * 4, head, 512).astype(float)
     assert np.abs(texture[250:330, 220:290] - (200, 155, 135)).max() < 6
 
 
@@ -323,7 +328,7 @@ def openhead() -> HeadModel:
 def test_openhead_returns_the_known_texture_and_no_background(openhead, yaw):
     verts = turn(openhead.template_V3.astype(float), yaw)
     size = 1024
-    texture = unwrap_photo(render_known(openhead, verts), verts, TO_PHOTO, openhead, size)
+    texture = albedo_of(render_known(openhead, verts), verts, TO_PHOTO, openhead, size)
     assert magenta_share(texture) == 0
 
     texels = texels_of(openhead, size)
@@ -359,7 +364,7 @@ def test_eyes_on_the_photo_do_not_reach_the_lids(openhead):
         lids = points[list(eye)]
         points[list(eye)] = lids.mean(0) + (lids - lids.mean(0)) * (1, 1.3)
         cv2.fillPoly(photo, [np.round(points[list(eye)]).astype(np.int32)], (0, 255, 0))
-    texture = unwrap_photo(photo, verts, TO_PHOTO, openhead, 1024, landmarks_L2=points).astype(int)
+    texture = albedo_of(photo, verts, TO_PHOTO, openhead, 1024, landmarks_L2=points).astype(int)
     on_skin = texels_of(openhead, 1024).interpolate((openhead.parts_V == Part.SKIN).astype(np.float32)) > 0.99
     greenness = texture[..., 1] - texture[..., 0]
     assert greenness[on_skin].max() < 0
@@ -368,7 +373,7 @@ def test_eyes_on_the_photo_do_not_reach_the_lids(openhead):
 def test_openhead_eyes_look_forward(openhead):
     """Rendered from the front, the middle of each eyeball is dark (pupil) with a ring of iris around it."""
     verts = openhead.template_V3.astype(float)
-    texture = unwrap_photo(render_known(openhead, verts), verts, TO_PHOTO, openhead, 1024)
+    texture = albedo_of(render_known(openhead, verts), verts, TO_PHOTO, openhead, 1024)
     eyes_only = openhead.faces_F3[np.isin(openhead.parts_V[openhead.faces_F3[:, 0]], (Part.EYE_L, Part.EYE_R))]
     uv_faces = openhead.uv_faces_F3[np.isin(openhead.parts_V[openhead.faces_F3[:, 0]], (Part.EYE_L, Part.EYE_R))]
     seen = look(replace(openhead, faces_F3=eyes_only), verts)
@@ -391,7 +396,7 @@ def test_openhead_eyes_look_forward(openhead):
 
 def test_eyeballs_show_pupil_iris_and_sclera(head):
     verts = head.template_V3.astype(float)
-    texture = unwrap_photo(render_known(head, verts), verts, TO_PHOTO, head, 512).astype(int)
+    texture = albedo_of(render_known(head, verts), verts, TO_PHOTO, head, 512).astype(int)
     for side in (-1, 1):
         row, column = round((1 - 0.91) * 512), round((0.5 + 0.35 * side) * 512)
         assert texture[row, column].max() < 40
@@ -416,7 +421,59 @@ def test_iris_colour_is_read_from_the_photo(colour):
         contour = RIGHT_EYE if first == 468 else LEFT_EYE
         angle = np.pi - 2 * np.pi * np.array(list(lids)) / 16
         landmarks[list(contour)] = centre + np.stack((60 * np.cos(angle), 30 * np.sin(angle)), -1)
-    assert np.abs(iris_colour(photo, landmarks) * 255 - colour).max() < 12
+    assert np.abs(iris_colour(eye_pixels(photo, landmarks)) * 255 - colour).max() < 12
+
+
+@pytest.mark.parametrize("colour", [(150, 60, 45), (190, 120, 40), (110, 60, 130), (200, 160, 140)])
+@pytest.mark.parametrize("radius", [3.5, 20])
+def test_no_iris_is_red_orange_purple_or_skin(colour, radius):
+    pixels = np.full((40, 3), colour, np.float32) / 255
+    hue, saturation, value = cv2.cvtColor(
+        iris_colour(EyePixels(pixels, pixels[:0], radius))[None, None], cv2.COLOR_RGB2HSV
+    )[0, 0]
+    is_brown = 15 < hue < 60 and value < 0.55
+    assert is_brown or saturation < 0.25, (hue, saturation, value)
+
+
+def test_few_pixels_make_irises_brown():
+    blue = np.full((40, 3), (95, 130, 160), np.float32) / 255
+    seen = [iris_colour(EyePixels(blue, blue[:0], radius)) for radius in (2, 4, 20)]
+    assert np.allclose(seen[0], DEFAULT_IRIS, atol=0.01)
+    assert seen[0][2] < seen[1][2] < seen[2][2]
+    assert np.array_equal(iris_colour(EyePixels(blue[:5], blue[:0], 20)), DEFAULT_IRIS)
+
+
+@pytest.mark.parametrize("light", [(1.0, 1.0, 1.0), (1.15, 1.0, 0.8), (0.9, 1.0, 1.2)])
+def test_white_is_told_from_the_eyes_and_the_skin(light):
+    """A blue iris in warm and in cold light has the colour that it has in white light."""
+    light = np.array(light, np.float32)
+    sclera = np.tile(np.array((0.7, 0.68, 0.66), np.float32) * light, (60, 1))
+    lab = skin.to_lab(np.array((0.68, 0.52, 0.43), np.float32) * light)
+    white = white_of(sclera, 15, lab)
+    assert np.abs(white.tint_3 - light / light.mean()).max() < 0.06
+    iris = np.tile(np.array((0.36, 0.43, 0.52), np.float32) * light, (60, 1))
+    plain = iris_colour(EyePixels(iris / light, sclera, 15), White(np.ones(3, np.float32), white.exposure))
+    assert np.abs(iris_colour(EyePixels(iris, sclera, 15), white) - plain).max() < 0.06
+
+
+def test_the_photos_light_is_in_one_texture_and_not_in_the_other(head):
+    """Lit from one side: the photographed texture returns the photo's colours, the albedo has less difference."""
+    verts = head.template_V3.astype(float)
+    photo = render_known(head, verts).astype(float)
+    photo *= np.linspace(0.75, 1.15, PHOTO)[None, :, None]
+    texture = unwrap_photo(np.clip(photo, 0, 255).astype(np.uint8), verts, TO_PHOTO, head, 1024)
+    view = view_surface(texels_of(head, 1024), verts, TO_PHOTO)
+    mask = cv2.resize(head.masks["face"], (1024, 1024)) > 250
+    inner = shrink_mask(mask & view.visible_HW & (view.facing_HW > 0.5), 24) > 0.999
+    light = np.interp(view.pixels_HW2[..., 0], np.arange(PHOTO) + 0.5, np.linspace(0.75, 1.15, PHOTO))
+    known = known_skin(texture_coordinates(1024))
+    error = np.abs(texture.photographed_NN3 - known * light[..., None])[inner]
+    assert error.mean() < 2 and np.percentile(error, 99) < 6
+    slopes = [
+        np.polyfit(light[inner], (image / known)[inner].mean(-1), 1)[0]
+        for image in (texture.photographed_NN3, texture.albedo_NN3)
+    ]
+    assert slopes[0] > 0.9 and slopes[1] < 0.7 * slopes[0]
 
 
 # --- Pieces ---
@@ -444,8 +501,8 @@ def test_hair_is_painted_on_a_haired_scalp_only(head):
     haired[on_scalp] = (60, 42, 30)
     back_of_head = np.s_[round((1 - 0.76) * 512), 40:80]
     assert on_scalp.sum() > 5000
-    with_hair = unwrap_photo(haired, verts, TO_PHOTO, head, 512)[back_of_head]
-    without = unwrap_photo(bare, verts, TO_PHOTO, head, 512)[back_of_head]
+    with_hair = albedo_of(haired, verts, TO_PHOTO, head, 512, paint_hair=True)[back_of_head]
+    without = albedo_of(bare, verts, TO_PHOTO, head, 512, paint_hair=True)[back_of_head]
     assert np.abs(with_hair.astype(float).mean(0) - (60, 42, 30)).max() < 15
     assert without.min() > 90
 
@@ -479,5 +536,5 @@ def test_mirrored_texels_lie_across_the_texture(head):
 def test_a_head_without_mirror_map_or_masks_is_unwrapped_too(head):
     bare = replace(head, hash="bare", mirror_V=None, masks={})
     verts = head.template_V3.astype(float)
-    texture = unwrap_photo(render_known(bare, verts), verts, TO_PHOTO, bare, 512)
+    texture = albedo_of(render_known(bare, verts), verts, TO_PHOTO, bare, 512)
     assert magenta_share(texture) == 0

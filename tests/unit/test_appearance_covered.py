@@ -49,7 +49,9 @@ def painted(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int
 def shown(person: SimpleNamespace, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """Lab medians of what the texture shows of neck and ears, which the photo's face does not."""
     face, head = person.face, person.head
-    texture = unwrap_photo(pixels, face.vertices(), face.to_photo(), head, 512, landmarks_L2=person.landmarks)
+    texture = unwrap_photo(
+        pixels, face.vertices(), face.to_photo(), head, 512, landmarks_L2=person.landmarks
+    ).albedo_NN3
     lab = skin.to_lab(texture.astype(np.float32) / 255)
     return {name: np.median(lab[head.masks[name] > 250], axis=0) for name in ("neck", "ears")}
 

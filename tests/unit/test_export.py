@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deca.appearance.texture import Texture
 from deca.errors import OutputError
 from deca.files import write_file
 from deca.head import load_head
@@ -40,7 +41,7 @@ def face() -> Face:
         box=(100.0, 60.0, 280.0, 260.0),
         landmarks_L2=rng.uniform(0, 300, (478, 2)).astype(np.float32),
         landmark_error=0.0123,
-        texture_NN3=rng.integers(0, 255, (64, 64, 3), dtype=np.uint8),
+        texture=Texture(*rng.integers(0, 255, (2, 64, 64, 3), dtype=np.uint8)),
     )
 
 
@@ -54,13 +55,21 @@ def test_files(face: Face, tmp_path: Path) -> None:
     folder = tmp_path / "with space é"
     written = write_faces(folder, PHOTO, [face], Decoder(face.head))
     pictures = {"head_coarse.png", "overlay.png", "comparison.png"}
-    assert {path.name for path in written} == {"face_0.json", "head.obj", "head.mtl", "head.png"} | pictures
+    assert {path.name for path in written} == {
+        "face_0.json",
+        "head.obj",
+        "head.mtl",
+        "head.png",
+        "head_photographed.png",
+    } | pictures
     assert {path.name for path in folder.iterdir()} == {path.name for path in written}
     codes = json.loads((folder / "face_0.json").read_text(encoding="utf-8"))
     assert np.allclose(codes["shape"], face.shape_S, atol=1e-6)
     assert np.allclose(codes["pose_axis_angle"], face.pose_53, atol=1e-6)
     assert codes["head_hash"] == face.head.hash and codes["photo"] == "Björk portrait.jpg"
-    assert np.array_equal(np.asarray(Image.open(folder / "head.png")), face.texture_NN3)
+    assert np.array_equal(np.asarray(Image.open(folder / "head.png")), face.texture.albedo_NN3)
+    photographed = np.asarray(Image.open(folder / "head_photographed.png"))
+    assert np.array_equal(photographed, face.texture.photographed_NN3)
 
 
 def test_obj_holds_the_posed_mesh(face: Face, tmp_path: Path) -> None:

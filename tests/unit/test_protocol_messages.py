@@ -22,6 +22,7 @@ from deca_blender.protocol.messages import (
     FaceReply,
     HeadReply,
     Hello,
+    Notice,
     Ping,
     PingReply,
     Progress,
@@ -80,7 +81,9 @@ def face_reply(**changes: Any) -> FaceReply:
         "box": (0.0, 1.0, 2.0, 3.0),
         "landmarks": np.zeros((478, 2), np.float32),
         "landmark_error": 0.5,
-        "texture": np.zeros((8, 8, 3), np.uint8),
+        "albedo": np.zeros((8, 8, 3), np.uint8),
+        "photographed": np.ones((8, 8, 3), np.uint8),
+        "notices": (Notice("mirrored", 0.5),),
     }
     return FaceReply(**{**values, **changes})
 
@@ -132,7 +135,7 @@ def assert_same(a: Any, b: Any) -> None:
         Echo({}),
         head_reply(),
         head_reply(mirror=None, arkit_map=None, arkit_names=()),
-        ReconstructReply((face_reply(), face_reply(texture=None, shape=np.zeros(9, np.float32)))),
+        ReconstructReply((face_reply(), face_reply(albedo=None, photographed=None, shape=np.zeros(9, np.float32)))),
         ReconstructReply(()),
         ReconstructReply((face_reply(),), ("told",), np.arange(9, dtype=np.uint8)),
         wrinkles_of(),
@@ -176,8 +179,8 @@ def test_arrays_that_are_not_as_declared_make_no_message(changes: dict[str, Any]
 
 
 def test_texture_must_be_square() -> None:
-    with pytest.raises(MessageError, match="texture"):
-        face_reply(texture=np.zeros((8, 9, 3), np.uint8))
+    with pytest.raises(MessageError, match="albedo"):
+        face_reply(albedo=np.zeros((8, 9, 3), np.uint8))
 
 
 def frame_with(message: Message, **params: Any) -> Frame:

@@ -10,6 +10,7 @@
     deca-train nonlinear_pretrain --data people/ --start weights.safetensors --out runs/known
     deca-train nonlinear --data fitted.npz --start runs/known/last.ckpt --out runs/nonlinear
     deca-train relief --out relief.safetensors --carriers smooth/
+    deca-train skin-map --out skin_map.safetensors --carriers portraits/ snapshots/
     deca-train age weights.safetensors --people people/ --out aged.safetensors
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
     deca-train synthetic subjects/ --subjects 300 --images 6
@@ -100,6 +101,13 @@ def _parser() -> argparse.ArgumentParser:
         help="photos on whose skin synthetic relief is shaded too; without --start of smooth skin",
     )
     relief.set_defaults(run=_relief)
+    skin_map = commands.add_parser("skin-map", help="the weights of the network that tells skin from what covers it")
+    skin_map.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
+    skin_map.add_argument(
+        "--carriers", type=Path, nargs="+", required=True, metavar="DIR", help="folders of photos of faces"
+    )
+    skin_map.add_argument("--steps", type=int, default=8000, metavar="N", help="of training (default: 8000)")
+    skin_map.set_defaults(run=_skin_map)
     age = commands.add_parser("age", help="how detail codes change with age, measured and put into a weights file")
     age.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose networks are kept as they are")
     age.add_argument("--people", type=Path, required=True, metavar="DIR", help="what `synthetic` wrote")
@@ -195,6 +203,12 @@ def _relief(options: argparse.Namespace) -> None:
     from deca_training.relief.trainer import train_relief
 
     print(train_relief(options.out, options.budget, options.hours, options.carriers, options.people, options.start))
+
+
+def _skin_map(options: argparse.Namespace) -> None:
+    from deca_training.skin_map.trainer import train_skin_map
+
+    print(train_skin_map(options.out, options.carriers, options.steps))
 
 
 def _age(options: argparse.Namespace) -> None:

@@ -20,9 +20,9 @@ _FIELD_SIZE = 256
 """Tone fields are smooth: this many rows are enough whatever the size of the texture."""
 
 
-def smoothstep(value: NDArray, low: float, high: float) -> NDArray[np.float32]:
+def smoothstep(value: NDArray | float, low: float, high: float) -> NDArray[np.float32]:
     """0 below `low`, 1 above `high`, 3t^2 - 2t^3 in between."""
-    t = np.clip((value - low) / (high - low), 0, 1).astype(np.float32, copy=False)
+    t = np.asarray(np.clip((value - low) / (high - low), 0, 1), np.float32)
     return t * t * (3 - 2 * t)
 
 

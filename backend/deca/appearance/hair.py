@@ -5,6 +5,8 @@ Shape suffixes: V vertices, N texels, H W texture rows and columns.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,21 @@ _BRIDGE = 0.06
 """Half of the widest gap between the photo's hair and the scalp's that hair is painted into, of the texture."""
 
 
+@dataclass(frozen=True)
+class Hair:
+    """Hair on a texture.
+
+    Attributes:
+        colours_HW3: sRGB in [0, 1].
+        cover_HW: Where it grows, 0 to 1.
+        own_HW: The photo's share in its colours; the rest is painted.
+    """
+
+    colours_HW3: NDArray[np.float32]
+    cover_HW: NDArray[np.float32]
+    own_HW: NDArray[np.float32]
+
+
 def hair_layer(
     photo_HW3: NDArray[np.float32],
     light: ColourModel,
@@ -34,7 +51,7 @@ def hair_layer(
     face_HW: NDArray[np.float32],
     regions: Regions,
     texels: Texels,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+) -> Hair | None:
     """The photo's hair where it shows any, painted short hair on the rest of the scalp.
 
     Args:
@@ -47,7 +64,7 @@ def hair_layer(
         texels: The head model's texels.
 
     Returns:
-        Hair (H, W, 3) and where it grows (H, W), 0 to 1; None for a bare scalp, a hat, or too little evidence.
+        The hair; None for a bare scalp, a hat, or too little evidence.
     """
     size = texels.size
     near_HW = _soft(regions.scalp, texels, 0.012 * size)
@@ -89,7 +106,8 @@ def hair_layer(
     grown_HW = smoothstep(reach_HW + 0.12 * streaks_HW.clip(-1.5, 1.5), 0.2, 0.55)
     weight_HW = shrink_mask(shown_HW | ~front_HW, FEATHER * size) * shown_HW
     weight_HW *= smoothstep(view.facing_HW, 0.3, 0.6)
-    return over_base(photo_HW3, weight_HW, painted_HW3), np.maximum(grown_HW * (1 - face_HW), weight_HW)
+    cover_HW = np.maximum(grown_HW * (1 - face_HW), weight_HW)
+    return Hair(over_base(photo_HW3, weight_HW, painted_HW3), cover_HW, weight_HW)
 
 
 def _cropped(colour: NDArray[np.float32], texels: Texels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

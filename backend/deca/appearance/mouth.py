@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance.blend import smoothstep
-from deca.appearance.sampling import part_share
+from deca.appearance.sampling import PartTexels
 from deca.appearance.skin import surface_noise
 from deca.head.model import Part
 from deca.render.uv import Texels
@@ -45,8 +45,8 @@ def paint_mouth(image_HW3: NDArray[np.float32], texels: Texels, brightness: floa
         brightness: Of the photo's light, 1 for a well lit one.
     """
     head = texels.head
-    inside_HW = part_share(texels, _COLOURS) > 0
-    points_N3, colours_N3 = texels.interpolate(head.template_V3)[inside_HW], image_HW3[inside_HW]
+    inside = PartTexels.of(texels, _COLOURS)
+    points_N3, colours_N3 = inside.weights_NV @ head.template_V3, image_HW3[inside.where_HW]
     grain_N1 = surface_noise(points_N3, 0.006, 8)[:, None]
     for part, (front, back) in _COLOURS.items():
         part_K3 = head.template_V3[head.parts_V == part]
@@ -57,9 +57,9 @@ def paint_mouth(image_HW3: NDArray[np.float32], texels: Texels, brightness: floa
         if part in _CROWN:
             painted_N3 = _with_gums_and_gaps(painted_N3, points_N3, part_K3, part)
         painted_N3 = painted_N3 * brightness * (1 + 0.02 * grain_N1)
-        share_N1 = part_share(texels, (part,))[inside_HW][:, None]
+        share_N1 = inside.share(part)[:, None]
         colours_N3 += share_N1 * (np.clip(painted_N3, 0, 1) - colours_N3)
-    image_HW3[inside_HW] = colours_N3
+    image_HW3[inside.where_HW] = colours_N3
 
 
 def _with_gums_and_gaps(

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from deca.head.model import Part
 from deca.render.rasterizer import rasterize
@@ -21,6 +22,7 @@ _DEPTH_SIZE = 512
 """Rows of the depth buffer that decides visibility; half a millimetre per pixel on a head."""
 _DEPTH_TOLERANCE = 0.001
 """Metres by which a texel may lie behind the depth buffer, besides its slope."""
+_MEASURED_ROWS = 256
 _REMAP_LIMIT = 32000
 """OpenCV's remap takes pictures of fewer than 2^15 rows and columns."""
 
@@ -95,49 +97,86 @@ def inside_photo(view: SurfaceView, height: int, width: int) -> NDArray[np.bool_
     return (x >= 0.5) & (y >= 0.5) & (x <= width - 0.5) & (y <= height - 0.5)
 
 
-def sample_photo(photo_HW3: NDArray[np.uint8], view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
+def sample_photo(
+    photo_HW3: NDArray[np.uint8], pixels_HW2: NDArray[np.float32], wanted_HW: NDArray[np.bool_]
+) -> NDArray[np.float32]:
     """Photo colours (H, W, 3) of the wanted texels, sRGB in [0, 1]; elsewhere meaningless."""
-    return sample_picture(photo_HW3, view, wanted_HW) / 255
+    return sample_picture(photo_HW3, pixels_HW2, wanted_HW) / 255
 
 
 def sample_picture(
-    picture_HWC: NDArray[np.uint8] | NDArray[np.float32], view: SurfaceView, wanted_HW: NDArray[np.bool_]
+    picture_HWC: NDArray[np.uint8] | NDArray[np.float32],
+    pixels_HW2: NDArray[np.float32],
+    wanted_HW: NDArray[np.bool_],
 ) -> NDArray[np.float32]:
     """Values (H, W, C) of the wanted texels on any picture of the photo's rows and columns, with up to four channels;
     elsewhere meaningless.
 
     A picture finer than the texture is first reduced to the texture's density (area average), so that nothing aliases.
+    `pixels_HW2` are the texels' places, as `SurfaceView` has them.
     """
     channels = picture_HWC.shape[2]
     if not wanted_HW.any():
         return np.zeros((*wanted_HW.shape, channels), np.float32)
-    pixels = view.pixels_HW2[wanted_HW]
+    pixels = pixels_HW2[wanted_HW]
     margin = 4
     low = np.maximum(np.floor(pixels.min(0)).astype(int) - margin, 0)
     high = np.minimum(np.ceil(pixels.max(0)).astype(int) + margin, picture_HWC.shape[1::-1])
     patch = picture_HWC[low[1] : high[1], low[0] : high[0]]
-    density = max(pixels_per_texel(view, wanted_HW), max(patch.shape[:2]) / _REMAP_LIMIT)
+    density = max(pixels_per_texel(pixels_HW2, wanted_HW), max(patch.shape[:2]) / _REMAP_LIMIT)
     columns, rows = patch.shape[1], patch.shape[0]
     if density > 1.3:
         columns, rows = max(round(columns / density), 1), max(round(rows / density), 1)
         patch = cv2.resize(patch, (columns, rows), interpolation=cv2.INTER_AREA)
     scale = np.array((columns, rows), np.float32) / (high - low)
-    map_HW2 = (view.pixels_HW2 - low.astype(np.float32)) * scale.astype(np.float32) - 0.5
-    column_HW, row_HW = cv2.split(map_HW2)
+    column_HW, row_HW = cv2.split((pixels_HW2 - low.astype(np.float32)) * scale.astype(np.float32) - 0.5)
     values_HWC = cv2.remap(
         np.ascontiguousarray(patch), column_HW, row_HW, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
     )
     return values_HWC.reshape(*wanted_HW.shape, channels).astype(np.float32)
 
 
-def pixels_per_texel(view: SurfaceView, wanted_HW: NDArray[np.bool_]) -> float:
-    """Median step on the photo, in pixels, from one wanted texel to its right neighbour and the one below."""
+def pixels_per_texel(pixels_HW2: NDArray[np.float32], wanted_HW: NDArray[np.bool_]) -> float:
+    """Median step on the photo, in pixels, from one wanted texel to its right neighbour and the one below.
+
+    Of large textures every few rows and columns are enough.
+    """
+    every = max(len(wanted_HW) // _MEASURED_ROWS, 1)
+    here, wanted = pixels_HW2[:-1:every, :-1:every], wanted_HW[:-1:every, :-1:every]
     steps = []
-    for axis in (0, 1):
-        both = wanted_HW & np.roll(wanted_HW, -1, axis)
-        step = np.roll(view.pixels_HW2, -1, axis)[both] - view.pixels_HW2[both]
+    for other in (np.s_[1::every, :-1:every], np.s_[:-1:every, 1::every]):
+        both = wanted & wanted_HW[other]
+        step = pixels_HW2[other][both] - here[both]
         steps.append(np.median(np.linalg.norm(step, axis=1)) if len(step) else 1.0)
     return float(np.sqrt(steps[0] * steps[1]))
+
+
+@dataclass(frozen=True)
+class PartTexels:
+    """The texels of some parts of the head.
+
+    Attributes:
+        where_HW: Which texels; all that have a share in the parts.
+        weights_NV: As `Texels.weights_NV`, of these texels.
+        parts_V: Of the head model.
+    """
+
+    where_HW: NDArray[np.bool_]
+    weights_NV: csr_matrix
+    parts_V: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, texels: Texels, parts: Iterable[Part]) -> PartTexels:
+        head = texels.head
+        touches_F = np.isin(head.parts_V, list(parts))[head.faces_F3].any(1)
+        touches_N = touches_F[texels.face_HW[texels.covered_HW]]
+        where_HW = np.zeros_like(texels.covered_HW)
+        where_HW[texels.covered_HW] = touches_N
+        return cls(where_HW, texels.weights_NV[touches_N], head.parts_V)
+
+    def share(self, part: Part) -> NDArray[np.float32]:
+        """Share (N,) of every texel that belongs to a part, 0 to 1: barycentric weight of its corners."""
+        return self.weights_NV @ (self.parts_V == part).astype(np.float32)
 
 
 def part_share(texels: Texels, parts: Iterable[Part]) -> NDArray[np.float32]:

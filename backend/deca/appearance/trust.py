@@ -6,6 +6,7 @@ Shape suffixes: L landmarks, H W texture rows and columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,12 +15,18 @@ from numpy.typing import NDArray
 from deca.appearance import skin
 from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE
 from deca.appearance.sampling import SurfaceView
+from deca.networks.skin_map import Kind
 from deca.render.uv import Texels
+
+if TYPE_CHECKING:
+    from deca.appearance.skin_map import SkinMap
 
 FACING = 0.5
 """Cosine from which a surface is well seen."""
 _HULL_SCALE = 0.98
 """Part of the landmarks' hull in which the photo shows the face: its rim mixes with what is behind."""
+_CERTAIN = 0.8
+"""Probability from which on a texel's colour is a sample of the skin."""
 _INSIDE, _OPENING = 1, 2
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
@@ -115,9 +122,19 @@ def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_
 
 
 def believe(
-    photo_HW3: NDArray[np.float32], seen_HW: NDArray[np.bool_], view: SurfaceView, regions: Regions, size: int
+    photo_HW3: NDArray[np.float32],
+    seen_HW: NDArray[np.bool_],
+    view: SurfaceView,
+    regions: Regions,
+    size: int,
+    skin_map: SkinMap | None = None,
 ) -> tuple[skin.ColourModel, NDArray[np.bool_]]:
-    """The skin under the photo's light, and the texels (H, W) whose colour fits it: no occluders, hair, background."""
+    """The skin under the photo's light, and the texels (H, W) that show it: no occluders, hair, background.
+
+    Where no network has told what is skin, its colour has to.
+    """
+    if skin_map is not None:
+        return _told(photo_HW3, seen_HW, view, size, skin_map)
     well_seen_HW = seen_HW & (view.facing_HW > FACING)
 
     def model_of(samples_HW: NDArray[np.bool_]) -> skin.ColourModel | None:
@@ -142,6 +159,22 @@ def believe(
     if beard is not None:
         alike_HW = np.maximum(alike_HW, regions.lower * alike_of(beard))
     return light, without_specks(seen_HW & (alike_HW > 0.5), seen_HW, 0.004 * size)
+
+
+def _told(
+    photo_HW3: NDArray[np.float32], seen_HW: NDArray[np.bool_], view: SurfaceView, size: int, skin_map: SkinMap
+) -> tuple[skin.ColourModel, NDArray[np.bool_]]:
+    """`believe` by a skin map."""
+    bare_HW = skin_map.share(Kind.SKIN, size=size)
+    certain_HW = seen_HW & (bare_HW > _CERTAIN)
+    for samples_HW in (certain_HW & (view.facing_HW > FACING), certain_HW, seen_HW):
+        light = skin.ColourModel.of(photo_HW3[samples_HW], view.normals_HW3[samples_HW])
+        if light is not None:
+            break
+    else:
+        return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
+    shown_HW = seen_HW & (bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size) > 0.5)
+    return light, without_specks(shown_HW, seen_HW, 0.004 * size)
 
 
 def _where_skin_is(

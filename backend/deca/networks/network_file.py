@@ -4,6 +4,7 @@ and `card` (JSON, the fields of a dataclass)."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,3 +62,21 @@ def read_network(path: Path, what: str, kind: str, version: str) -> tuple[dict[s
             f"Make some with `deca-train {what}`.",
         )
     return arrays, metadata
+
+
+def fill_network(network: nn.Module, arrays: Mapping[str, NDArray], path: Path) -> None:
+    """Gives a network the tensors of its weights file.
+
+    Raises:
+        AssetError: A tensor is missing, has another shape or type, or holds numbers that are not finite.
+    """
+    state = {}
+    for key, place in network.state_dict().items():
+        found = torch.from_numpy(arrays[key]) if key in arrays else None
+        if found is None or found.shape != place.shape or found.is_floating_point() != place.is_floating_point():
+            what = "lacks" if found is None else f"holds {tuple(found.shape)} {found.dtype} as"
+            raise AssetError(f"{path} {what} {key}, expected with shape {tuple(place.shape)}.", COPY)
+        if not found.isfinite().all():
+            raise AssetError(f"{path}: {key} holds numbers that are infinite or not a number.", COPY)
+        state[key] = found.to(place.dtype)
+    network.load_state_dict(state)

@@ -27,7 +27,7 @@ from torch.nn import functional
 from deca.errors import AssetError
 from deca.head.model import HeadModel
 from deca.networks.decoder import MAP_SIZE
-from deca.networks.network_file import COPY, read_network, save_network
+from deca.networks.network_file import COPY, fill_network, read_network, save_network
 from deca.render.lighting import sh_bands
 
 _FORMAT, _VERSION = "deca-relief", "1"
@@ -295,16 +295,7 @@ def load_relief(path: str | Path) -> ReliefNetwork:
         network = ReliefNetwork(ReliefCard(**json.loads(metadata["card"])))
     except (KeyError, TypeError, ValueError) as error:
         raise AssetError(f"The card of the relief weights file {path} is damaged ({error}).", COPY) from error
-    state = {}
-    for key, place in network.state_dict().items():
-        found = torch.from_numpy(arrays[key]) if key in arrays else None
-        if found is None or found.shape != place.shape or found.is_floating_point() != place.is_floating_point():
-            what = "lacks" if found is None else f"holds {tuple(found.shape)} {found.dtype} as"
-            raise AssetError(f"{path} {what} {key}, expected with shape {tuple(place.shape)}.", COPY)
-        if not found.isfinite().all():
-            raise AssetError(f"{path}: {key} holds numbers that are infinite or not a number.", COPY)
-        state[key] = found.to(place.dtype)
-    network.load_state_dict(state)
+    fill_network(network, arrays, path)
     return network.eval()
 
 

@@ -19,6 +19,7 @@ from deca.head.layer import HeadLayer
 from deca.head.model import HeadModel
 from deca.networks import OFFICIAL_CARD, Networks, check_head
 from deca.networks.relief import ReliefNetwork
+from deca.networks.skin_map import SkinMapNetwork
 from deca.reconstruct.face import Face
 from deca.reconstruct.moving_relief import MovingRelief, Shares, with_reliefs
 from deca.reconstruct.relief import Relief
@@ -84,9 +85,10 @@ class Decoder:
         albedo: Albedo model of this head; without it nothing is rendered in colour.
         device: torch device of all results.
         relief: Reads the relief of the skin from photos of this head; without it heads have F_d's wrinkles alone.
+        skin_map: Tells what is skin on photos of this head; without it colours have to.
 
     Raises:
-        AssetError: Networks, albedo model or relief network belong to another head model.
+        AssetError: Networks, albedo model, relief or skin map network belong to another head model.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Decoder:
         albedo: AlbedoModel | None = None,
         device: str | torch.device = "cpu",
         relief: ReliefNetwork | None = None,
+        skin_map: SkinMapNetwork | None = None,
     ) -> None:
         if networks is not None:
             check_head(networks.card, head)
@@ -103,7 +106,9 @@ class Decoder:
             albedo.check_head(head)
         if relief is not None:
             relief.check_head(head)
-        self.head, self.networks, self.relief = head, networks, relief
+        if skin_map is not None:
+            skin_map.check_head(head)
+        self.head, self.networks, self.relief, self.skin_map = head, networks, relief, skin_map
         self.albedo = None if albedo is None else albedo.to(device)
         self.device = torch.device(device)
         self.renderer = Renderer.of_head(head).to(device)

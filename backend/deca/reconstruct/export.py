@@ -25,10 +25,11 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decod
     """Writes what is known of a photo's faces into `folder`, in one piece, in place of an earlier result.
 
     `overlay.png` and `comparison.png` show all faces. For the first face, and for a further one with `head_<k>`:
-    `face_<k>.json` (codes, camera, crop); `head.obj` with its texture `head.png`; `head_coarse.png` (the rendering on
-    the photo); with an albedo model `head_albedo.png`; with a detail code `head_detail.obj`, `head_detail.ply`,
-    `head_displacement.png` and `.exr`, `head_normals.png` (tangent space) and `head_detail.png`; with a relief of the
-    photo, which is in all these, `head_relief.png` and `.exr`, and how sure it is, `head_relief_certainty.png`.
+    `face_<k>.json` (codes, camera, crop); `head.obj` with its texture `head.png`, and with the photo's light left in it
+    `head_photographed.png`; `head_coarse.png` (the rendering on the photo); with an albedo model `head_albedo.png`, its
+    albedo; with a detail code `head_detail.obj`, `head_detail.ply`, `head_displacement.png` and `.exr`,
+    `head_normals.png` (tangent space) and `head_detail.png`; with a relief of the photo, which is in all these,
+    `head_relief.png` and `.exr`, and how sure it is, `head_relief_certainty.png`.
 
     Returns:
         The files.
@@ -99,9 +100,10 @@ def _head_files(face: Face, decoded: Decoded, stem: str) -> dict[str, bytes]:
     """The textured head and its maps."""
     obj, material = obj_text(face.mesh(), face.head.name, f"{stem}.png")
     files = {f"{stem}.obj": obj.encode()}
-    if face.texture_NN3 is not None:
+    if face.texture is not None:
         files[f"{stem}.mtl"] = material.encode()
-        files[f"{stem}.png"] = png_bytes(face.texture_NN3)
+        files[f"{stem}.png"] = png_bytes(face.texture.albedo_NN3)
+        files[f"{stem}_photographed.png"] = png_bytes(face.texture.photographed_NN3)
     files.update(_decoded_files(face, decoded, stem))
     files.update(_relief_files(face, stem))
     return files

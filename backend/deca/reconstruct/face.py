@@ -20,6 +20,8 @@ from deca.render.camera import photo_transform
 from deca_blender.protocol.photos import told
 
 if TYPE_CHECKING:
+    from deca.appearance.skin_map import SkinMap
+    from deca.appearance.texture import Texture
     from deca.reconstruct.moving_relief import MovingRelief
 
 
@@ -40,12 +42,13 @@ class Face:
         box: (left, top, right, bottom) of the face, photo pixels.
         landmarks_L2: The 478 detected landmarks, photo pixels.
         landmark_error: Mean interior landmark distance as a fraction of the outer-eye distance.
-        texture_NN3: Unwrapped photo, uint8 sRGB, top row first; None when not asked for.
+        texture: The photo unwrapped; None when not asked for.
         albedo_A: Albedo coefficients; None without an albedo model for this head.
         light_93: Spherical harmonics coefficients of the photo's light, 9 bands of RGB; None without albedo.
         detail_D: Detail code, the person's wrinkles; None without a detail encoder.
         reliefs: What photos show of the skin, each with its share (`deca.reconstruct.moving_relief`); that of its own
             photo with share 1 where there is a relief network.
+        skin_map: What its photo shows of the skin; None without a skin map network.
     """
 
     photo: Path
@@ -60,11 +63,12 @@ class Face:
     box: tuple[float, float, float, float]
     landmarks_L2: NDArray[np.float32]
     landmark_error: float
-    texture_NN3: NDArray[np.uint8] | None = None
+    texture: Texture | None = None
     albedo_A: NDArray[np.float32] | None = None
     light_93: NDArray[np.float32] | None = None
     detail_D: NDArray[np.float32] | None = None
     reliefs: tuple[tuple[MovingRelief, float], ...] = ()
+    skin_map: SkinMap | None = None
 
     def vertices(self) -> NDArray[np.float32]:
         """Posed vertices (V, 3) in metres, head space."""

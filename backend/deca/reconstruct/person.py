@@ -35,7 +35,7 @@ from deca.reconstruct.fit_result import FitResult
 from deca.reconstruct.joint_fit import Marks, PersonGuess, joint_solver
 from deca.reconstruct.merged_relief import merge_reliefs
 from deca.reconstruct.photo_quality import quality
-from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on
+from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on, with_skin_map
 from deca.reconstruct.relief import Relief, relief_of_photo
 from deca.reconstruct.same_person import describe, same_person
 from deca.vision.faces import DetectedFace
@@ -111,6 +111,7 @@ def reconstruct_person(
     decoder: Decoder,
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
+    paint_hair: bool = False,
     progress: Progress = lambda fraction, text: None,
 ) -> Person:
     """One head of several photos of one person.
@@ -121,7 +122,7 @@ def reconstruct_person(
     Args:
         paths: The photos; the same one twice counts once.
         decoder: Head model, networks and albedo model.
-        coarse, texture_size, progress: As in `deca.reconstruct.pipeline.reconstruct_photo`.
+        coarse, texture_size, paint_hair, progress: As in `deca.reconstruct.pipeline.reconstruct_photo`.
 
     Raises:
         NoFaceError: No photo shows a face; the message names the photos with their reasons.
@@ -138,7 +139,7 @@ def reconstruct_person(
     progress(0.4, "Fitting the head to all photos")
     mean_S = _mean_shape(chosen)
     fit = _joint_fit(chosen, mean_S, decoder) if chosen and _fits(decoder, coarse) else None
-    merge = _Merge(decoder, texture_size)
+    merge = _Merge(decoder, texture_size, paint_hair)
     for number, row in enumerate(sorted(range(len(chosen)), key=lambda row: -chosen[row].weight)):
         sight = chosen[row]
         progress(0.5 + 0.45 * number / len(chosen), f"Reading the skin on {told(sight.photo.name)}")
@@ -252,14 +253,15 @@ class _Merge:
     Args:
         decoder: Head model and networks.
         texture_size: Side of the texture, pixels; None or 0 for none.
+        paint_hair: Paint hair on its scalp.
 
     Attributes:
         faces: The person on each photo so far.
     """
 
-    def __init__(self, decoder: Decoder, texture_size: int | None) -> None:
+    def __init__(self, decoder: Decoder, texture_size: int | None, paint_hair: bool) -> None:
         self.faces: list[Face] = []
-        self._decoder, self._texture_size = decoder, texture_size
+        self._decoder, self._texture_size, self._paint_hair = decoder, texture_size, paint_hair
         self._weights: list[float] = []
         self._reliefs: list[Relief] = []
         self._texture: TextureMerge | None = None
@@ -282,6 +284,8 @@ class _Merge:
         else:
             face = face_of_fit(photo, sight.photo, sight.found, fit, decoder)
         face = replace(face, index=sight.index)
+        if decoder.skin_map is not None:
+            face = with_skin_map(photo.pixels, face, decoder.skin_map)
         relief = None
         if decoder.relief is not None and face.detail_D is not None:
             relief = relief_of_photo(photo.pixels, face, decoder.relief)
@@ -293,6 +297,8 @@ class _Merge:
                 decoder.head,
                 self._texture_size,
                 landmarks_L2=face.landmarks_L2,
+                skin_map=face.skin_map,
+                paint_hair=self._paint_hair,
             )
             if self._texture is None:
                 self._texture = TextureMerge(shown)
@@ -315,6 +321,7 @@ class _Merge:
             merged = merge_reliefs([face.reliefs[0][0] for face in worn], self._weights)
             faces = [replace(face, reliefs=((merged, 1.0),)) for face in faces]
         if self._texture is not None:
-            texture_NN3 = filled_in(self._texture.result(), decoder.head)
-            faces = [replace(face, texture_NN3=texture_NN3) for face in faces]
+            assert self._texture_size
+            texture = filled_in(self._texture.result(), decoder.head, self._texture_size, self._paint_hair)
+            faces = [replace(face, texture=texture) for face in faces]
         return faces

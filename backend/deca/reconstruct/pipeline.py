@@ -8,7 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deca.appearance.albedo import load_albedo
+from deca.appearance.laid_out import lay_out
+from deca.appearance.skin_map import read_skin
 from deca.appearance.texture import unwrap_photo
 from deca.assets import asset, assets_dir
 from deca.devices import choose_device
@@ -16,6 +21,7 @@ from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
 from deca.head import HeadModel, load_head
 from deca.networks import Networks, check_head
 from deca.networks.relief import ReliefNetwork, load_relief
+from deca.networks.skin_map import SkinMapNetwork, load_skin_map
 from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, regressed_faces
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
@@ -32,6 +38,8 @@ BUILTIN_FILE = "weights/openhead.safetensors"
 """Where they are among the bundled files."""
 RELIEF_FILE = "relief/openhead.safetensors"
 """Where the relief network for the same head model is."""
+SKIN_MAP_FILE = "skin_map/openhead.safetensors"
+"""Where the skin map network for it is."""
 _BUILTIN_HEAD = "openhead"
 
 
@@ -43,6 +51,7 @@ def reconstruct_photo(
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
+    paint_hair: bool = False,
     device: str = "cpu",
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
@@ -55,6 +64,7 @@ def reconstruct_photo(
         coarse: As in `reconstruct`.
         texture_size: Side of the unwrapped texture in pixels; None or 0 leaves it out.
         max_faces: Give at most this many, the most prominent first.
+        paint_hair: Paint hair on the textures' scalps where the photo shows hair.
         device: Torch device of the networks.
         progress: Called with a fraction in [0, 1] and what is being done; may raise to cancel.
 
@@ -71,6 +81,7 @@ def reconstruct_photo(
         coarse=coarse,
         texture_size=texture_size,
         max_faces=max_faces,
+        paint_hair=paint_hair,
         progress=progress,
     )
 
@@ -108,7 +119,8 @@ def load_decoder(
     else:
         networks = Networks.load(weights, device)
     relief = builtin_relief(model) if networks is not None else None
-    return Decoder(model, networks, None if albedo is None else load_albedo(albedo), device, relief)
+    skin = builtin_skin_map(model)
+    return Decoder(model, networks, None if albedo is None else load_albedo(albedo), device, relief, skin)
 
 
 def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
@@ -155,6 +167,28 @@ def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
         return None
 
 
+def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
+    """The bundled skin map network; None where it is missing, or for another head model than OpenHead.
+
+    Warns:
+        DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
+    """
+    if not _has_builtin(head, SKIN_MAP_FILE):
+        return None
+    try:
+        network = load_skin_map(asset(SKIN_MAP_FILE))
+        network.check_head(head)
+        return network
+    except AssetError as error:
+        warnings.warn(
+            f"The skin map network cannot be used, so skin is told by its colour: {error.message} "
+            "Reinstall the add-on.",
+            DecaWarning,
+            stacklevel=2,
+        )
+        return None
+
+
 def _has_builtin(head: HeadModel, file: str) -> bool:
     return head.name == _BUILTIN_HEAD and (assets_dir() / file).is_file()
 
@@ -167,6 +201,7 @@ def reconstruct(
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
+    paint_hair: bool = False,
     progress: Progress = lambda fraction, text: None,
 ) -> list[Face]:
     """As `reconstruct_photo`, from a photo and models already read.
@@ -178,7 +213,7 @@ def reconstruct(
         coarse: Where the coarse codes come from: `weights` regresses them (E_c), `fit` fits the landmarks, `auto`
             regresses and refines them by the fit; what DECA's released weights give it leaves as it is, and without
             weights it fits.
-        texture_size, max_faces, progress: As in `reconstruct_photo`.
+        texture_size, max_faces, paint_hair, progress: As in `reconstruct_photo`.
     """
     check_coarse(coarse, decoder)
     progress(0.1, "Finding faces")
@@ -191,6 +226,8 @@ def reconstruct(
         faces = regressed_faces(photo, Path(path), detected, decoder, networks)
     else:
         faces = refined_faces(photo, Path(path), detected, decoder, networks)
+    if decoder.skin_map is not None:
+        faces = [with_skin_map(photo.pixels, face, decoder.skin_map) for face in faces]
     if decoder.relief is not None and networks is not None:
         progress(0.5, "Reading the skin")
         reliefs = reliefs_of_photo(photo.pixels, faces, decoder.relief)
@@ -205,10 +242,18 @@ def reconstruct(
                 decoder.head,
                 size=texture_size,
                 landmarks_L2=face.landmarks_L2,
+                skin_map=face.skin_map,
+                paint_hair=paint_hair,
             )
-            faces[index] = replace(face, texture_NN3=texture)
+            faces[index] = replace(face, texture=texture)
     progress(1.0, "Done")
     return faces
+
+
+def with_skin_map(photo_HW3: NDArray[np.uint8], face: Face, network: SkinMapNetwork) -> Face:
+    """The face, and what its photo shows of the skin."""
+    laid = lay_out(photo_HW3, face.vertices(), face.to_photo(), face.head, face.landmarks_L2)
+    return replace(face, skin_map=read_skin(laid, network))
 
 
 def check_coarse(coarse: Coarse, decoder: Decoder) -> None:

@@ -94,9 +94,9 @@ def layout_of(photo_HW3: NDArray[np.uint8], face: Face) -> Layout:
     on_skin_HW = texels.interpolate((face.head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01
     on_skin_HW &= uv_mask(face.head, DETAIL_MASK).numpy() > 0
     shown_HW = on_skin_HW & view.visible_HW & (view.facing_HW > GRAZING) & inside_photo(view, *photo_HW3.shape[:2])
-    colours_HW3 = sample_photo(photo_HW3, view, shown_HW)
+    colours_HW3 = sample_photo(photo_HW3, view.pixels_HW2, shown_HW)
     weight_HW = _seen(colours_HW3, shown_HW, on_skin_HW, view, face, texels)
-    density = pixels_per_texel(view, shown_HW) if shown_HW.any() else 1.0
+    density = pixels_per_texel(view.pixels_HW2, shown_HW) if shown_HW.any() else 1.0
     length_HW1 = np.linalg.norm(view.normals_HW3, axis=-1, keepdims=True)
     normals_HW3 = view.normals_HW3 / np.maximum(length_HW1, 1e-6)
     return Layout(
@@ -120,9 +120,10 @@ def _seen(
     regions = regions_of(texels)
     # Bald heads have more forehead than the landmarks know.
     face_HW = shown_HW & (inside_HW | (regions.forehead > 0.5)) & ~opening_HW
-    _, believed_HW = believe(colours_HW3, face_HW, view, regions, texels.size)
-    # The network knows brows, frames and the shade of a frown, which have no skin's colour; hair beside the face not.
-    believed_HW = face_HW & closed(believed_HW, _FEATURE)
+    _, believed_HW = believe(colours_HW3, face_HW, view, regions, texels.size, face.skin_map)
+    if face.skin_map is None:
+        # The network knows brows and the shade of a frown, which have no skin's colour; hair beside the face not.
+        believed_HW = face_HW & closed(believed_HW, _FEATURE)
     weight_HW = shrink_mask(believed_HW | ~on_skin_HW, _FEATHER)
     return (weight_HW * believed_HW * smoothstep(view.facing_HW, GRAZING, FACING)).astype(np.float32)
 

@@ -20,7 +20,7 @@ PERSON = "person.json"
 
 _OURS = re.compile(
     r"face_\d+\.json|person\.json|(overlay|comparison)(_\d+)?\.png"
-    r"|head(_\d+)?(\.(obj|mtl|png)|_(albedo|coarse|detail|displacement|normals|relief(_certainty)?)\.png"
+    r"|head(_\d+)?(\.(obj|mtl|png)|_(albedo|coarse|detail|displacement|normals|photographed|relief(_certainty)?)\.png"
     r"|_detail\.(obj|ply)|_(displacement|relief)\.exr)"
 )
 

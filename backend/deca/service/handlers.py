@@ -67,6 +67,7 @@ def _echo(request: Echo, progress: ProgressCall) -> EchoReply:
 
 
 def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
+    from deca.appearance.gloss import skin_gloss
     from deca.head import load_head
 
     head = load_head(request.head)
@@ -93,6 +94,7 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         arkit_names=head.arkit_names,
         arkit_map=head.arkit_map_K52,
         age_direction=next((age.direction(head.shape_dirs_V3S) for age in head.traits if age.name == "age"), None),
+        gloss=skin_gloss(head),
     )
 
 
@@ -118,6 +120,7 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
         coarse=request.coarse,  # pyright: ignore[reportArgumentType]
         texture_size=request.texture_size or None,
         max_faces=max(request.max_faces, (request.face or 0) + 1),
+        paint_hair=request.paint_hair,
         progress=progress,
     )
     if request.face is not None:
@@ -152,6 +155,7 @@ def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, devi
         decoder=decoder,
         coarse=request.coarse,  # pyright: ignore[reportArgumentType]
         texture_size=request.texture_size or None,
+        paint_hair=request.paint_hair,
         progress=progress,
     )
     pictures = []
@@ -161,7 +165,7 @@ def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, devi
         notices = tuple(dict.fromkeys((*notices, *problems)))
     first, *others = (_face_reply(face, str(face.photo), decoder.networks, is_person=True) for face in person.faces)
     return PersonReply(
-        (first, *(replace(face, texture=None) for face in others)),
+        (first, *(replace(face, albedo=None, photographed=None) for face in others)),
         tuple(pictures),
         tuple(LeftOutPhoto(str(left.photo), left.reason) for left in person.left_out),
         notices,
@@ -186,11 +190,13 @@ def _face_reply(face: Face, photo: str, networks: Networks | None, is_person: bo
         box=tuple(float(edge) for edge in face.box),  # pyright: ignore[reportArgumentType]
         landmarks=np.asarray(face.landmarks_L2, np.float32),
         landmark_error=float(face.landmark_error),
-        texture=face.texture_NN3,
+        albedo=face.texture.albedo_NN3 if face.texture else None,
+        photographed=face.texture.photographed_NN3 if face.texture else None,
         weights_hash=decodes.hash if decodes else "",
         detail=face.detail_D,
         relief=np.frombuffer(face.reliefs[0][0].pack(), np.uint8) if face.reliefs else None,
         knows_age=decodes is not None and decodes.age_D is not None,
+        notices=face.texture.notices if face.texture else (),
     )
 
 

@@ -85,7 +85,10 @@ class KnownPhoto:
         texels = texels_of(fitted.head, MAP_SIZE)
         view = view_surface(texels, fitted.vertices(), fitted.to_photo())
         parts = range(0, self._picture_HWC.shape[2], _CHANNELS)
-        shown = [sample_picture(self._picture_HWC[..., part : part + _CHANNELS], view, wanted_HW) for part in parts]
+        shown = [
+            sample_picture(self._picture_HWC[..., part : part + _CHANNELS], view.pixels_HW2, wanted_HW)
+            for part in parts
+        ]
         maps_HWC, points_HW3, place_HW2, mask_HW1 = np.split(
             np.dstack(shown), np.cumsum((self._count, 3, 2)).tolist(), axis=2
         )

@@ -144,7 +144,7 @@ class PictureMaker:
             picture_HW3 = in_front(picture_HW3, self.place_HW2, rng)
             seen_HW = smoothstep(normals_3HW[2], GRAZING, FACING)
         picture_HW3, depth_HW = _misplaced(picture_HW3, depth_HW, rng)
-        picture_HW3, density = _photographed(picture_HW3, rng)
+        picture_HW3, density = photographed(picture_HW3, rng)
         error_HW3 = _smooth_error(depth_HW.shape, 3, _NORMALS_ERROR, rng)
         normals_3HW = _unit(normals_3HW + error_HW3.transpose(2, 0, 1))
         return self._told(picture_HW3, normals_3HW, _with_holes(seen_HW, rng), density, depth_HW)
@@ -164,7 +164,7 @@ class PictureMaker:
         albedo_HW3 = on_skin(albedo_HW3, self.place_HW2, layer) if on_skin else albedo_HW3
         picture_HW3 = _lit(albedo_HW3, surface.depth_HW, surface.tilt_3HW, surface.normals_3HW, light)
         picture_HW3 = front(picture_HW3, self.place_HW2, layer) if front else picture_HW3
-        picture_HW3, density = _photographed(picture_HW3, camera, good=True)
+        picture_HW3, density = photographed(picture_HW3, camera, good=True)
         seen_HW = smoothstep(surface.normals_3HW[2], GRAZING, FACING)
         return self._told(picture_HW3, surface.normals_3HW, seen_HW, density, surface.depth_HW)
 
@@ -273,7 +273,7 @@ def _with_holes(seen_HW: NDArray, rng: np.random.Generator) -> NDArray[np.float3
     return seen_HW
 
 
-def _photographed(picture_HW3: NDArray, rng: np.random.Generator, good: bool = False) -> tuple[NDArray, float]:
+def photographed(picture_HW3: NDArray, rng: np.random.Generator, good: bool = False) -> tuple[NDArray, float]:
     """The layout (H, W, 3) of a camera's picture, and its pixels per texel: faces are 80 to 600 pixels wide."""
     rows, columns = picture_HW3.shape[:2]
     density = float(np.exp(rng.uniform(np.log(0.9 if good else 0.5), np.log(4.0))))

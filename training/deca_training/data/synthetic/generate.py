@@ -81,14 +81,8 @@ class Generator:
             images: Photos.
             age: Years; random when None. Wrinkles, hair and, where the head model knows how, the shape follow it.
         """
-        rng = np.random.default_rng((seed, _WHO))
-        years = rng.uniform(*AGES)
-        age = years if age is None else age
-        sex = self.sex(np.random.default_rng((seed, _SEX)))
-        shape_S = self.shape(age, sex, rng)
+        age, sex, shape_S, person, looks = self.who(seed, age)
         offset_V3 = self.offset(np.random.default_rng((seed, _OFFSET)))
-        person = Person.make(self.head, seed, age, variety=self.variety)
-        looks = Looks.random(self.head, self.albedo, person.mark_HW, age, sex, rng)
         neutral_V3 = self.verts(shape_S, np.zeros(NUM_EXPRESSION, np.float32), np.zeros((5, 3), np.float32), offset_V3)
         expressions, poses, activations, photos = [], [], [], []
         for number in range(images):
@@ -122,6 +116,16 @@ class Generator:
             neutral_C=person.neutral.astype(np.float32),
         )
         return subject, [photo.jpeg_N for photo in photos]
+
+    def who(self, seed: int, age: float | None = None) -> tuple[float, int, NDArray[np.float32], Person, Looks]:
+        """Age, sex, shape code (300,), skin and looks of a subject."""
+        rng = np.random.default_rng((seed, _WHO))
+        years = rng.uniform(*AGES)
+        age = years if age is None else age
+        sex = self.sex(np.random.default_rng((seed, _SEX)))
+        shape_S = self.shape(age, sex, rng)
+        person = Person.make(self.head, seed, age, variety=self.variety)
+        return age, sex, shape_S, person, Looks.random(self.head, self.albedo, person.mark_HW, age, sex, rng)
 
     def sex(self, rng: np.random.Generator) -> int:
         """-1 of women, +1 of men, and 0 where the head model does not know the difference."""

@@ -1,0 +1,28 @@
+"""What users should know of how a photo became a head's colours: a code and a number each, and their sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .messages import Notice
+
+MIRRORED, SHADOW, SMALL, CAST, GLASSES = "mirrored", "shadow", "small", "cast", "glasses"
+
+_SENTENCES = {
+    MIRRORED: "The photo does not show {value:.0%} of the face: the other side is mirrored there.",
+    SHADOW: "One half of the face lies in shadow; its skin is guessed from the lit half where it is too dark.",
+    SMALL: "The face is {value:.0f} pixels wide on the photo: too few for the skin's detail.",
+    CAST: "The light on the photo is coloured, and so is the skin; balance the photo's white for true tones.",
+    GLASSES: "Glasses were taken off; the skin below them is made up.",
+}
+"""By code; `value` is that of the notice: a share of the face, pixels, or a difference of Lab."""
+
+
+def sentence(code: str, value: float) -> str:
+    """A notice in words; codes of other versions stand for themselves."""
+    return _SENTENCES.get(code, f"{code}: {{value:.2g}}").format(value=value)
+
+
+def told(notices: Iterable[Notice]) -> list[dict[str, object]]:
+    """Notices as a report's line has them."""
+    return [{"code": each.code, "value": each.value, "text": sentence(each.code, each.value)} for each in notices]
