@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import bpy
 from bpy.props import BoolProperty, EnumProperty
 
@@ -38,18 +36,6 @@ class DECA_OT_import_face(OnPhotos, bpy.types.Operator):
     use_one_person: BoolProperty(
         name="One Person", description=texts.USE_ONE_PERSON, default=False, options={"SKIP_SAVE"}
     )
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout: Any = self.layout
-        layout.use_property_split = True
-        layout.prop(self, "use_one_person")
-        row = layout.row()
-        row.enabled = not self.use_one_person
-        row.prop(self, "use_all_faces")
-        layout.prop(self, "texture_size")
-        layout.prop(self, "paint_hair")
-        layout.prop(self, "use_camera")
-        layout.prop(self, "use_view")
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self._is_interactive = True

@@ -93,11 +93,12 @@ def update_person(
     if len(head_object.data.vertices) != len(head.verts):
         raise ImportFaceError("The head's mesh has other vertices than at its import: photos can no longer be added.")
     with building(context, head, faces[0]):
-        if not len(deca.photos):
+        was_single = not len(deca.photos)
+        if was_single:
             _note_single_photo(head_object)
         known = [photo.path for photo in deca.photos]
         by_path = {told(face.photo): (face, picture) for face, picture in zip(faces, pictures, strict=True)}
-        untouched = [number for number in range(len(known)) if _shows_photo(head_object, number)]
+        keyed = {number for number in range(len(known)) if was_single or _shows_photo(head_object, number)}
         reshape(context, head_object, head, np.asarray(head_object[SHAPE], np.float64), faces[0].shape)
         given = {material.ALBEDO: faces[0].albedo, material.PHOTOGRAPHED: faces[0].photographed}
         for name, old in material.face_textures(head_object).items():
@@ -113,7 +114,7 @@ def update_person(
         new_paths = [path for path in by_path if path not in known]
         numbers = [*old_numbers, *range(len(known), len(known) + len(new_paths))]
         ordered = [by_path[path] for path in (*(known[number] for number in old_numbers), *new_paths)]
-        first_new = last_frame(head_object) + 1
+        first_new = max(last_frame(head_object), *(photo.frame for photo in deca.photos)) + 1
         frames = [
             deca.photos[number].frame if number < len(known) else first_new + number - len(known) for number in numbers
         ]
@@ -125,9 +126,9 @@ def update_person(
         new = slice(len(old_numbers), None)
         new_faces, new_pictures = [face for face, _ in ordered[new]], [picture for _, picture in ordered[new]]
         _add_cameras(context, head_object, new_faces, new_pictures, options, numbers[new], there)
-        _key_photos(head_object, [number for number in numbers if number >= len(known) or number in untouched])
+        _key_photos(head_object, [number for number in numbers if number >= len(known) or number in keyed])
         note_left_out(head_object, left_out)
-    _mark(context.scene, head_object, numbers[new])
+    _mark(context.scene, head_object, numbers if was_single else numbers[new])
     context.scene.frame_set(context.scene.frame_current)
     live.refresh(head_object)
 
@@ -171,12 +172,16 @@ def _note_photos(
 
 
 def _note_single_photo(head_object: bpy.types.Object) -> None:
-    """Makes the photo of a head that was imported alone the first of several; it has no keyframes."""
+    """Makes the photo of a head that was imported alone the first of several; its keyframes come after all others."""
     deca = head_object.deca
     photo = deca.photos.add()
     photo.name, photo.path, photo.pose, photo.image_size = head_object.name, deca.photo, deca.pose, deca.image_size
-    photo.frame = bpy.context.scene.frame_current
+    photo.frame = last_frame(head_object) + 1 if _is_animated(head_object) else bpy.context.scene.frame_current
     head_object[PHOTO_EXPRESSIONS] = list(head_object[EXPRESSION])[: rig.NUM_EXPRESSION_KEYS]
+
+
+def _is_animated(head_object: bpy.types.Object) -> bool:
+    return next(curves_of(head_object.data.shape_keys, rig_of(head_object)), None) is not None
 
 
 def _expressions(head_object: bpy.types.Object) -> list[list[float]]:

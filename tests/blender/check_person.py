@@ -126,6 +126,8 @@ def test_a_head_of_one_photo_takes_more_and_forgets_them_when_stripped() -> None
     assert [photo.path for photo in head.deca.photos] == ["/photos/a.jpg", "/photos/b.jpg"] and len(
         cameras_of(head)
     ) == 2
+    assert_shows(head, "a", 1, 2)
+    assert_shows(head, "b", 2, 2)
     bpy.ops.deca.strip_identity()
     assert not len(head.deca.photos) and not head.deca.left_out and "deca_photo_expressions" not in head
     assert not bpy.ops.deca.add_photos.poll()

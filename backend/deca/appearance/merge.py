@@ -27,6 +27,8 @@ _ENOUGH = 0.002
 """Share of the texture that two photos must both show for one to be toned like the other there."""
 _MOST_GAIN = 1.5
 """Largest gain of a channel, sRGB: beyond it the overlap shows no skin of one person."""
+_MOST_FIELD = 0.15
+"""Largest difference, sRGB, that counts as the light's: more is a highlight, a lock or a beard on one of both."""
 _NOTHING = 1e-35
 """Total worth below which no photo shows a texel: worths are small numbers to a high power."""
 
@@ -101,7 +103,8 @@ def toned(
     if not _is_enough(overlap_HW):
         return colours_HW3
     gained_HW3 = np.clip(colours_HW3, 0, 1) * gain_of(colours_HW3, wanted_HW3, overlap_HW)
-    return gained_HW3 + tone_field(wanted_HW3 - gained_HW3, overlap_HW, blur=0.03)
+    difference_HW3 = np.clip(wanted_HW3 - gained_HW3, -_MOST_FIELD, _MOST_FIELD)
+    return gained_HW3 + tone_field(difference_HW3, overlap_HW, blur=0.03)
 
 
 def gain_of(
