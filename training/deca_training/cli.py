@@ -106,6 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     skin_map.add_argument(
         "--carriers", type=Path, nargs="+", required=True, metavar="DIR", help="folders of photos of faces"
     )
+    skin_map.add_argument(
+        "--start", type=Path, metavar="WEIGHTS", help="begin with these, and with what they are sure of on the photos"
+    )
     skin_map.add_argument("--steps", type=int, default=8000, metavar="N", help="of training (default: 8000)")
     skin_map.set_defaults(run=_skin_map)
     age = commands.add_parser("age", help="how detail codes change with age, measured and put into a weights file")
@@ -208,7 +211,7 @@ def _relief(options: argparse.Namespace) -> None:
 def _skin_map(options: argparse.Namespace) -> None:
     from deca_training.skin_map.trainer import train_skin_map
 
-    print(train_skin_map(options.out, options.carriers, options.steps))
+    print(train_skin_map(options.out, options.carriers, options.steps, options.start))
 
 
 def _age(options: argparse.Namespace) -> None:

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance import skin
+from deca.appearance.albedo import AlbedoModel
+from deca.appearance.albedo_map import without_light
 from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, tone_field
 from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_eyes
 from deca.appearance.hair import hair_layer
@@ -30,6 +32,7 @@ from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
 from deca.errors import OptionError
 from deca.head.model import HeadModel, Part
+from deca.networks.skin_map import Kind
 from deca.render.uv import Texels, texels_of
 from deca_blender.protocol.messages import Notice
 
@@ -121,6 +124,7 @@ def unwrap_photo(
     *,
     landmarks_L2: NDArray | None = None,
     skin_map: SkinMap | None = None,
+    albedo: AlbedoModel | None = None,
     paint_hair: bool = False,
 ) -> Texture:
     """Unwraps a photo into the head's texture.
@@ -135,6 +139,8 @@ def unwrap_photo(
             openings and the face's outline are then only as good as the fit, and the irises stay brown.
         skin_map: What the photo's texels show. Without it only the face inside the landmarks' outline is used, as far
             as it has the skin's colour.
+        albedo: Albedo model of the head, which tells the photo's light; without it half of the light's direction is
+            taken out.
         paint_hair: Paint hair on the scalp where the photo shows some; else the scalp is skin.
 
     Raises:
@@ -148,6 +154,7 @@ def unwrap_photo(
         size,
         landmarks_L2=landmarks_L2,
         skin_map=skin_map,
+        albedo=albedo,
         paint_hair=paint_hair,
     )
     return filled_in(shown, head, size, paint_hair)
@@ -162,6 +169,7 @@ def shown_by_photo(
     *,
     landmarks_L2: NDArray | None = None,
     skin_map: SkinMap | None = None,
+    albedo: AlbedoModel | None = None,
     paint_hair: bool = False,
 ) -> Shown:
     """What a photo shows of the head's texture; arguments and errors as of `unwrap_photo`."""
@@ -188,6 +196,12 @@ def shown_by_photo(
     weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * texels.size)) * believed_HW
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
 
+    unlit_HW3 = None
+    if albedo is not None:
+        bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo)
+    if unlit_HW3 is None:
+        unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     white, iris = NEUTRAL, DEFAULT_IRIS
     if landmarks_L2 is not None:
         eyes = eye_pixels(photo_pixels, landmarks_L2)
@@ -201,7 +215,7 @@ def shown_by_photo(
         detail_HW3 -= _grown(photo_HW3, texels, size)
     return Shown(
         photo_HW3,
-        light.unlit(photo_HW3, view.normals_HW3),
+        unlit_HW3,
         photo_HW3,
         weight_HW,
         seen_HW,

@@ -299,6 +299,7 @@ class _Merge:
                 self._texture_size,
                 landmarks_L2=face.landmarks_L2,
                 skin_map=face.skin_map,
+                albedo=decoder.albedo,
                 paint_hair=self._paint_hair,
             )
             if self._texture is None:

@@ -243,6 +243,7 @@ def reconstruct(
                 size=texture_size,
                 landmarks_L2=face.landmarks_L2,
                 skin_map=face.skin_map,
+                albedo=decoder.albedo,
                 paint_hair=paint_hair,
             )
             faces[index] = replace(face, texture=texture)

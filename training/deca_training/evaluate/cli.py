@@ -134,6 +134,11 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     )
     kind.set_defaults(run=run, evaluate=_relief_pairs, device="cpu")
 
+    text = "what is taken for skin, and its colour, by the product's way on photos of synthetic people"
+    kind = kinds.add_parser("skin", help=text, description=text, parents=[product])
+    kind.add_argument("--people", type=int, default=40, metavar="N", help="people kept out (default: 40)")
+    kind.set_defaults(run=run, evaluate=_skin, device="cpu")
+
     text = "the validation losses of runs, step by step"
     kind = kinds.add_parser("training", help=text, description=text)
     kind.add_argument("--runs", type=Path, nargs="+", required=True, metavar="RUN", help="folders of runs")
@@ -275,6 +280,14 @@ def _photo_relief(options: argparse.Namespace) -> None:
         print(table.markdown())
 
 
+def _skin(options: argparse.Namespace) -> None:
+    from deca_training.evaluate.skin import evaluate_skin
+
+    table = evaluate_skin(_product(options), options.people, progress=sys.stderr.isatty())
+    table.write(options.out, "skin")
+    print(table.markdown())
+
+
 def _relief_pairs(options: argparse.Namespace) -> None:
     from deca_training.evaluate.relief_pairs import evaluate_relief_pairs
     from deca_training.evaluate.subjects import Subjects
@@ -295,7 +308,7 @@ def _product(options: argparse.Namespace) -> Decoder:
 
     product = load_decoder(weights=options.weights)
     relief = product.relief if options.relief is None else load_relief(options.relief)
-    return Decoder(product.head, product.networks, product.albedo, product.device, relief)
+    return Decoder(product.head, product.networks, product.albedo, product.device, relief, product.skin_map)
 
 
 def _training(options: argparse.Namespace) -> None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import io
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from deca.appearance.laid_out import LaidOut, lay_out
@@ -26,7 +27,7 @@ from deca.errors import AssetError, DecaError
 from deca.files import read_npz, write_file
 from deca.head import HeadModel
 from deca.networks import MAP_SIZE
-from deca.networks.skin_map import Kind
+from deca.networks.skin_map import Kind, Seen, SkinMapNetwork
 from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
 from deca.render.uv import Texels, texels_of
 from deca.vision.photo import read_photo
@@ -39,6 +40,8 @@ face. Where there is no such list, skin near the eyes is believed only if it has
 _LIKE_SKIN, _UNLIKE_SKIN = 2.2, 3.5
 """Mahalanobis distance from the person's own lit skin. By eye, on 24 portraits."""
 _BALD = 3.0
+_SURE = 0.9
+"""Probability from which on an earlier network is believed."""
 _FIELDS = ("photo_HW3", "normals_HW3", "seen_HW", "person_HW", "pixels_HW2", "kind_HW")
 
 
@@ -154,8 +157,13 @@ class Labeller:
         kind_HW[upper_HW & (far_HW < 2.0) & (far_HW < from_hair_HW)] = Kind.SKIN
 
 
-def lay_out_carriers(folders: list[Path], out: Path) -> list[Carrier]:
+def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | None = None) -> list[Carrier]:
     """The largest face of each photo of folders; laid out once, and kept in a file.
+
+    Args:
+        folders: Of photos; `WITH_THINGS` in each tells which are covered.
+        out: The file, .npz.
+        network: An earlier one (`told_again`).
 
     Raises:
         AssetError: There is no photo with a face, or the file is damaged.
@@ -180,6 +188,7 @@ def lay_out_carriers(folders: list[Path], out: Path) -> list[Carrier]:
                 laid = lay_out(photo.pixels, face.vertices(), face.to_photo(), face.head, face.landmarks_L2)
                 carrier = carrier_of(laid, labeller, covered is not None and name not in covered, face.landmarks_L2)
                 if carrier is not None:
+                    carrier = carrier if network is None else told_again(carrier, network)
                     found.append([getattr(carrier, field) for field in _FIELDS])
         if not found:
             raise AssetError("There is no photo with a face in the folders.", "Give folders of portraits.")
@@ -205,6 +214,22 @@ def carrier_of(laid: LaidOut, labeller: Labeller, bare: bool, landmarks_L2: NDAr
         pixels_HW2.clip(-5, 5).astype(np.float16),
         kind_HW,
     )
+
+
+def told_again(carrier: Carrier, network: SkinMapNetwork) -> Carrier:
+    """The carrier with what an earlier network is sure of: it knows what was not known, and doubts what it denies."""
+    planar = (
+        carrier.photo_HW3.transpose(2, 0, 1)[None].astype(np.float32) / 255,
+        carrier.normals_HW3.transpose(2, 0, 1)[None].astype(np.float32) / 127,
+        carrier.seen_HW[None, None].astype(np.float32),
+        carrier.person_HW[None, None].astype(np.float32) / 255,
+    )
+    chance_KHW = network.read(Seen(*map(torch.from_numpy, planar)))[0].numpy()
+    found_HW, sure_HW = chance_KHW.argmax(0).astype(np.uint8), (chance_KHW.max(0) > _SURE) & carrier.seen_HW
+    is_known_HW = carrier.kind_HW != UNKNOWN
+    kind_HW = np.where(sure_HW & ~is_known_HW, found_HW, carrier.kind_HW)
+    kind_HW[sure_HW & is_known_HW & (found_HW != carrier.kind_HW)] = UNKNOWN
+    return replace(carrier, kind_HW=kind_HW)
 
 
 def read_carriers(path: Path) -> list[Carrier]:

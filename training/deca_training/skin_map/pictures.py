@@ -28,7 +28,7 @@ _EYES_APART = 62.0
 _DRAWN, _BARELY = 0.5, 0.15
 """Opacity from which on something covers the skin, and up to which it does not; between them nothing is learnt."""
 _LAYERS: tuple[tuple[float, Kind, Cover], ...] = (
-    (0.20, Kind.FACIAL_HAIR, covers.beard),
+    (0.30, Kind.FACIAL_HAIR, covers.beard),
     (0.25, Kind.HAIR, covers.fringe),
     (0.35, Kind.GLASSES, covers.glasses),
     (0.12, Kind.OTHER, covers.hands),

@@ -29,7 +29,15 @@ from deca.errors import DecaError
 from deca.files import write_file
 from deca.head import load_head
 from deca.networks.relief import landmark_places
-from deca.networks.skin_map import Kind, Seen, SkinMapCard, SkinMapNetwork, save_skin_map, skin_map_network
+from deca.networks.skin_map import (
+    Kind,
+    Seen,
+    SkinMapCard,
+    SkinMapNetwork,
+    load_skin_map,
+    save_skin_map,
+    skin_map_network,
+)
 from deca_training.processes import begin_worker
 from deca_training.skin_map.carriers import UNKNOWN, Carrier, lay_out_carriers
 from deca_training.skin_map.pictures import Picture, PictureMaker
@@ -51,13 +59,14 @@ _CARRIERS = "carriers.npz"
 LICENCE = "CC0-1.0"
 
 
-def train_skin_map(out: Path, carriers: Sequence[Path], steps: int = 8000) -> Path:
+def train_skin_map(out: Path, carriers: Sequence[Path], steps: int = 8000, start: Path | None = None) -> Path:
     """Trains the skin map network for the bundled head model; the weights file is good from the first minutes on.
 
     Args:
         out: The weights file, .safetensors. What it is made from lies beside it, in a folder of its name.
         carriers: Folders of portraits; `deca_training.skin_map.carriers.WITH_THINGS` tells which are covered.
         steps: Of training.
+        start: Weights file to begin with; what it is sure of on the carriers is learnt, too.
 
     Raises:
         AssetError: There is no face on the photos.
@@ -65,12 +74,13 @@ def train_skin_map(out: Path, carriers: Sequence[Path], steps: int = 8000) -> Pa
         DecaError: The process that draws pictures died.
     """
     folder = out.with_suffix("")
-    found = lay_out_carriers(list(carriers), folder / _CARRIERS)
+    network = None if start is None else load_skin_map(start)
+    found = lay_out_carriers(list(carriers), folder / _CARRIERS, network)
     blocks = _FIRST + steps // _STEPS_PER_BLOCK
     maker = multiprocessing.get_context("spawn").Process(target=_draw, args=(folder, blocks), daemon=True)
     maker.start()
     try:
-        Run(folder, out, found, steps, maker).train()
+        Run(folder, out, found, steps, maker, network).train()
     finally:
         maker.terminate()
     return out
@@ -131,10 +141,17 @@ class Run:
         carriers: Real photos.
         steps: How many.
         maker: The process that draws the pictures; None where all are there.
+        start: What to begin with.
     """
 
     def __init__(
-        self, folder: Path, out: Path, carriers: Sequence[Carrier], steps: int, maker: BaseProcess | None = None
+        self,
+        folder: Path,
+        out: Path,
+        carriers: Sequence[Carrier],
+        steps: int,
+        maker: BaseProcess | None = None,
+        start: SkinMapNetwork | None = None,
     ) -> None:
         self.folder, self.out, self.steps, self._maker = folder, out, steps, maker
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -142,7 +159,9 @@ class Run:
         torch.manual_seed(0)
         data = f"{len(_learnt_from(carriers))} photos, with glasses, hair, hands and cloth drawn over them"
         self.network = skin_map_network(SkinMapCard(head.name, data=data, licence=LICENCE), head).to(self.device)
-        self.network.place_L2.copy_(landmark_places(head))
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
+            self.network.place_L2.copy_(landmark_places(head))
         self.mean = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=_RATE, weight_decay=_DECAY)
         self.step = 0

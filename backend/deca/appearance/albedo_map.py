@@ -1,0 +1,102 @@
+"""The colour of skin without the photo's light: what a renderer lights again.
+
+A photo is albedo times shading (DECA, Eqs. 2 and 3). Spherical harmonics, fitted with the albedo model, say how the
+light falls on the head. What photo and model then still differ by, as far as it is broad, is cast shadows and
+highlights. How bright and which colour the skin is itself, no photo says: a dark skin in bright light looks like a light
+one in dim light. It is guessed from the photo's own tone, as cameras expose people.
+
+Shape suffixes: H W rows and columns of the UV map, S of a small one, A albedo coefficients.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deca.appearance.albedo import AlbedoModel
+from deca.appearance.blend import push_pull
+from deca.appearance.light import fit_albedo_and_light
+from deca.render.lighting import sh_basis
+
+_FIT_SIZE, _SIZE = 64, 256
+"""Rows of the maps on which the light is fitted, and what is left over of it is found."""
+_LEAST_SHADING = 0.05
+_BROAD, _EDGE = 6.0, 0.25
+"""Texels (of 256) and steps of the logarithm over which the rest of the light is smoothed: edges of cast shadows stay
+edges. On 60 photos of synthetic people under hard light the albedo errs by 0.014 (of 0..1, exposure and lamp given),
+without this step by 0.017, with half of the light's direction taken out by 0.065."""
+_LIGHTNESS, _HUE = 0.8, 0.5
+"""Shares of the rest that are light, and not the person's own colours, which the albedo model may not know; by eye."""
+_TONE_34 = np.array(((-0.415, 0.123, 0.903, 0.299), (-0.683, 0.226, 1.183, 0.272), (-0.948, 0.205, 1.583, 0.289)))
+"""Logarithm of the skin's sRGB from that of its median on the photo, and 1: least squares over photos of 60 synthetic
+people."""
+_GUESSED = 0.45
+"""Share of that guess in the skin's tone; the rest is the photo's own tone. All of it errs least on synthetic people
+(CIEDE2000 5.1 instead of 5.9), but on 30 portraits makes warm light into dark skin and everybody's skin olive."""
+_ENOUGH = 200
+"""Texels of 256 x 256 that must show skin."""
+
+
+def without_light(
+    photo_HW3: NDArray[np.float32],
+    bare_HW: NDArray[np.bool_],
+    normals_HW3: NDArray[np.float32],
+    model: AlbedoModel,
+) -> NDArray[np.float32] | None:
+    """The albedo (H, W, 3), sRGB, of a photo laid out as a UV map; None where it shows too little skin.
+
+    Args:
+        photo_HW3: Display values, 0..1; meaningless where the photo shows nothing.
+        bare_HW: Where it shows bare skin.
+        normals_HW3: Normals of the posed head, head space.
+        model: Albedo model of the head.
+    """
+    size = (_SIZE, _SIZE)
+    bare = cv2.resize(bare_HW.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    if (bare > 0.99).sum() < _ENOUGH:
+        return None
+    photo = cv2.resize(photo_HW3 * bare_HW[..., None], size, interpolation=cv2.INTER_AREA)
+    photo = np.maximum(photo / np.maximum(bare, 1e-3)[..., None], 0.01)
+    normals = _unit(cv2.resize(normals_HW3, size, interpolation=cv2.INTER_AREA))
+    weight = (bare > 0.5).astype(np.float32)
+
+    def small(map_HW: NDArray) -> NDArray[np.float32]:
+        return np.asarray(cv2.resize(map_HW, (_FIT_SIZE, _FIT_SIZE), interpolation=cv2.INTER_AREA), np.float32)
+
+    share_SS = small(weight)
+    photo_SS3 = small(photo * weight[..., None]) / np.maximum(share_SS, 1e-3)[..., None]
+    albedo_A, light_93 = fit_albedo_and_light(
+        photo_SS3, share_SS * (share_SS > 0.5), _unit(small(normals)), *model.arrays(_FIT_SIZE)
+    )
+    with torch.inference_mode():
+        known = model(torch.from_numpy(albedo_A)[None].to(model.mean_X))[0].permute(1, 2, 0).cpu().numpy()
+    known = cv2.resize(known, size, interpolation=cv2.INTER_LINEAR).clip(0.02, 1)
+    shading = (_bands(normals) @ light_93).clip(_LEAST_SHADING)
+    rest = push_pull(np.log(photo / shading / known).astype(np.float32), weight)
+    rest = cv2.bilateralFilter(rest, -1, _EDGE, _BROAD)
+    lighter = rest.mean(-1, keepdims=True)
+    factor = np.exp(-_LIGHTNESS * lighter - _HUE * (rest - lighter)) / shading
+    certain = bare > 0.99
+    found_3 = np.median((photo * factor)[certain], axis=0)
+    factor *= skin_tone(np.median(photo[certain], axis=0)) / np.maximum(found_3, 0.01)
+    factor_HW3 = cv2.resize(factor.astype(np.float32), photo_HW3.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(photo_HW3 * factor_HW3, np.float32)
+
+
+def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A probable sRGB of a skin whose median on a photo is this."""
+    own_3 = np.log(np.maximum(photographed_3, 0.01))
+    guess_3 = _TONE_34 @ np.append(own_3, 1.0)
+    return np.exp(own_3 + _GUESSED * (guess_3 - own_3)).clip(0.02, 0.95).astype(np.float32)
+
+
+def _unit(normals_HW3: NDArray) -> NDArray[np.float32]:
+    return np.asarray(normals_HW3 / np.maximum(np.linalg.norm(normals_HW3, axis=-1, keepdims=True), 1e-6), np.float32)
+
+
+def _bands(normals_HW3: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spherical harmonics (H, W, 9) of normals."""
+    normals_13N = torch.from_numpy(np.ascontiguousarray(normals_HW3.reshape(-1, 3).T))[None]
+    return sh_basis(normals_13N)[0].T.numpy().reshape(*normals_HW3.shape[:2], 9)

@@ -1,0 +1,94 @@
+"""What the product takes for skin, and the colour that it gives it, on photos of synthetic people who are known.
+
+Shape suffixes: H W rows and columns of UV maps (256), N texels.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from skimage.color import deltaE_ciede2000
+from tqdm import tqdm
+
+from deca.appearance.laid_out import lay_out
+from deca.appearance.skin import to_lab
+from deca.errors import NoFaceError
+from deca.networks import MAP_SIZE
+from deca.networks.skin_map import Kind
+from deca.reconstruct.decode import Decoder
+from deca.reconstruct.pipeline import reconstruct
+from deca.render.detail import DETAIL_MASK
+from deca.render.uv import uv_mask
+from deca.vision import Photo
+from deca_training.data.synthetic.generate import Generator
+from deca_training.evaluate.carried import KnownPhoto, known_face
+from deca_training.evaluate.tables import Table
+
+SIDE = 448
+FIRST = 7_300_000
+"""Seed of the first person; nobody else has these."""
+_TENTH = 0.1
+
+
+def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool = False) -> Table:
+    """Measures skin maps and albedo by the product's whole way.
+
+    The truth is carried through the photo onto the fitted head (`deca_training.evaluate.carried`). A photo does not say
+    how bright the lamp is, nor its colour: `given` lets an oracle scale each channel of the albedo to the truth.
+
+    Args:
+        product: The product's models, with its skin map network.
+        people: How many.
+        photos: Of each.
+        progress: Show a progress bar.
+    """
+    generator = Generator(side=SIDE)
+    face_HW = uv_mask(product.head, DETAIL_MASK).numpy() > 0.5
+    brows_HW = uv_mask(product.head, "brows").numpy() > 0.1
+    both, either, missed = 0, 0, 0
+    errors: dict[str, list[float]] = {"albedo": [], "albedo, given": [], "photo": [], "photo, given": []}
+    tones: list[tuple[float, float]] = []
+    for number in tqdm(range(FIRST, FIRST + people), unit="person", disable=not progress):
+        subject, _ = generator.subject(number, photos)
+        albedo_3HW = generator.who(number)[4].albedo_3HW.numpy()
+        for photo in range(photos):
+            pixels_HW3 = subject.image_KHW3[photo]
+            try:
+                (face, *_) = reconstruct(Photo(pixels_HW3), path=f"{number}", decoder=product, texture_size=512)
+            except NoFaceError:
+                missed += 1
+                continue
+            assert face.skin_map is not None and face.texture is not None
+            known = KnownPhoto(known_face(subject, photo, product.head), albedo_3HW, subject.mask_KHW[photo])
+            carried = known.at(face, face_HW)
+            fitted = face.vertices(), face.to_photo(), face.head, face.landmarks_L2
+            seen_HW = face_HW & (carried.maps_CHW.sum(0) > 0) & lay_out(pixels_HW3, *fitted).seen_HW
+            is_skin_HW = carried.is_skin_HW & seen_HW
+            shown_HW = face.skin_map.share(Kind.SKIN, size=MAP_SIZE)
+            # Brows are skin to the truth, and hair to the map.
+            shown_HW += brows_HW * face.skin_map.share(Kind.FACIAL_HAIR, size=MAP_SIZE)
+            found_HW = (shown_HW > 0.5) & seen_HW
+            both += int((is_skin_HW & found_HW).sum())
+            either += int((is_skin_HW | found_HW).sum())
+            true_N3 = carried.maps_CHW.transpose(1, 2, 0)[is_skin_HW]
+            for name, image in (("albedo", face.texture.albedo_NN3), ("photo", face.texture.photographed_NN3)):
+                small_HW3 = cv2.resize(image.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+                found_N3 = small_HW3[is_skin_HW]
+                errors[name].append(float(np.abs(found_N3 - true_N3).mean()))
+                gain_3 = true_N3.sum(0) / np.maximum(found_N3.sum(0), 1e-6)
+                errors[f"{name}, given"].append(float(np.abs(found_N3 * gain_3 - true_N3).mean()))
+                if name == "albedo":
+                    medians = [to_lab(np.median(colours_N3, axis=0)) for colours_N3 in (found_N3, true_N3)]
+                    tones.append((float(medians[1][0]), float(deltaE_ciede2000(*medians))))
+    table = Table(f"Skin and its colour on {len(tones)} photos of {people} synthetic people")
+    table.add(what="skin or not, intersection over union", value=round(both / max(either, 1), 4))
+    for name, values in errors.items():
+        table.add(what=f"error of the {name}, of 0..1", value=round(float(np.mean(values)), 4))
+    by_tone = np.array(sorted(tones))[:, 1]
+    tenth = max(round(_TENTH * len(by_tone)), 1)
+    table.add(what="skin tone, CIEDE2000, median", value=round(float(np.median(by_tone)), 2))
+    table.add(what="of the darkest tenth", value=round(float(np.median(by_tone[:tenth])), 2))
+    table.add(what="of the palest tenth", value=round(float(np.median(by_tone[-tenth:])), 2))
+    if missed:
+        table.notes.append(f"No face was found on {missed} photos.")
+    return table
