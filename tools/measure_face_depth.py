@@ -10,7 +10,7 @@ first head is built without one:
     python tools/build_openhead.py --output HEAD        (and measure again: what is left shrinks)
     python tools/measure_landmark_places.py ...
 
-Photos are laid out as FOLDER/person/*.jpg; the first of each person in the half to choose on (`photo_people.py`) is
+Photos are laid out as FOLDER/person/*.jpg; the first of each person to learn from (`data/people.py`) is
 used. The table holds means over all people and nothing of a photo.
 
 Shape suffixes: N photos, L landmarks.

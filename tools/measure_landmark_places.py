@@ -9,7 +9,7 @@ head's builder moves them by the table. It belongs to a mean head: whoever chang
     python tools/measure_landmark_places.py --head HEAD --photos FOLDER [FOLDER ...]
     python tools/build_openhead.py
 
-Photos are laid out as FOLDER/person/*.jpg; the first of each person in the half to choose on (`photo_people.py`) is
+Photos are laid out as FOLDER/person/*.jpg; the first of each person to learn from (`data/people.py`) is
 used. The table holds means over all people and nothing of a photo.
 
 Shape suffixes: N photos, L landmarks.
@@ -25,23 +25,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 
 from deca.head import HeadModel, SurfacePoints, load_head  # noqa: E402
 from deca.reconstruct.fit import FitResult, Guess, LandmarkSolver  # noqa: E402
-from deca.reconstruct.fit_result import Leeway  # noqa: E402
+from deca.reconstruct.fit_result import HELD  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
 from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise  # noqa: E402
+from deca_training.data.people import Landmarks, people_of, photos_of  # noqa: E402
 from tools.openhead.landmarks import EYE_CORNERS_LEFT, PLACES, observe, place_mediapipe, write_places  # noqa: E402
 from tools.openhead.outline import Outline  # noqa: E402
 from tools.openhead.surface import MIRROR, Surface  # noqa: E402
-from tools.photo_people import Landmarks, people_of, photos_of  # noqa: E402
 
 ROUNDS = 3
 """Fits to the photos, each with the points moved by what the last one left."""
-
-MEAN_HEAD = Leeway(shape=1e-4, tracing_shape=1e-4)
-"""The shape stays the mean head's."""
 
 LOST = 0.04
 """Interior error, as a fraction of the outer-eye distance, beyond which a photo says nothing: something is in front."""
@@ -72,7 +69,7 @@ def fitted(head: HeadModel, points: SurfacePoints, landmarks_NL2: NDArray, sizes
     for size in np.unique(sizes_N2, axis=0):
         same = np.flatnonzero((sizes_N2 == size).all(1))
         for rows in np.array_split(same, -(-len(same) // _BATCH)):
-            guess = Guess(np.zeros((len(rows), 1)), np.zeros((len(rows), 0)), np.zeros((len(rows), 3)), MEAN_HEAD)
+            guess = Guess(np.zeros((len(rows), 1)), np.zeros((len(rows), 0)), np.zeros((len(rows), 3)), HELD)
             result = solver.fit(landmarks_NL2[rows], (int(size[0]), int(size[1])), guess=guess)
             root_N33 = rotation(result.pose_B53[:, 0])
             placed_NL2 = placed(solver, result, root_N33)
@@ -137,10 +134,10 @@ def add_photo_options(parser: argparse.ArgumentParser, required: bool = False) -
 
 
 def first_photos(folders: list[Path], caches: list[Path] | None, people: int) -> tuple[NDArray, NDArray]:
-    """Landmarks (N, 478, 2), photo pixels, and widths and heights (N, 2) of one photo each of people to choose on."""
+    """Landmarks (N, 478, 2), photo pixels, and widths and heights (N, 2) of one photo each of people to learn from."""
     found, sizes = [], []
     for folder, cache in zip(folders, caches or [None] * len(folders), strict=True):
-        paths = [path for person in people_of(folder, "choose")[:people] for path in photos_of(person, 1)]
+        paths = [path for person in people_of(folder, "learn")[:people] for path in photos_of(person, 1)]
         landmarks_NL3, sizes_N2 = Landmarks(cache).find(paths)
         seen = np.isfinite(landmarks_NL3[:, 0, 0])
         found.append(landmarks_NL3[seen, :, :2])

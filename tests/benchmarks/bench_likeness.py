@@ -1,17 +1,17 @@
 """Measures on real photos how like the heads are. Each measurement is one command and prints one JSON object:
 
-    python tests/benchmarks/bench_likeness.py cross FOLDER   the shape of one photo held on another photo of the person
     python tests/benchmarks/bench_likeness.py mouths FOLDER  the mouth of wide smiles, open and puckered mouths
     python tests/benchmarks/bench_likeness.py lids FOLDER    how far closed and lowered eyes are open
     python tests/benchmarks/bench_likeness.py photos FOLDER  interior landmark error of the fit and of the product
 
 FOLDER is laid out as FOLDER/person/*.jpg, e.g. Labeled Faces in the Wild. `--split` says whose photos are measured:
 
-    choose  half of the people: what is chosen by numbers is chosen on them
-    report  the other half: for numbers that are told
-    unseen  those of the report half who were kept out of the networks' training, too
+    learn   what is estimated is estimated on these people
+    choose  what is chosen by numbers is chosen on them
+    report  for numbers that are told
+    unseen  those of the people to report on who were kept out of the networks' training, too
 
-A person's name alone decides (`tools/photo_people.py`). `--head FILE` measures another head file, which the
+A person's name alone decides (`deca_training/data/people.py`). `--head FILE` measures another head file, which the
 built-in networks do not fit, so that the product's way is left out unless `--weights FILE` has networks for it.
 `--noise FILE` takes another landmark calibration. All errors are in percent of the distance of the outer eye corners.
 Nothing is written but the landmarks to `--cache FILE`, which all measurements of a folder may share.
@@ -37,16 +37,21 @@ sys.path[:0] = [str(ROOT), str(ROOT / "training"), str(ROOT / "tests/benchmarks"
 
 from bench_fit import quantiles  # noqa: E402
 
-from deca.head import load_head  # noqa: E402
 from deca.reconstruct import fit as landmark_fit  # noqa: E402
 from deca.reconstruct.coarse import fitted_faces, refined_faces  # noqa: E402
 from deca.reconstruct.decode import Decoder  # noqa: E402
 from deca.reconstruct.face import Face  # noqa: E402
-from deca.reconstruct.fit import Guess, LandmarkSolver  # noqa: E402
-from deca.reconstruct.fit_result import Leeway  # noqa: E402
 from deca.reconstruct.noise import LandmarkNoise, interior_landmarks  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.vision import DetectedFace, Photo, read_photo  # noqa: E402
+from deca_training.data.order import SPLITS  # noqa: E402
+from deca_training.data.people import (  # noqa: E402
+    Landmarks,
+    eye_distance,
+    people_of,
+    photo_name,
+    photos_of,
+)
 from tools.openhead.landmarks import (  # noqa: E402
     LIP_CORNERS,
     LIP_CORNERS_INNER,
@@ -55,25 +60,11 @@ from tools.openhead.landmarks import (  # noqa: E402
     UPPER_LIP_INNER,
     UPPER_LIP_OUTER,
 )
-from tools.photo_people import (  # noqa: E402
-    SPLITS,
-    Landmarks,
-    eye_distance,
-    people_of,
-    photo_name,
-    photos_of,
-)
 
 LIPS = sorted({*UPPER_LIP_OUTER, *LOWER_LIP_OUTER, *UPPER_LIP_INNER, *LOWER_LIP_INNER})
 LIPS += [*LIP_CORNERS_INNER, *LIP_CORNERS]
 LID_PAIRS = np.array([(160, 144), (159, 145), (158, 153), (387, 373), (386, 374), (385, 380)])
 """Upper and lower lid, three pairs on the right and three on the left eye."""
-
-HELD = Leeway(shape=1e-4, tracing_shape=1e-4)
-"""The shape stays what it is; expression, pose and camera follow the landmarks as usual."""
-
-AVERAGED_PEOPLE = 200
-"""People of the choosing half whose codes make the average code."""
 
 # -- The ways to a head -----------------------------------------------------------------------------------------------
 
@@ -111,64 +102,6 @@ def placed_by_ways(
 
 
 # -- Measurements -----------------------------------------------------------------------------------------------------
-
-
-def measure_cross(options: argparse.Namespace) -> dict:
-    """Three photos each of people; the shape that one gives is judged on the next."""
-    landmarks = Landmarks(options.cache)
-    solver = LandmarkSolver(load_head(options.head))
-    people = [person for person in people_of(options.folder, options.split) if len(photos_of(person, 3)) == 3]
-    chosen = np.random.default_rng(options.seed).permutation(len(people))[: options.people]
-    paths = [path for index in sorted(chosen) for path in photos_of(people[index], 3)]
-    found_NL3, sizes_N2 = landmarks.find(paths)
-    whole = np.isfinite(found_NL3[:, 0, 0]).reshape(-1, 3).all(1).repeat(3)
-    points_NL2, sizes_N2 = found_NL3[whole, :, :2], sizes_N2[whole]
-    count = len(points_NL2)
-
-    def held(shape_NS: NDArray) -> NDArray:
-        return 100 * fitted(solver, points_NL2, sizes_N2, shape_NS)[1]
-
-    shape_NS, own_N = fitted(solver, points_NL2, sizes_N2)
-    average_S = average_code(options.folder, landmarks, solver)
-    next_N = np.arange(count).reshape(-1, 3)[:, [1, 2, 0]].ravel()
-    rows = {
-        "mean head": held(np.zeros_like(shape_NS)),
-        "average code of the choosing half": held(np.tile(average_S, (count, 1))),
-        "another photo's landmark fit": held(shape_NS[next_N]),
-        "its own landmark fit": 100 * own_N,
-        "another person's landmark fit": held(np.roll(shape_NS, 3, axis=0)),
-    }
-    return {
-        "people": count // 3,
-        "mean_percent": {name: round(float(error_N.mean()), 3) for name, error_N in rows.items()},
-        "median_percent": {name: round(float(np.median(error_N)), 3) for name, error_N in rows.items()},
-        "average_code_norm": round(float(np.linalg.norm(average_S)), 2),
-        "spread_of_codes": round(float(shape_NS.std(0).mean()), 3),
-    }
-
-
-def fitted(
-    solver: LandmarkSolver, points_NL2: NDArray, sizes_N2: NDArray, held_NS: NDArray | None = None
-) -> tuple[NDArray, NDArray]:
-    """Shape codes (N, S) and interior errors (N,) of the landmark fit, with given shapes held if there are any."""
-    shape_NS, error_N = np.zeros((len(points_NL2), solver.reduced.num_shape)), np.zeros(len(points_NL2))
-    for size in np.unique(sizes_N2, axis=0):
-        same = np.flatnonzero((sizes_N2 == size).all(1))
-        for rows in np.array_split(same, -(-len(same) // 16)):  # sixteen at once take two thirds of the time
-            guess = None
-            if held_NS is not None:
-                guess = Guess(held_NS[rows], np.zeros((len(rows), 0)), np.zeros((len(rows), 3)), HELD)
-            result = solver.fit(points_NL2[rows], (int(size[0]), int(size[1])), guess=guess)
-            shape_NS[rows], error_N[rows] = result.shape_BS, result.error_B
-    return shape_NS, error_N
-
-
-def average_code(folder: Path, landmarks: Landmarks, solver: LandmarkSolver) -> NDArray:
-    """The mean shape (S,) that the landmark fit finds on one photo each of people of the choosing half."""
-    paths = [path for person in people_of(folder, "choose")[:AVERAGED_PEOPLE] for path in photos_of(person, 1)]
-    found_NL3, sizes_N2 = landmarks.find(paths)
-    there = np.isfinite(found_NL3[:, 0, 0])
-    return fitted(solver, found_NL3[there, :, :2], sizes_N2[there])[0].mean(0)
 
 
 def frontal_photos(options: argparse.Namespace) -> tuple[list[Path], NDArray]:
@@ -257,7 +190,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     for name, measure, people, count in (
-        ("cross", measure_cross, 110, 0),
         ("mouths", measure_mouths, 0, 20),
         ("lids", measure_lids, 0, 40),
         ("photos", measure_photos, 123, 0),
@@ -274,8 +206,7 @@ def main() -> None:
             command.add_argument("--seed", type=int, default=0)
         if count:
             command.add_argument("--count", type=int, default=count, help="photos, of mouths: of each kind")
-        if name != "cross":
-            command.add_argument("--weights", default="builtin", metavar="FILE")
+        command.add_argument("--weights", default="builtin", metavar="FILE")
     options = parser.parse_args()
     if options.noise is not None:
         noise = LandmarkNoise.load(options.noise)

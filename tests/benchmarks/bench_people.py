@@ -28,14 +28,14 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 
 from deca.reconstruct.coarse import regressed_faces  # noqa: E402
-from deca.reconstruct.fit_result import KNOWN_IDENTITY, Guess, Leeway  # noqa: E402
-from deca.reconstruct.joint_fit import HELD, JointSolver, Marks, PersonGuess  # noqa: E402
+from deca.reconstruct.fit_result import HELD, KNOWN_IDENTITY, Guess, Leeway  # noqa: E402
+from deca.reconstruct.joint_fit import JointSolver, Marks, PersonGuess  # noqa: E402
 from deca.reconstruct.person import PRIOR  # noqa: E402
 from deca.reconstruct.photo_quality import quality  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.reconstruct.same_person import describe  # noqa: E402
 from deca.vision import find_faces, read_photo  # noqa: E402
-from tools.photo_people import SPLITS, people_of, photos_of  # noqa: E402
+from deca_training.data.people import SPLITS, people_of, photos_of  # noqa: E402
 
 COUNTS = (1, 2, 4)
 

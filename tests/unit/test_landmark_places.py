@@ -12,12 +12,12 @@ sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / 
 
 from deca.head import HeadModel, load_head  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
+from deca_training.data.order import SPLITS, in_split  # noqa: E402
 from openhead.landmarks import EYE_CORNERS_LEFT, Sightings, place_mediapipe, read_places, write_places  # noqa: E402
 from openhead.outline import Outline  # noqa: E402
 from openhead.surface import Surface  # noqa: E402
 from tools.calibrate_landmarks import pairs_of  # noqa: E402
 from tools.measure_landmark_places import common_move  # noqa: E402
-from tools.photo_people import SPLITS, in_split  # noqa: E402
 
 CHEEKS, UPPER_LIP, LIDS = (205, 425), 0, (386, 159)
 
@@ -67,9 +67,11 @@ def test_table_is_symmetric_and_small(head: HeadModel, tmp_path: Path) -> None:
     np.testing.assert_allclose(read_places(tmp_path / "table.csv"), moved_L3, atol=1e-8)
 
 
-def test_everybody_is_in_one_half() -> None:
-    names = [f"id{k:04}" for k in range(2000)] + ["p000", "p249", "p250", "p300"]
+def test_everybody_is_in_one_part() -> None:
+    names = [f"id{k:04}" for k in range(2000)] + ["p000", "p149", "p150", "p249", "p250", "p300"]
     sides = {split: {name for name in names if in_split(name, split)} for split in SPLITS}
-    assert sides["choose"] | sides["report"] == set(names) and not sides["choose"] & sides["report"]
-    assert sides["unseen"] < sides["report"] and 120 < len(sides["unseen"]) < 220
-    assert {"p000", "p249"} < sides["choose"] and {"p250", "p300"} < sides["report"]
+    learn, choose, report = (sides[split] for split in ("learn", "choose", "report"))
+    assert learn | choose | report == set(names) and len(learn) + len(choose) + len(report) == len(names)
+    assert sides["unseen"] < report and 120 < len(sides["unseen"]) < 220
+    assert 1200 < len(learn) < 1400 and 250 < len(choose) < 350 and 350 < len(report) < 450
+    assert {"p000", "p149"} < learn and {"p150", "p249"} < choose and {"p250", "p300"} < report

@@ -1,10 +1,8 @@
-"""The shape encoder by ridge regression on synthetic people, the only ones whose heads are known.
+"""The shape encoder by ridge regression on synthetic people, the only ones whose heads are known; then by photos of
+real people, of whom each photo tells how like the head from another one is (`cross_photo`).
 
-Photos of real people take part without a truth, as if each showed the mean head, with a small weight: so what makes
-photos differ from renderings comes to mean nothing.
-
-Shape suffixes: N photos, L landmarks, X inputs of the shape encoder, S shape coefficients, V vertices, M directions of
-face vertices.
+Shape suffixes: N photos, M photos of synthetic people, L landmarks, X inputs of the shape encoder, S shape
+coefficients, I directions of shape, V vertices, D directions of face vertices.
 """
 
 from __future__ import annotations
@@ -25,11 +23,14 @@ from deca.networks.checkpoint import Checkpoint
 from deca.networks.conformance import conformance_vectors
 from deca.networks.face_descriptor import FaceFeatures
 from deca.networks.shape_encoder import face_chips
+from deca.reconstruct.fit import LandmarkSolver
 from deca.vision.crop import encoder_crop
 from deca.vision.landmarks import LandmarkNet
 from deca_training.config import VALIDATION_SHARE
+from deca_training.cross_photo import Directions, Evidence, common_offset, gather_evidence, joint_ridge, of_others
 from deca_training.data.index import PhotoIndex
-from deca_training.data.storage import evenly_chosen
+from deca_training.data.order import in_split
+from deca_training.data.storage import read_indexed_photo
 from deca_training.data.synthetic import SyntheticSubject, SyntheticSubjects
 from deca_training.data.synthetic.seen import found_landmarks
 from deca_training.export import frontal_landmarks
@@ -38,9 +39,17 @@ from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
 """Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
-_PHOTOS = 0.03
-"""How much photos of real people count beside those of synthetic ones."""
-_NUM_PHOTOS = 1000
+_TAUGHT, _KEEP = 1e-3, 0.03
+"""Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
+squared landmark distances in percent; chosen on people to choose on."""
+_COMMON = 0.015
+"""What the square of a coefficient of the average person's shape costs, likewise: with less, the average of the
+network's errors bends the lips."""
+_HARDLY_SEEN = 0.05
+"""Of the mean coefficient's squared distance: what directions that hardly show are taken to have, too."""
+_WRONG = 25.0
+"""Squared landmark distance, in percent, from which on landmarks are not of a face that can be used."""
+_PHOTOS_EACH = 3
 _CLOSER = 0.01
 """Square millimetres by which a coefficient must bring the face closer, per vertex, to leave the person's own value."""
 
@@ -125,14 +134,92 @@ def fit_shape_encoder(
         found_KL3 = found_landmarks(person, landmarks, _PER_PERSON)
         inputs_NX += [inputs(encoder, features, *photo) for photo in zip(person.image_KHW3, found_KL3, strict=False)]
         shape_NS += [truth(person)] * len(found_KL3)
-    photos_NX = []
+    weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS))
     if photos is not None:
-        photos_NX = [inputs(encoder, features, *seen) for seen in evenly_chosen(photos, _NUM_PHOTOS, progress=progress)]
-    weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS), np.array(photos_NX))
+        seen_NX, landmarks_NL2, sizes_N2, names = _look(encoder, features, photos, progress)
+        kept_MX = np.array(inputs_NX)
+        around_S = (seen_NX @ weight_XS + bias_S).mean(0)
+        evidence = gather_evidence(LandmarkSolver(head), landmarks_NL2, sizes_N2, around_S, progress=progress)
+        answers_MS = kept_MX @ weight_XS + bias_S
+        weight_XS, bias_S = by_photos(kept_MX, answers_MS, seen_NX, evidence, around_S, names, truth.metric_SS)
     with torch.no_grad():
         encoder.layer.weight.copy_(torch.from_numpy(weight_XS.T))
         encoder.layer.bias.copy_(torch.from_numpy(bias_S))
     return encoder.eval()
+
+
+def _look(
+    encoder: ShapeEncoder, features: FaceFeatures, photos: PhotoIndex, progress: bool
+) -> tuple[NDArray[np.float32], NDArray[np.floating], NDArray[np.integer], list[str]]:
+    """Inputs, landmarks, sizes and people of photos: the first of those to learn from of whom there are two."""
+    rows, people = [], []
+    for subject, name in enumerate(photos.subject_names):
+        first, last = photos.first_photo[subject : subject + 2].tolist()
+        own = range(first, min(last, first + _PHOTOS_EACH))
+        if len(own) > 1 and in_split(name, "learn"):
+            rows += own
+            people += [name] * len(own)
+    landmarks_NL3 = [photos.landmarks_of(row)[1] for row in rows]
+    inputs_NX = [
+        inputs(encoder, features, read_indexed_photo(photos, row).pixels, landmarks_L3)
+        for row, landmarks_L3 in zip(tqdm(rows, unit="photo", disable=not progress), landmarks_NL3, strict=True)
+    ]
+    sizes_N2 = np.array([photos.size_of(row) for row in rows])
+    return np.array(inputs_NX), np.array(landmarks_NL3)[..., :2], sizes_N2, people
+
+
+def by_photos(
+    kept_MX: NDArray[np.floating],
+    answers_MS: NDArray[np.floating],
+    seen_NX: NDArray[np.floating],
+    evidence: Evidence,
+    around_S: NDArray[np.floating],
+    people: Sequence[str],
+    metric_SS: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights (X, S) and bias (S,) of the estimate that photos of real people teach, and synthetic ones keep.
+
+    The average person gets the shape that serves all photos best. Who differs from it, and how, the photos of a person
+    tell of each other (`cross_photo`).
+
+    Args:
+        kept_MX: Inputs of synthetic people.
+        answers_MS: What is to be said of them.
+        seen_NX: Inputs of photos of real people.
+        evidence: Of their landmarks, around one shape.
+        around_S: That shape.
+        people: Whose these photos are.
+        metric_SS: Squared distance of heads by their coefficients, mean square of millimetres.
+    """
+    sound = np.flatnonzero(evidence.squared_N < _WRONG)
+    seen_NX, evidence, people = seen_NX[sound], evidence.take(sound), [people[row] for row in sound]
+    offset_S = common_offset(evidence, _COMMON)
+    common_S = around_S + offset_S
+    rows, others = of_others(evidence.moved(offset_S), people)
+    metric_SS = metric_SS * (len(metric_SS) / np.trace(metric_SS)) + _HARDLY_SEEN * np.eye(len(metric_SS))
+    directions = Directions.of(others.square_NSS.mean(0, dtype=np.float64), metric_SS)
+    mean_X, scale_X = _scales(seen_NX)
+    change_XI = joint_ridge(
+        (seen_NX[rows] - mean_X) / scale_X,
+        others.slope_NS @ directions.dirs_SI,
+        directions.weight_I,
+        (kept_MX - mean_X) / scale_X,
+        (answers_MS - common_S) @ directions.read_IS.T,
+        _KEEP,
+        _TAUGHT,
+    )
+    weight_XS = change_XI @ directions.dirs_SI.T / scale_X[:, None]
+    return weight_XS, common_S - mean_X @ weight_XS
+
+
+def _scales(inputs_NX: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means of inputs, and what they are divided by so that the variances of the features, and of the landmarks, add
+    up to one."""
+    mean_X, spread_X = inputs_NX.mean(0, dtype=np.float64), inputs_NX.std(0, dtype=np.float64) + 1e-6
+    # Landmarks share one unit: those that hardly move are noise.
+    is_landmark_X = np.arange(len(mean_X)) >= FaceFeatures.width
+    spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
+    return mean_X, spread_X * np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), FaceFeatures.width))
 
 
 @torch.inference_mode()
@@ -153,6 +240,9 @@ class ShapeTruth:
     Args:
         head: The head model.
         num_shape: Coefficients to find; those beyond belong to what lies outside.
+
+    Attributes:
+        metric_SS: Their squared distances, mean squares of millimetres.
     """
 
     def __init__(self, head: HeadModel, num_shape: int) -> None:
@@ -163,52 +253,42 @@ class ShapeTruth:
         normals_F3 = np.cross(corners_F33[:, 1] - corners_F33[:, 0], corners_F33[:, 2] - corners_F33[:, 0])
         for corner in range(3):
             np.add.at(normals_V3, head.faces_F3[:, corner], normals_F3)
-        normals_M3 = normals_V3[face_V] / np.linalg.norm(normals_V3[face_V], axis=1, keepdims=True)
-        places_M3 = template_V3[face_V] - template_V3[face_V].mean(0)
-        moved_M7 = np.c_[normals_M3, np.cross(places_M3, normals_M3), (places_M3 * normals_M3).sum(1)]
-        self._face_V, self._normals_M3 = face_V, normals_M3
-        self._similarity_M7 = np.linalg.qr(moved_M7)[0]
-        self._dirs_MXS = self.of(head.shape_dirs_V3S)
+        normals_D3 = normals_V3[face_V] / np.linalg.norm(normals_V3[face_V], axis=1, keepdims=True)
+        places_D3 = template_V3[face_V] - template_V3[face_V].mean(0)
+        moved_D7 = np.c_[normals_D3, np.cross(places_D3, normals_D3), (places_D3 * normals_D3).sum(1)]
+        self._face_V, self._normals_D3 = face_V, normals_D3
+        self._similarity_D7 = np.linalg.qr(moved_D7)[0]
+        self._dirs_DXS = self.of(head.shape_dirs_V3S)
         self._num_shape = num_shape
-        dirs_MS = self._dirs_MXS[:, :num_shape]
-        square_SS = dirs_MS.T @ dirs_MS / len(dirs_MS) + _CLOSER * np.eye(num_shape)
-        self._closest_SM = np.linalg.solve(square_SS, dirs_MS.T / len(dirs_MS))
+        dirs_DS = self._dirs_DXS[:, :num_shape]
+        self.metric_SS = dirs_DS.T @ dirs_DS / len(dirs_DS)
+        square_SS = self.metric_SS + _CLOSER * np.eye(num_shape)
+        self._closest_SD = np.linalg.solve(square_SS, dirs_DS.T / len(dirs_DS))
 
     def of(self, offset_V3X: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Offsets (V, 3, X) of vertices, metres, as the benchmarks see them: (M, X) millimetres."""
-        along_MX = 1000 * np.einsum("mk,mkx->mx", self._normals_M3, offset_V3X[self._face_V].astype(np.float64))
-        return along_MX - self._similarity_M7 @ (self._similarity_M7.T @ along_MX)
+        """Offsets (V, 3, X) of vertices, metres, as the benchmarks see them: (D, X) millimetres."""
+        along_DX = 1000 * np.einsum("dk,dkx->dx", self._normals_D3, offset_V3X[self._face_V].astype(np.float64))
+        return along_DX - self._similarity_D7 @ (self._similarity_D7.T @ along_DX)
 
     def __call__(self, person: SyntheticSubject) -> NDArray[np.float64]:
         """The coefficients (S,)."""
         own_S = person.shape_S.astype(np.float64)
-        outside_M = self._dirs_MXS[:, self._num_shape :] @ own_S[self._num_shape :]
-        outside_M += self.of(person.offset_V3[..., None])[:, 0]
-        return own_S[: self._num_shape] + self._closest_SM @ outside_M
+        outside_D = self._dirs_DXS[:, self._num_shape :] @ own_S[self._num_shape :]
+        outside_D += self.of(person.offset_V3[..., None])[:, 0]
+        return own_S[: self._num_shape] + self._closest_SD @ outside_D
 
 
 def ridge(
-    inputs_NX: NDArray[np.floating], shape_NS: NDArray[np.floating], photos_NX: NDArray[np.floating]
+    inputs_NX: NDArray[np.floating], shape_NS: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (X, S) and bias (S,) of the estimate; with fewer photos than inputs solved in its dual form.
 
     Args:
         inputs_NX: Of synthetic people: `FaceFeatures.width` features, then landmarks.
         shape_NS: Their coefficients.
-        photos_NX: Inputs of photos of real people; there may be none.
     """
-    mean_X, mean_S = inputs_NX.mean(0, dtype=np.float64), shape_NS.mean(0)
-    spread_X = inputs_NX.std(0, dtype=np.float64) + 1e-6
-    # Landmarks share one unit: those that hardly move are noise.
-    is_landmark_X = np.arange(len(mean_X)) >= FaceFeatures.width
-    spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
-    spread_X *= np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), FaceFeatures.width))
-    rows_NX = ((inputs_NX - mean_X) / spread_X / np.sqrt(len(inputs_NX))).astype(np.float32)
-    wanted_NS = (shape_NS - mean_S) / np.sqrt(len(inputs_NX))
-    if len(photos_NX):
-        more_NX = (photos_NX - mean_X) / spread_X * np.sqrt(_PHOTOS / len(photos_NX))
-        rows_NX = np.concatenate((rows_NX, more_NX.astype(np.float32)))
-        wanted_NS = np.concatenate((wanted_NS, np.zeros((len(photos_NX), wanted_NS.shape[1]))))
-    gram_NN = (rows_NX @ rows_NX.T).astype(np.float64) + _RIDGE * np.eye(len(rows_NX))
-    weight_XS = rows_NX.T @ np.linalg.solve(gram_NN, wanted_NS) / spread_X[:, None]
+    mean_S, (mean_X, scale_X) = shape_NS.mean(0), _scales(inputs_NX)
+    rows_NX = ((inputs_NX - mean_X) / scale_X).astype(np.float32)
+    gram_NN = (rows_NX @ rows_NX.T).astype(np.float64) + len(rows_NX) * _RIDGE * np.eye(len(rows_NX))
+    weight_XS = rows_NX.T @ np.linalg.solve(gram_NN, shape_NS - mean_S) / scale_X[:, None]
     return weight_XS, mean_S - mean_X @ weight_XS

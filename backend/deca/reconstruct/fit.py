@@ -23,7 +23,7 @@ from scipy.linalg import cho_factor, cho_solve
 from deca.errors import AssetError, DecaError
 from deca.head.model import HeadModel, SurfacePoints
 from deca.reconstruct import priors
-from deca.reconstruct.fit_result import FitResult, Guess, Leeway
+from deca.reconstruct.fit_result import HELD, FitResult, Guess, Leeway
 from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthographic, skew, turn, turn3, view_angles
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
 from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, calibrated_noise, interior_landmarks
@@ -166,6 +166,15 @@ class Placed:
     shift_B2: Array
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """An estimate, what it was fitted to, and the way back to the photo; in the upright frame."""
+
+    state: _State
+    data: _Data
+    placed: Placed
+
+
 class LandmarkSolver:
     """Fits one head model to landmarks; reusable, keeps the precomputed bases.
 
@@ -219,6 +228,53 @@ class LandmarkSolver:
         detected_BL2, trust_BL = self._checked(landmarks_BL2, confidence_BL, focal_px)
         if len(detected_BL2) == 0:
             return self._nobody()
+        solved = self._solved(detected_BL2, trust_BL, image_size, focal_px, guess, max_iterations, trace)
+        return self._result(detected_BL2, solved)
+
+    def evidence(
+        self, landmarks_BL2: ArrayLike, image_size: tuple[int, int], shape_BS: NDArray
+    ) -> tuple[Array, NDArray[np.float32]]:
+        """How far landmarks lie from heads whose shape is held while expression, pose and camera follow them, and what
+        other shapes would change in it, to first order.
+
+        Args:
+            landmarks_BL2, image_size: As in `fit`.
+            shape_BS: The shapes.
+
+        Returns:
+            Head less photo (B, L, 2), in outer-eye distances, x right and y up on the picture with the head's roll
+            removed; its derivatives by the shape coefficients (B, L, 2, S). Landmarks that are not placed have zeros.
+        """
+        detected_BL2, trust_BL = self._checked(landmarks_BL2, None, None)
+        guess = Guess(shape_BS, np.zeros((len(shape_BS), 0)), np.zeros((len(shape_BS), 3)), HELD)
+        solved = self._solved(detected_BL2, trust_BL, image_size, None, guess)
+        state, data = solved.state, solved.data
+        residual_BL2 = self._residuals(state, data)
+        jacobian_BL2X = self.jacobian(state, data)
+        weight_BL = data.confidence_BL / (1 + (residual_BL2**2).sum(2) / data.outlier_B[:, None] ** 2) ** 2
+        shape = slice(_VIEW, _VIEW + self.reduced.num_shape)
+        rest = np.r_[: shape.start, shape.stop : len(self._precision)]
+        for i, jacobian_L2X in enumerate(jacobian_BL2X):
+            others_NX = jacobian_L2X[..., rest].reshape(-1, len(rest))
+            weighted_XN = (others_NX * weight_BL[i].repeat(2)[:, None]).T
+            square_XX = weighted_XN @ others_NX + self._precision[np.ix_(rest, rest)]
+            follows_XS = np.linalg.solve(square_XX, weighted_XN @ jacobian_L2X[..., shape].reshape(len(others_NX), -1))
+            jacobian_L2X[..., shape] -= jacobian_L2X[..., rest] @ follows_XS.astype(np.float32)
+        eyes_B = np.linalg.norm(detected_BL2[:, OUTER_EYES[0]] - detected_BL2[:, OUTER_EYES[1]], axis=1)
+        size_BL22 = np.linalg.inv(data.whitening_BL22) * (solved.placed.scale_B / eyes_B)[:, None, None, None]
+        size_BL22 *= self._placed_L[:, None, None]
+        return apply(size_BL22, residual_BL2), (size_BL22 @ jacobian_BL2X[..., shape]).astype(np.float32)
+
+    def _solved(
+        self,
+        detected_BL2: Array,
+        trust_BL: Array,
+        image_size: tuple[int, int],
+        focal_px: float | None,
+        guess: Guess | None,
+        max_iterations: int = 12,
+        trace: bool = True,
+    ) -> _Solved:
         placed = self.placed(detected_BL2, image_size, trust_BL, focal_px)
         state = placed.state
         mean_BP, precision = np.zeros_like(state.params_BP), self._precision
@@ -236,7 +292,7 @@ class LandmarkSolver:
             noise = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
             data = self._data(noise, placed, mean_BP)
             state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
-        return self._result(detected_BL2, state, placed, data)
+        return _Solved(state, data, placed)
 
     def placed(
         self, detected_BL2: Array, image_size: tuple[int, int], trust_BL: Array, focal_px: float | None
@@ -471,8 +527,9 @@ class LandmarkSolver:
             raise LandmarkError(f"A focal length of {focal_px} pixels makes no sense.", "Leave it out if unknown.")
         return landmarks_BL2, confidence_BL * self._placed_L
 
-    def _result(self, landmarks_BL2: Array, state: _State, placed: Placed, data: _Data) -> FitResult:
+    def _result(self, landmarks_BL2: Array, solved: _Solved) -> FitResult:
         """Back to photo pixels, with the orthographic camera that matches the fitted perspective best."""
+        state, data, placed = solved.state, solved.data, solved.placed
         roll_B, scale_B, shift_B2 = placed.roll_B, placed.scale_B, placed.shift_B2
         batch, shapes, codes = len(landmarks_BL2), self.reduced.num_shape, self.reduced.num_codes
         params_BP = state.params_BP

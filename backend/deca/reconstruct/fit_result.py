@@ -32,6 +32,10 @@ KNOWN_IDENTITY = Leeway(shape=0.1, tracing_shape=0.08)
 """Where a shape encoder made the guess, which knows more of the person than landmarks do."""
 
 
+HELD = Leeway(shape=1e-4, tracing_shape=1e-4)
+"""The shape stays what it is; expression, pose and camera follow the landmarks as usual."""
+
+
 @dataclass(frozen=True)
 class Guess:
     """Codes of B faces from elsewhere, which have seen more of the photos than the landmarks: E_c's.

@@ -20,12 +20,10 @@ from scipy.linalg import cho_factor, cho_solve
 from deca.head.model import HeadModel
 from deca.reconstruct import priors
 from deca.reconstruct.fit import _OUTLIER, _VIEW, LandmarkSolver, Placed, _Data, _State, solver_of
-from deca.reconstruct.fit_result import FitResult, Guess, Leeway
+from deca.reconstruct.fit_result import HELD, FitResult, Guess
 
 Array = NDArray[np.floating]
 
-HELD = Leeway(shape=1e-4, tracing_shape=1e-4)
-"""The identity stays what it is; expression, pose and camera follow the landmarks as usual."""
 _ITERATIONS = 16
 
 

@@ -1,4 +1,4 @@
-"""Which subjects a step takes.
+"""Which subjects a step takes, and which are kept for what.
 
 A batch depends on its source, the seed and the step alone: not on where a run began, on loader processes, or on how
 many processes train. Whatever is random comes from a generator that is seeded with these numbers.
@@ -7,15 +7,23 @@ many processes train. Whatever is random comes from a generator that is seeded w
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deca.errors import OptionError
+from deca_training.config import VALIDATION_SHARE
 
 # What a generator is for, so that none of them repeats another's numbers.
 _ORDER, _SUBJECT, _PHOTO = 1, 2, 3
+
+
+SPLITS = ("learn", "choose", "report", "unseen")
+
+_REPORT, _LEARN, _CHOOSE = 0.2, 0.5, 0.65
+"""Places of names in 0..1 where `report`, the first part of `learn`, and `choose` end."""
 
 
 @dataclass
@@ -94,3 +102,22 @@ def fraction(name: str, seed: int) -> float:
     """A number in 0..1 that a name always has: whether a subject is held out depends on nothing else."""
     digest = hashlib.sha256(f"{seed}:{name}".encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def in_split(name: str, split: str) -> bool:
+    """Whether a person belongs to one of `SPLITS`.
+
+    `learn`, `choose` and `report` are disjoint: what is estimated is estimated on the first, what is chosen by numbers
+    on the second, and numbers that are told are of the third; `unseen` are those of the third who were kept out of the
+    networks' training, too. People named p000, p001 and so on are split by number: up to p149 to learn, up to p249 to
+    choose. All others by the hash of their name that also decides whom the training keeps out.
+    """
+    if re.fullmatch(r"p\d{3,}", name):
+        number = int(name[1:])
+        own = "learn" if number < 150 else "choose" if number < 250 else "report"
+        unseen = number >= 250
+    else:
+        place = fraction(name, 0)
+        own = "report" if place < _REPORT else "choose" if _LEARN <= place < _CHOOSE else "learn"
+        unseen = place < VALIDATION_SHARE
+    return unseen if split == "unseen" else split == own

@@ -11,6 +11,7 @@ deca-train evaluate relief --weights RELIEF --out DIR                  the relie
 deca-train evaluate nonlinear --weights W ... --data fitted.npz --learnt-from fitted.npz --people DIR --out DIR
 deca-train evaluate photo-relief --relief RELIEF --out DIR            the product's way from photos of people kept out
 deca-train evaluate relief-pairs --data photos/ --relief RELIEF --out DIR      two photos each of real people
+deca-train evaluate likeness --data people/ --out DIR                  the shape of a photo held on others
 deca-train evaluate ablation --runs A B C --data photos.npz --out DIR
 deca-train evaluate training --runs RUN ... --out DIR
 deca-train evaluate anthropometry --out DIR                            is the head model's mean the average of people?
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deca.errors import OptionError
+from deca_training.data.order import SPLITS
 
 if TYPE_CHECKING:
     from deca.reconstruct.decode import Decoder
@@ -138,6 +140,22 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind = kinds.add_parser("skin", help=text, description=text, parents=[product])
     kind.add_argument("--people", type=int, default=40, metavar="N", help="people kept out (default: 40)")
     kind.set_defaults(run=run, evaluate=_skin, device="cpu")
+
+    text = "what the shape from one photo says of other photos of the person"
+    kind = kinds.add_parser("likeness", help=text, description=text)
+    kind.add_argument("--data", type=Path, required=True, help="FOLDER/person/*.jpg, several photos of each person")
+    kind.add_argument("--split", choices=SPLITS, default="report", help="part of the people (default: report)")
+    kind.add_argument("--people", type=int, metavar="N", help="at most N people")
+    kind.add_argument("--photos", type=int, default=3, metavar="N", help="at most N photos of each (default: 3)")
+    text = "shapes of the product (default), of the shape encoder alone, or of the landmark fit alone"
+    kind.add_argument("--way", choices=("refined", "encoder", "fit"), default="refined", help=text)
+    kind.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    kind.add_argument("--weights", default="builtin", metavar="FILE", help="weights file (default: built in)")
+    kind.add_argument(
+        "--cache", type=Path, metavar="DIR", help="keeps landmarks and shapes of photos here (default: --out)"
+    )
+    kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the table")
+    kind.set_defaults(run=run, evaluate=_likeness, device="cpu")
 
     text = "the validation losses of runs, step by step"
     kind = kinds.add_parser("training", help=text, description=text)
@@ -297,6 +315,25 @@ def _relief_pairs(options: argparse.Namespace) -> None:
         _product(options), subjects, options.people, options.face, progress=sys.stderr.isatty()
     )
     table.write(options.out, "relief_pairs")
+    print(table.markdown())
+
+
+def _likeness(options: argparse.Namespace) -> None:
+    from deca.reconstruct.fit import LandmarkSolver
+    from deca.reconstruct.pipeline import load_decoder
+    from deca_training.data.people import Landmarks
+    from deca_training.evaluate.likeness import People, Shapes, average_shape, evaluate_likeness
+
+    decoder, progress = load_decoder(options.head, options.weights), sys.stderr.isatty()
+    cache = options.cache or options.out
+    landmarks = Landmarks(cache / "landmarks.npz")
+    networks = "" if decoder.networks is None else decoder.networks.hash[:12]
+    shapes = Shapes(decoder, options.way, cache / f"shapes_{options.way}_{decoder.head.hash[:12]}_{networks}.npz")
+    average_S = average_shape(options.data, landmarks, lambda people: shapes.find(people, progress=progress))
+    people = People.of(options.data, options.split, options.people, options.photos, landmarks)
+    shape_NS = shapes.find(people, progress=progress)
+    table = evaluate_likeness(LandmarkSolver(decoder.head), people, shape_NS, average_S, progress=progress)
+    table.write(options.out, "likeness")
     print(table.markdown())
 
 

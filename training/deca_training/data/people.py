@@ -1,44 +1,21 @@
-"""Photos of real people, FOLDER/person/*.jpg: who is to choose on and who to report on, and their landmarks.
+"""Photos of real people, FOLDER/person/*.jpg: those of a part of the people, and their landmarks.
 
 Shape suffixes: N photos, L landmarks, C coordinates.
 """
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "training"))
-
-from deca.reconstruct.noise import OUTER_EYES  # noqa: E402
-from deca.vision import find_faces, read_photo  # noqa: E402
-from deca_training.config import VALIDATION_SHARE  # noqa: E402
-from deca_training.data.order import fraction  # noqa: E402
-
-SPLITS = ("choose", "report", "unseen")
+from deca.reconstruct.noise import OUTER_EYES
+from deca.vision import find_faces, read_photo
+from deca_training.data.order import in_split
 
 FRONTAL = 15.0
 """Degrees of yaw up to which a photo counts as seen from the front."""
-
-
-def in_split(name: str, split: str) -> bool:
-    """Whether a person belongs to one of `SPLITS`.
-
-    `choose` has half of the people, on whom things are chosen; `report` the other half; `unseen` those of them who
-    were kept out of the networks' training, too. People named p000, p001 and so on are split by number: up to p249 to
-    choose. All others by the hash of their name that also decides whom the training keeps out.
-    """
-    if re.fullmatch(r"p\d{3,}", name):
-        chooses, unseen = int(name[1:]) < 250, int(name[1:]) >= 250
-    else:
-        place = fraction(name, 0)
-        chooses, unseen = place >= 0.5, place < VALIDATION_SHARE
-    return {"choose": chooses, "report": not chooses, "unseen": unseen}[split]
 
 
 def people_of(folder: Path, split: str) -> list[Path]:
