@@ -35,7 +35,8 @@ from deca.reconstruct.photo_quality import quality  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.reconstruct.same_person import describe  # noqa: E402
 from deca.vision import find_faces, read_photo  # noqa: E402
-from deca_training.data.people import SPLITS, people_of, photos_of  # noqa: E402
+from deca_training.data.order import SPLITS  # noqa: E402
+from deca_training.data.people import people_of, photos_of  # noqa: E402
 
 COUNTS = (1, 2, 4)
 

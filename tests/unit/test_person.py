@@ -38,10 +38,10 @@ def solver(head: HeadModel) -> JointSolver:
     return JointSolver(head, noise=noise, num_shape=SHAPES, num_expression=EXPRESSIONS)
 
 
-def project(solver: JointSolver, codes_K: NDArray, pose_7: NDArray, view_6: NDArray) -> NDArray:
-    """Landmarks (478, 2) of an orthographic photo: root axis-angle, log of the pixels per metre, shift."""
-    points_L3 = solver.reduced.positions(codes_K[None], pose_7[None])[0] @ rotation(view_6[None, :3])[0].T
-    return np.exp(view_6[3]) * points_L3[:, :2] * (1, -1) + view_6[4:]
+def project(solver: JointSolver, codes_PK: NDArray, pose_P7: NDArray, view_P6: NDArray) -> NDArray:
+    """Landmarks (P, 478, 2) of orthographic photos: root axis-angle, log of the pixels per metre, shift."""
+    points_PL3 = solver.reduced.positions(codes_PK, pose_P7) @ rotation(view_P6[:, :3]).transpose(0, 2, 1)
+    return np.exp(view_P6[:, 3, None, None]) * points_PL3[..., :2] * (1, -1) + view_P6[:, None, 4:]
 
 
 def photographed(solver: JointSolver, shape_S: NDArray, count: int, seed: int) -> list[Marks]:
@@ -52,7 +52,7 @@ def photographed(solver: JointSolver, shape_S: NDArray, count: int, seed: int) -
         codes_K = np.concatenate((shape_S, rng.normal(0, 0.5, EXPRESSIONS)))
         pose_7 = np.array([rng.uniform(0.02, 0.2), 0, 0, 0.05, 0.05, 0.05, 0.05])
         view_6 = np.array([rng.normal(0, 0.1), yaw, rng.normal(0, 0.1), np.log(SCALE), 210, 190])
-        points_L2 = project(solver, codes_K, pose_7, view_6)
+        points_L2 = project(solver, codes_K[None], pose_7[None], view_6[None])[0]
         photos.append(Marks(points_L2 + rng.normal(0, SIGMA * SCALE, points_L2.shape), (400, 400), FAR))
     return photos
 
@@ -63,20 +63,16 @@ def dense_fit(solver: JointSolver, photos: list[Marks]) -> NDArray:
     own = np.linalg.cholesky(codes[SHAPES:, SHAPES:]).T
     rest = EXPRESSIONS + NUM_POSE
 
+    seen_PL2 = np.stack([np.asarray(photo.points_L2) for photo in photos])
+
     def residuals(x: NDArray) -> NDArray:
-        parts = [x[:SHAPES]]
-        for row, photo in enumerate(photos):
-            mine = x[SHAPES + row * (rest + 6) :][: rest + 6]
-            points_L2 = project(
-                solver, np.concatenate((x[:SHAPES], mine[:EXPRESSIONS])), mine[EXPRESSIONS:rest], mine[rest:]
-            )
-            difference_L2 = (points_L2 - photo.points_L2)[solver._placed_L] / SCALE / SIGMA
-            squared_L = (difference_L2**2).sum(1)
-            parts += [
-                (difference_L2 / np.sqrt(1 + squared_L / 16)[:, None]).ravel(),
-                own @ mine[:rest],
-            ]  # Geman-McClure
-        return np.concatenate(parts)
+        mine = x[SHAPES:].reshape(len(photos), -1)
+        codes_PK = np.hstack((np.tile(x[:SHAPES], (len(photos), 1)), mine[:, :EXPRESSIONS]))
+        points_PL2 = project(solver, codes_PK, mine[:, EXPRESSIONS:rest], mine[:, rest:])
+        difference_PL2 = (points_PL2 - seen_PL2)[:, solver._placed_L] / SCALE / SIGMA
+        squared_PL1 = (difference_PL2**2).sum(2, keepdims=True)
+        robust_PL2 = difference_PL2 / np.sqrt(1 + squared_PL1 / 16)  # Geman-McClure
+        return np.concatenate((x[:SHAPES], robust_PL2.ravel(), (mine[:, :rest] @ own.T).ravel()))
 
     start = np.concatenate([np.zeros(rest), [0, 0, 0, np.log(SCALE), 210, 190]])
     yaws = np.linspace(-0.5, 0.5, len(photos))
