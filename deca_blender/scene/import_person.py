@@ -76,7 +76,7 @@ def update_person(
     options: ImportOptions,
     left_out: Sequence[LeftOutPhoto] = (),
 ) -> None:
-    """Gives a head what the person fit over its photos and new ones has found; on any failure all is as before.
+    """Gives a head what the person fit over its photos and new ones has found.
 
     The mesh, all its keys and the bones move by what the identity has changed, so that edits stay. Texture and wrinkles
     are the new ones, in the materials that are there. Keyframes of photos follow the new fit where nobody has changed
@@ -87,48 +87,56 @@ def update_person(
         head_object: A head of that head model.
 
     Raises:
-        ImportFaceError: As `import_face`; or the mesh has other vertices than the head model.
+        ImportFaceError: As `import_face`; or the mesh has other vertices than the head model, or none of the head's own
+            photos shows the person whom most photos show. The head is as before.
     """
     deca = head_object.deca
     if len(head_object.data.vertices) != len(head.verts):
         raise ImportFaceError("The head's mesh has other vertices than at its import: photos can no longer be added.")
+    if not {told(face.photo) for face in faces} & set(photo_paths(head_object)):
+        raise ImportFaceError(
+            "The new photos show somebody else than the head's own, or those cannot be read any more."
+        )
     with building(context, head, faces[0]):
         was_single = not len(deca.photos)
+        known = photo_paths(head_object)
+        by_path = {told(face.photo): (face, picture) for face, picture in zip(faces, pictures, strict=True)}
+        paths = [*known, *(path for path in by_path if path not in known)]
+        numbered = {number: by_path[path] for number, path in enumerate(paths) if path in by_path}
+        # First what may fail: then nothing of the head has changed.
+        there = camera.cameras_of(head_object)
+        specs = {
+            number: photo_camera(face.camera, face.crop, face.image_size) for number, (face, _) in numbered.items()
+        }
+        added = [number for number in numbered if number >= len(known)]
+        new_faces, new_pictures = [numbered[number][0] for number in added], [numbered[number][1] for number in added]
+        _add_cameras(context, head_object, new_faces, new_pictures, options, added, there)
+        given = {material.ALBEDO: faces[0].albedo, material.PHOTOGRAPHED: faces[0].photographed}
+        textures = {
+            name: (old, images.texture_image(f"{head_object.name} {name}", texture))
+            for name, old in material.face_textures(head_object).items()
+            if (texture := given[name]) is not None
+        }
+        reshape(context, head_object, head, np.asarray(head_object[SHAPE], np.float64), faces[0].shape)
+
         if was_single:
             _note_single_photo(head_object)
-        known = [photo.path for photo in deca.photos]
-        by_path = {told(face.photo): (face, picture) for face, picture in zip(faces, pictures, strict=True)}
         keyed = {number for number in range(len(known)) if was_single or _shows_photo(head_object, number)}
-        reshape(context, head_object, head, np.asarray(head_object[SHAPE], np.float64), faces[0].shape)
-        given = {material.ALBEDO: faces[0].albedo, material.PHOTOGRAPHED: faces[0].photographed}
-        for name, old in material.face_textures(head_object).items():
-            texture = given[name]
-            if texture is not None:
-                new_image = images.texture_image(f"{head_object.name} {name}", texture)
-                material.swap_texture(head_object, old, new_image)
+        for old, new in textures.values():
+            material.swap_texture(head_object, old, new)
         remember(head_object, head, faces[0], deca.model_file)
         if faces[0].detail is not None and deca.weights_hash:
             remember_detail(head_object, faces[0], options.weights)
-
-        old_numbers = [number for number, path in enumerate(known) if path in by_path]
-        new_paths = [path for path in by_path if path not in known]
-        numbers = [*old_numbers, *range(len(known), len(known) + len(new_paths))]
-        ordered = [by_path[path] for path in (*(known[number] for number in old_numbers), *new_paths)]
         first_new = max(last_frame(head_object), *(photo.frame for photo in deca.photos)) + 1
         frames = [
-            deca.photos[number].frame if number < len(known) else first_new + number - len(known) for number in numbers
+            deca.photos[number].frame if number < len(known) else first_new + number - len(known) for number in numbered
         ]
-        _note_photos(head_object, [face for face, _ in ordered], frames, numbers)
-        there = camera.cameras_of(head_object)
-        for number, (face, _) in zip(numbers, ordered, strict=True):
-            if number in there:
-                camera.aim_camera(there[number], photo_camera(face.camera, face.crop, face.image_size))
-        new = slice(len(old_numbers), None)
-        new_faces, new_pictures = [face for face, _ in ordered[new]], [picture for _, picture in ordered[new]]
-        _add_cameras(context, head_object, new_faces, new_pictures, options, numbers[new], there)
-        _key_photos(head_object, [number for number in numbers if number >= len(known) or number in keyed])
+        _note_photos(head_object, [face for face, _ in numbered.values()], frames, list(numbered))
+        for number in numbered.keys() & there.keys():
+            camera.aim_camera(there[number], specs[number])
+        _key_photos(head_object, [number for number in numbered if number >= len(known) or number in keyed])
         note_left_out(head_object, left_out)
-    _mark(context.scene, head_object, numbers if was_single else numbers[new])
+    _mark(context.scene, head_object, list(numbered) if was_single else added)
     context.scene.frame_set(context.scene.frame_current)
     live.refresh(head_object)
 

@@ -114,6 +114,20 @@ def test_photos_added_later_move_the_head_and_keep_what_is_the_users() -> None:
     assert len(face_textures(head)) == 2
 
 
+def test_photos_of_somebody_else_change_nothing() -> None:
+    head = import_photos("a", "b")
+    before = case.evaluated_verts(head)
+    turned = lambda request: PersonReply((face_of("/photos/z.jpg", 9),), (Picture(PICTURE),))  # noqa: E731
+    backend.session = lambda: case.FakeSession(HEAD, turned)  # type: ignore[assignment, return-value]
+    try:
+        bpy.ops.deca.add_photos(directory="/photos/", files=[{"name": "z.jpg"}])
+    except RuntimeError as error:
+        assert "somebody else" in str(error)
+    else:
+        raise AssertionError("no error was reported")
+    assert len(cameras_of(head)) == 2 and np.array_equal(case.evaluated_verts(head), before)
+
+
 def test_a_head_of_one_photo_takes_more_and_forgets_them_when_stripped() -> None:
     from deca_blender.protocol.messages import ReconstructReply
 
