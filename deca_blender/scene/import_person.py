@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import bpy
 import numpy as np
@@ -149,9 +150,8 @@ def photo_paths(head_object: bpy.types.Object) -> list[str]:
 
 def texture_size(head_object: bpy.types.Object) -> int:
     """Rows and columns of the head's texture, as far as the backend offers them."""
-    for texture in material.face_textures(head_object).values():
-        return min(_SIZES, key=lambda size: abs(size - texture.size[0]))
-    return 0
+    textures: list[Any] = list(material.face_textures(head_object).values())
+    return min(_SIZES, key=lambda size: abs(size - textures[0].size[0])) if textures else 0
 
 
 def note_left_out(head_object: bpy.types.Object, left_out: Sequence[LeftOutPhoto]) -> None:

@@ -99,7 +99,7 @@ def measure_several(options: argparse.Namespace) -> dict:
     def error_on(row: int, shape_S: NDArray, leeway: Leeway) -> float:
         guess = Guess(shape_S[None], photos["expression"][row : row + 1], photos["jaw"][row : row + 1], leeway)
         mark = marks(row)
-        return 100 * float(solver.fit(mark.points_L2[None], mark.image_size, guess=guess).error_B[0])
+        return 100 * float(solver.fit(np.asarray(mark.points_L2)[None], mark.image_size, guess=guess).error_B[0])
 
     def joint(rows: NDArray) -> NDArray:
         weight = photos["quality"][rows] if options.weighted else np.ones(len(rows))

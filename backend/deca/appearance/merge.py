@@ -44,7 +44,9 @@ class TextureMerge:
         self._first, self._own_KK = first, first.own_KK.copy()
         self._total_KK = (_FIRST * _worth(first)) ** _POWER
         self._layers = [image_KK3 * self._total_KK[..., None] for image_KK3 in _layers(first)]
-        self._detail_HW3 = _weighted(first.detail_HW3, self._total_KK, np.ones(3, np.float32))
+        self._detail_HW3 = None
+        if first.detail_HW3 is not None:
+            self._detail_HW3 = first.detail_HW3 * _grown(self._total_KK, len(first.detail_HW3))
 
     def add(self, shown: Shown) -> None:
         """Adds what another photo shows, at the same size."""
@@ -53,10 +55,10 @@ class TextureMerge:
         for sum_KK3, image_KK3 in zip(self._layers, _layers(shown), strict=True):
             so_far_KK3 = sum_KK3 / np.maximum(self._total_KK, _NOTHING)[..., None]
             sum_KK3 += toned(image_KK3, so_far_KK3, overlap_KK) * worth_KK[..., None]
-        if self._detail_HW3 is not None:
+        if self._detail_HW3 is not None and shown.detail_HW3 is not None:
             so_far_KK3 = self._layers[1] / np.maximum(self._total_KK + worth_KK, _NOTHING)[..., None]
             gain_3 = gain_of(shown.photographed_KK3, so_far_KK3, overlap_KK)
-            self._detail_HW3 += _weighted(shown.detail_HW3, worth_KK, gain_3)
+            self._detail_HW3 += shown.detail_HW3 * gain_3 * _grown(worth_KK, len(shown.detail_HW3))
         self._total_KK += worth_KK
         self._own_KK = np.maximum(self._own_KK, shown.own_KK)
 
@@ -66,7 +68,7 @@ class TextureMerge:
         albedo_KK3, photographed_KK3 = (sum_KK3 / total_KK[..., None] for sum_KK3 in self._layers)
         detail_HW3 = self._detail_HW3
         if detail_HW3 is not None:
-            detail_HW3 = detail_HW3 / np.maximum(_resized(self._total_KK, len(detail_HW3)), _NOTHING)[..., None]
+            detail_HW3 = detail_HW3 / np.maximum(_grown(self._total_KK, len(detail_HW3)), _NOTHING)
         return replace(
             self._first,
             albedo_KK3=albedo_KK3,
@@ -80,14 +82,10 @@ def _layers(shown: Shown) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return shown.albedo_KK3, shown.photographed_KK3
 
 
-def _weighted(
-    detail_HW3: NDArray[np.float32] | None, worth_KK: NDArray[np.float32], gain_3: NDArray[np.float32]
-) -> NDArray[np.float32] | None:
-    return None if detail_HW3 is None else detail_HW3 * gain_3 * _resized(worth_KK, len(detail_HW3))[..., None]
-
-
-def _resized(image_KK: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    return np.asarray(cv2.resize(image_KK, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+def _grown(image_KK: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """A map of the plan as (size, size, 1)."""
+    grown = cv2.resize(image_KK, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(grown, np.float32)[..., None]
 
 
 def toned(

@@ -280,10 +280,8 @@ def _plan(shown: Shown, head: HeadModel, paint_hair: bool) -> _Plan:
     texels = texels_of(head, len(weight_HW))
     regions = regions_of(texels)
     mirrored_HW = _mirrored(weight_HW, texels)
-    layers = [
-        _with_base(colours_HW3, weight_HW, mirrored_HW, texels)
-        for colours_HW3 in (shown.albedo_KK3, shown.photographed_KK3)
-    ]
+    albedo_HW3 = _with_base(shown.albedo_KK3, weight_HW, mirrored_HW, texels)
+    photographed_HW3 = _with_base(shown.photographed_KK3, weight_HW, mirrored_HW, texels)
     skin_HW = weight_HW + mirrored_HW * (1 - weight_HW)
     hair_HW = own_hair_HW = np.zeros_like(weight_HW)
     hair = None
@@ -291,14 +289,14 @@ def _plan(shown: Shown, head: HeadModel, paint_hair: bool) -> _Plan:
         hair = hair_layer(shown.photo_KK3, shown.light, shown.view, shown.seen_KK, skin_HW, regions, texels)
     if hair is not None:
         hair_HW, own_hair_HW = hair.cover_HW, hair.own_HW
-        for image_HW3 in layers:
+        for image_HW3 in (albedo_HW3, photographed_HW3):
             image_HW3 += hair_HW[..., None] * (hair.colours_HW3 - image_HW3)
     notices = ()
     if shown.landmarks_L2 is not None:
         notices = notices_of(
             shown.photographed_KK3, weight_HW, mirrored_HW, regions, texels, shown.white, shown.landmarks_L2
         )
-    return _Plan(*layers, hair_HW, own_hair_HW, notices)
+    return _Plan(albedo_HW3, photographed_HW3, hair_HW, own_hair_HW, notices)
 
 
 def _detail(

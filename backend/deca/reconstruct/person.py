@@ -158,8 +158,8 @@ def reconstruct_person(
 
 def _fits(decoder: Decoder, coarse: Coarse) -> bool:
     """Whether landmarks are fitted, or the weights' codes taken as they are."""
-    by_weights = coarse == "weights" or (coarse == "auto" and decoder.networks is not None)
-    return not by_weights or (coarse == "auto" and can_refine(decoder.networks, decoder.head))
+    networks = decoder.networks
+    return coarse == "fit" or networks is None or (coarse == "auto" and can_refine(networks, decoder.head))
 
 
 def _for_one_photo(path: Path, left_out: dict[Path, str], work: Callable[[], T]) -> T | None:
