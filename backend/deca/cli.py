@@ -117,6 +117,17 @@ def _parser() -> argparse.ArgumentParser:
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
 
+    edit = commands.add_parser("edit", help="what is painted on a face's colours, in its photo's light")
+    edit.add_argument("photo", type=path, metavar="PHOTO", help="the photo")
+    edit.add_argument(
+        "--albedo", type=path, required=True, metavar="PNG", help="head.png of `deca reconstruct`, painted on"
+    )
+    edit.add_argument(
+        "--of", type=path, metavar="PHOTO", help="the photo that head.png is from, if it is another of the person"
+    )
+    edit.add_argument("--out", type=path, required=True, metavar="PNG", help="the picture to write")
+    edit.set_defaults(run=_edit)
+
     flame = commands.add_parser("convert-flame", help="licensed FLAME files to a head model file")
     flame.add_argument("model", type=path, metavar="PKL", help="FLAME's generic_model.pkl or flame2023.pkl")
     flame.add_argument("--landmarks", type=path, required=True, metavar="NPY", help="landmark_embedding.npy")
@@ -210,6 +221,29 @@ def _make_folder(out: Path) -> None:
         ) from error
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"The output folder {out} is read-only.", "Choose another folder with --out.")
+
+
+def _edit(options: argparse.Namespace) -> int:
+    from deca.files import write_file
+    from deca.reconstruct.edit import edited_photo
+    from deca.reconstruct.pictures import png_bytes
+    from deca.reconstruct.pipeline import load_decoder, reconstruct
+    from deca.vision.photo import read_photo
+
+    painted, decoder = read_photo(options.albedo).pixels, load_decoder("openhead", "builtin")
+    photo = read_photo(options.photo)
+    source = photo if options.of is None else read_photo(options.of)
+    known = reconstruct(
+        source, path=options.of or options.photo, decoder=decoder, texture_size=len(painted), max_faces=1
+    )[0]
+    face = known
+    if options.of is not None:
+        face = reconstruct(photo, path=options.photo, decoder=decoder, texture_size=None, max_faces=1)[0]
+    assert known.texture is not None
+    edited = edited_photo(photo.pixels, face, known.texture.albedo_NN3, painted, decoder)
+    write_file(options.out, png_bytes(edited))
+    print(json.dumps({"out": str(options.out)}, ensure_ascii=False))
+    return 0
 
 
 def _convert_flame(options: argparse.Namespace) -> int:

@@ -2,8 +2,8 @@
 
 A photo is albedo times shading (DECA, Eqs. 2 and 3). Spherical harmonics, fitted with the albedo model, say how the
 light falls on the head. What photo and model then still differ by, as far as it is broad, is cast shadows and
-highlights. How bright and which colour the skin is itself, no photo says: a dark skin in bright light looks like a light
-one in dim light. It is guessed from the photo's own tone, as cameras expose people.
+highlights. How bright and which colour the skin is itself, no photo says: a dark skin in bright light looks like a
+light one in dim light. It is guessed from the photo's own tone, as cameras expose people.
 
 Shape suffixes: H W rows and columns of the UV map, S of a small one, A albedo coefficients.
 """
@@ -35,6 +35,12 @@ people."""
 _GUESSED = 0.45
 """Share of that guess in the skin's tone; the rest is the photo's own tone. All of it errs least on synthetic people
 (CIEDE2000 5.1 instead of 5.9), but on 30 portraits makes warm light into dark skin and everybody's skin olive."""
+_FARTHEST = 0.7
+"""Steps of the logarithm beyond which the guess is not believed: coloured lamps are stranger than any skin."""
+_WHITENED = 0.5
+"""Power of the lamp's tint that is taken out: red skin looks like a warm lamp, and would become grey; by eye."""
+_DARKEST = 0.27
+"""Mean sRGB of the darkest skin (L* of 28)."""
 _ENOUGH = 200
 """Texels of 256 x 256 that must show skin."""
 
@@ -44,6 +50,7 @@ def without_light(
     bare_HW: NDArray[np.bool_],
     normals_HW3: NDArray[np.float32],
     model: AlbedoModel,
+    tint_3: NDArray[np.float32],
 ) -> NDArray[np.float32] | None:
     """The albedo (H, W, 3), sRGB, of a photo laid out as a UV map; None where it shows too little skin.
 
@@ -52,6 +59,7 @@ def without_light(
         bare_HW: Where it shows bare skin.
         normals_HW3: Normals of the posed head, head space.
         model: Albedo model of the head.
+        tint_3: Of the photo's light (`White.tint_3`).
     """
     size = (_SIZE, _SIZE)
     bare = cv2.resize(bare_HW.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -80,16 +88,17 @@ def without_light(
     factor = np.exp(-_LIGHTNESS * lighter - _HUE * (rest - lighter)) / shading
     certain = bare > 0.99
     found_3 = np.median((photo * factor)[certain], axis=0)
-    factor *= skin_tone(np.median(photo[certain], axis=0)) / np.maximum(found_3, 0.01)
+    factor *= skin_tone(np.median(photo[certain], axis=0) / tint_3**_WHITENED) / np.maximum(found_3, 0.01)
     factor_HW3 = cv2.resize(factor.astype(np.float32), photo_HW3.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(photo_HW3 * factor_HW3, np.float32)
 
 
 def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A probable sRGB of a skin whose median on a photo is this."""
+    """A probable sRGB of a skin whose median on a photo, white balanced, is this."""
     own_3 = np.log(np.maximum(photographed_3, 0.01))
-    guess_3 = _TONE_34 @ np.append(own_3, 1.0)
-    return np.exp(own_3 + _GUESSED * (guess_3 - own_3)).clip(0.02, 0.95).astype(np.float32)
+    beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_FARTHEST, _FARTHEST)
+    tone_3 = np.exp(own_3 + _GUESSED * beyond_3)
+    return (tone_3 * max(_DARKEST / tone_3.mean(), 1.0)).clip(0.02, 0.95).astype(np.float32)
 
 
 def _unit(normals_HW3: NDArray) -> NDArray[np.float32]:

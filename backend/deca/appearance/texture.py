@@ -44,7 +44,7 @@ _GRAZING = 0.22
 """Cosine from which on the photo is used at all; its weight rises to 1 at `FACING`."""
 _OPENING_FEATHER = 0.008
 """Width of its soft border around the eye openings and the open mouth."""
-_MOST_UNLIT = 3.0
+_MOST_UNLIT = 1.6
 """Factor by which taking the light out may change detail."""
 _ALBEDO_EYES = 0.95
 """Exposure that eyes and teeth of the albedo are painted for, whatever the photo's."""
@@ -80,6 +80,7 @@ class Shown:
         white: The photo's white.
         iris: Colour of the irises in white light.
         landmarks_L2: The face's landmarks, photo pixels; None where they are not known.
+        skin_map: What the photo's texels show, if that was told.
         detail_HW3: What the photo shows beyond the plan's size, at the texture's; None where that is no larger.
     """
 
@@ -94,6 +95,7 @@ class Shown:
     white: White
     iris: NDArray[np.float32]
     landmarks_L2: NDArray | None
+    skin_map: SkinMap | None
     detail_HW3: NDArray[np.float32] | None
 
 
@@ -196,17 +198,17 @@ def shown_by_photo(
     weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * texels.size)) * believed_HW
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
 
-    unlit_HW3 = None
-    if albedo is not None:
-        bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
-        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo)
-    if unlit_HW3 is None:
-        unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     white, iris = NEUTRAL, DEFAULT_IRIS
     if landmarks_L2 is not None:
         eyes = eye_pixels(photo_pixels, landmarks_L2)
         white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[weight_HW > 0.99]))
         iris = iris_colour(eyes, white)
+    unlit_HW3 = None
+    if albedo is not None:
+        bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
+    if unlit_HW3 is None:
+        unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     detail_HW3 = None
     if size > texels.size:
         pixels_V2 = (np.asarray(verts_V3, np.float64) @ to_photo[:, :3].T + to_photo[:, 3]).astype(np.float32)
@@ -225,6 +227,7 @@ def shown_by_photo(
         white,
         iris,
         landmarks_L2,
+        skin_map,
         detail_HW3,
     )
 
@@ -245,10 +248,10 @@ def filled_in(shown: Shown, head: HeadModel, size: int, paint_hair: bool = False
         coarse = texels_of(head, _PLAN_SIZE)
         albedo_HW3, photographed_HW3 = (_grown(image, coarse, size) for image in (albedo_HW3, photographed_HW3))
         detail_HW3 = _detail(plan, shown.own_KK, shown.detail_HW3, texels)
-        photographed_HW3 += detail_HW3
         # As the plan's light was taken out, so is the detail's.
-        detail_HW3 *= (albedo_HW3 / np.maximum(photographed_HW3, 0.02)).clip(1 / _MOST_UNLIT, _MOST_UNLIT)
-        albedo_HW3 += detail_HW3
+        gain_HW3 = (albedo_HW3 / np.maximum(photographed_HW3, 0.02)).clip(1 / _MOST_UNLIT, _MOST_UNLIT)
+        photographed_HW3 += detail_HW3
+        albedo_HW3 += gain_HW3 * detail_HW3
     for image_HW3, white in ((albedo_HW3, White(NEUTRAL.tint_3, _ALBEDO_EYES)), (photographed_HW3, shown.white)):
         paint_mouth(image_HW3, texels, white.exposure)
         paint_eyes(image_HW3, texels, shown.iris, white.exposure, white.tint_3)
@@ -293,9 +296,8 @@ def _plan(shown: Shown, head: HeadModel, paint_hair: bool) -> _Plan:
             image_HW3 += hair_HW[..., None] * (hair.colours_HW3 - image_HW3)
     notices = ()
     if shown.landmarks_L2 is not None:
-        notices = notices_of(
-            shown.photographed_KK3, weight_HW, mirrored_HW, regions, texels, shown.white, shown.landmarks_L2
-        )
+        told = (shown.white, shown.landmarks_L2, shown.skin_map)
+        notices = notices_of(shown.photographed_KK3, weight_HW, mirrored_HW, regions, texels, *told)
     return _Plan(albedo_HW3, photographed_HW3, hair_HW, own_hair_HW, notices)
 
 
@@ -310,9 +312,7 @@ def _detail(
     both_HW3 = detail_HW3 * own_HW[..., None]
     if texels.mirrored_HW2 is not None:
         skin_HW3 = both_HW3 if not plan.hair_KK.any() else both_HW3 * _resized(1 - plan.hair_KK, size)[..., None]
-        mirrored_HW3 = cv2.remap(skin_HW3, texels.mirrored_HW2, None, cv2.INTER_LINEAR)  # pyright: ignore
-        mirrored_HW3 *= free_HW[..., None]
-        both_HW3 += mirrored_HW3
+        both_HW3 += _across(skin_HW3, texels.mirrored_HW2) * free_HW[..., None]
     return both_HW3
 
 
@@ -330,7 +330,13 @@ def _mirrored(weight_HW: NDArray[np.float32], texels: Texels) -> NDArray[np.floa
     """The weight of what the other side shows of each texel."""
     if texels.mirrored_HW2 is None:
         return np.zeros_like(weight_HW)
-    return cv2.remap(weight_HW, texels.mirrored_HW2, None, cv2.INTER_LINEAR)  # pyright: ignore
+    return _across(weight_HW, texels.mirrored_HW2)
+
+
+def _across(image: NDArray[np.float32], mirrored_HW2: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What a texture shows on the other side of the head; 0 where nothing is."""
+    column_HW, row_HW = cv2.split(mirrored_HW2)
+    return np.asarray(cv2.remap(image, column_HW, row_HW, cv2.INTER_LINEAR), np.float32)
 
 
 def _with_base(
@@ -344,7 +350,7 @@ def _with_base(
         return over_base(colours_HW3, weight_HW, base_HW3)
     # Weighted before it is resampled: a texel beside the believed ones may show the background.
     known_HW3 = colours_HW3 * weight_HW[..., None]
-    other_HW3 = cv2.remap(known_HW3, texels.mirrored_HW2, None, cv2.INTER_LINEAR)  # pyright: ignore
+    other_HW3 = _across(known_HW3, texels.mirrored_HW2)
     other_HW3 /= np.maximum(mirrored_HW, 1e-6)[..., None]
     other_HW3 += tone_field(colours_HW3 - other_HW3, np.minimum(weight_HW, mirrored_HW), blur=0.03)
     share_HW1 = (mirrored_HW * (1 - weight_HW))[..., None]

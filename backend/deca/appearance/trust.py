@@ -27,6 +27,8 @@ _HULL_SCALE = 0.98
 """Part of the landmarks' hull in which the photo shows the face: its rim mixes with what is behind."""
 _CERTAIN = 0.8
 """Probability from which on a texel's colour is a sample of the skin."""
+_MIXED = 0.005
+"""Width of the border, as a share of the texture, in which skin mixes with the hair or frame beside it."""
 _INSIDE, _OPENING = 1, 2
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
@@ -173,8 +175,8 @@ def _told(
             break
     else:
         return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
-    shown_HW = seen_HW & (bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size) > 0.5)
-    return light, without_specks(shown_HW, seen_HW, 0.004 * size)
+    kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), _disc(_MIXED * size))
+    return light, without_specks(seen_HW & (kept_HW > 0.5), seen_HW, 0.004 * size)
 
 
 def _where_skin_is(
