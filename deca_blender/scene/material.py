@@ -49,9 +49,10 @@ class Surface:
 
 
 SURFACES = (
-    Surface("Skin", (0.55, 0.33, 0.25), 0.52, 0.4, 0.6, gloss=0.2),
-    Surface("Eyes", (0.75, 0.72, 0.70), 0.4, 0.3, 0.15, wet=1.0),
-    Surface("Mouth", (0.30, 0.08, 0.07), 0.35, 0.4, 0.5, wet=0.4),
+    Surface("Skin", (0.55, 0.33, 0.25), 0.52, 0.4, 0.4, gloss=0.2),
+    # Scattered, the white of the eye would shine through the pupil.
+    Surface("Eyes", (0.75, 0.72, 0.70), 0.4, 0.2, 0.0, wet=1.0),
+    Surface("Mouth", (0.30, 0.08, 0.07), 0.3, 0.5, 0.1, wet=0.2),
 )
 """One per material slot of the head mesh (head_mesh.MATERIAL_SLOT_OF_PART). Numbers by eye, from portraits in EEVEE and
 Cycles under three lights."""

@@ -431,8 +431,8 @@ def test_no_iris_is_red_orange_purple_or_skin(colour, radius):
     hue, saturation, value = cv2.cvtColor(
         iris_colour(EyePixels(pixels, pixels[:0], radius))[None, None], cv2.COLOR_RGB2HSV
     )[0, 0]
-    is_brown = 15 < hue < 60 and value < 0.55
-    assert is_brown or saturation < 0.25, (hue, saturation, value)
+    is_brown, is_blue = 15 < hue < 60 and value < 0.55, 180 < hue < 230
+    assert is_brown or is_blue or saturation < 0.25, (hue, saturation, value)
 
 
 def test_few_pixels_make_irises_brown():
@@ -505,6 +505,25 @@ def test_hair_is_painted_on_a_haired_scalp_only(head):
     without = albedo_of(bare, verts, TO_PHOTO, head, 512, paint_hair=True)[back_of_head]
     assert np.abs(with_hair.astype(float).mean(0) - (60, 42, 30)).max() < 15
     assert without.min() > 90
+
+
+@pytest.mark.parametrize("bare", [0.0, 0.045])
+def test_no_hair_is_painted_on_a_bald_top(openhead, bare):
+    """Dark hair on the whole scalp, and on both sides of a top that is bare for nine centimetres."""
+    verts = openhead.template_V3.astype(float) @ turn_down(25).T
+    photo = render_known(openhead, verts)
+    seen = look(openhead, verts)
+    faces = torch.from_numpy(openhead.uv_faces_F3)
+    uv = interpolate(torch.from_numpy(openhead.uv_T2)[None], faces, seen)[0].numpy()
+    aside = interpolate(torch.from_numpy(openhead.template_V3)[None], torch.from_numpy(openhead.faces_F3), seen)[0]
+    column, row = (uv * (511, -511) + (0, 511)).round().astype(int).transpose(2, 0, 1)
+    hairy = (openhead.masks["scalp"][row, column] > 200) & (np.abs(aside[..., 0].numpy()) > bare)
+    hairy &= seen.face_BHW[0].numpy() >= 0
+    assert hairy.sum() > 3000
+    photo[hairy] = (60, 42, 30)
+    texture = albedo_of(photo, verts, TO_PHOTO, openhead, 512, paint_hair=True)
+    is_bare = np.median(texture[openhead.masks["scalp"] > 250].mean(-1)) > 90
+    assert is_bare == (bare > 0)
 
 
 def test_light_is_told_from_colour():

@@ -22,6 +22,10 @@ _SKIN_SD, _SCLERA_SD = 0.12, 0.05
 _SCLERA_RADIUS = 5.0
 """Radius of an iris, in pixels, below which lids and skin run into the whites."""
 _MIN_PIXELS = 12
+_USUAL_LIGHTNESS = 60.0
+"""L of skin of middling tone, well lit."""
+_PALER = 0.7
+"""Chroma of the whites of the eyes over that of the skin above which they are lids: squinting eyes show none."""
 _EXPOSURES = (0.6, 1.05)
 """Least and greatest exposure of the face that eyes are painted for."""
 
@@ -59,14 +63,14 @@ def white_of(sclera_N3: NDArray[np.float32], iris_radius: float, skin_lab: NDArr
     exposure = 0.9
     if skin_lab is not None:
         estimates.append((_tint(to_srgb(skin_lab)) - _SKIN_TINT, _SKIN_SD))
-        exposure = float(skin_lab[0]) / 65
+        exposure *= float(np.sqrt(max(skin_lab[0], 1) / _USUAL_LIGHTNESS))  # dark skin, or a dark photo: half of each
     if len(sclera_N3) >= _MIN_PIXELS:
         brightness_N = sclera_N3.mean(1)
         colour = np.median(sclera_N3[brightness_N >= np.percentile(brightness_N, 60)], axis=0)
-        blurred = 1 + (_SCLERA_RADIUS / iris_radius) ** 2
-        estimates.append((_tint(colour) - _tint(SCLERA), _SCLERA_SD * blurred))
-        share = 1 / blurred
-        exposure += share * (float(colour.mean() / SCLERA.mean()) - exposure)
+        if skin_lab is None or np.hypot(*to_lab(colour)[1:]) < _PALER * np.hypot(*skin_lab[1:]):
+            blurred = 1 + (_SCLERA_RADIUS / iris_radius) ** 2
+            estimates.append((_tint(colour) - _tint(SCLERA), _SCLERA_SD * blurred))
+            exposure += (float(colour.mean() / SCLERA.mean()) - exposure) / blurred
     weights = np.array([1 / deviation**2 for _, deviation in estimates])
     red, blue = np.average([tint for tint, _ in estimates], axis=0, weights=weights)
     tint_3 = np.exp((red, 0.0, blue))
