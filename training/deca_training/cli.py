@@ -78,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     synthetic.add_parser(commands)
     for stage, what in _STAGES.items():
         _add_stage(commands.add_parser(stage, help=what, description=what), stage)
-    shape = commands.add_parser("shape", help="a shape encoder, fitted to synthetic people, in a weights file")
+    shape = commands.add_parser(
+        "shape", help="a shape encoder, fitted to synthetic people and real ones, in a weights file"
+    )
     shape.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose other networks are kept")
     shape.add_argument("--people", type=Path, nargs="+", required=True, metavar="DIR", help="what `synthetic` wrote")
     shape.add_argument("--photos", type=Path, metavar="INDEX", help="photos of real people, as `prepare` indexed them")

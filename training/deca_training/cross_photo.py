@@ -37,7 +37,7 @@ _TOGETHER = 16
 @dataclass(frozen=True)
 class Evidence:
     """Squared landmark distances of N photos, as quadratics in the shape's offset from a common one:
-    squared + 2 slope offset + offset square offset, in squared percents of the outer-eye distance, means over landmarks.
+    squared + 2 slope offset + offset square offset, in squared percents of the outer-eye distance, means of landmarks.
     """
 
     square_NSS: NDArray[np.float32]

@@ -286,9 +286,9 @@ def _write_weights(out: Path, detail: Path, data: str, command: str, scale: Scal
         shaped.networks()[name].load_state_dict(run.states[name])
     begun = load_checkpoint(out / "begun.safetensors").card.recipe
     recipe = (
-        f"{command}: {begun}; then shape encoder by ridge regression, E_c's last layers {scale.steps['landmarks']:,}"
-        f" steps of 48 photos beside it, E_d by least squares, F_d {run.steps:,} steps of {run.recipe.batch_size}"
-        " photos"
+        f"{command}: {begun}; then shape encoder by ridge regression and by other photos of the people, E_c's last"
+        f" layers {scale.steps['landmarks']:,} steps of 48 photos beside it, E_d by least squares, F_d {run.steps:,}"
+        f" steps of {run.recipe.batch_size} photos"
     )
     metrics = json.loads((detail.parent / "summary.json").read_text("utf-8"))["validation"]
     card = replace(shaped.card, data=data, recipe=recipe, metrics=metrics, licence=LICENCE)

@@ -39,7 +39,7 @@ from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
 """Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
-_TAUGHT, _KEEP = 1e-3, 0.03
+_TAUGHT, _KEEP = 3e-4, 0.1
 """Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
 squared landmark distances in percent; chosen on people to choose on."""
 _COMMON = 0.015
@@ -135,8 +135,9 @@ def fit_shape_encoder(
         inputs_NX += [inputs(encoder, features, *photo) for photo in zip(person.image_KHW3, found_KL3, strict=False)]
         shape_NS += [truth(person)] * len(found_KL3)
     weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS))
-    if photos is not None:
-        seen_NX, landmarks_NL2, sizes_N2, names = _look(encoder, features, photos, progress)
+    rows, names = ([], []) if photos is None else _to_learn_from(photos)
+    if photos is not None and rows:
+        seen_NX, landmarks_NL2, sizes_N2 = _look(encoder, features, photos, rows, progress)
         kept_MX = np.array(inputs_NX)
         around_S = (seen_NX @ weight_XS + bias_S).mean(0)
         evidence = gather_evidence(LandmarkSolver(head), landmarks_NL2, sizes_N2, around_S, progress=progress)
@@ -148,10 +149,8 @@ def fit_shape_encoder(
     return encoder.eval()
 
 
-def _look(
-    encoder: ShapeEncoder, features: FaceFeatures, photos: PhotoIndex, progress: bool
-) -> tuple[NDArray[np.float32], NDArray[np.floating], NDArray[np.integer], list[str]]:
-    """Inputs, landmarks, sizes and people of photos: the first of those to learn from of whom there are two."""
+def _to_learn_from(photos: PhotoIndex) -> tuple[list[int], list[str]]:
+    """The first photos of people to learn from of whom there are two, and whose each is."""
     rows, people = [], []
     for subject, name in enumerate(photos.subject_names):
         first, last = photos.first_photo[subject : subject + 2].tolist()
@@ -159,13 +158,20 @@ def _look(
         if len(own) > 1 and in_split(name, "learn"):
             rows += own
             people += [name] * len(own)
+    return rows, people
+
+
+def _look(
+    encoder: ShapeEncoder, features: FaceFeatures, photos: PhotoIndex, rows: list[int], progress: bool
+) -> tuple[NDArray[np.float32], NDArray[np.floating], NDArray[np.integer]]:
+    """Inputs, landmarks and sizes of photos."""
     landmarks_NL3 = [photos.landmarks_of(row)[1] for row in rows]
     inputs_NX = [
         inputs(encoder, features, read_indexed_photo(photos, row).pixels, landmarks_L3)
         for row, landmarks_L3 in zip(tqdm(rows, unit="photo", disable=not progress), landmarks_NL3, strict=True)
     ]
     sizes_N2 = np.array([photos.size_of(row) for row in rows])
-    return np.array(inputs_NX), np.array(landmarks_NL3)[..., :2], sizes_N2, people
+    return np.array(inputs_NX), np.array(landmarks_NL3)[..., :2], sizes_N2
 
 
 def by_photos(

@@ -162,7 +162,8 @@ def evaluate_likeness(
         """A row of errors on photos `on_P`; `chosen_P` is the other photo, where there is one."""
         apart_P = np.abs(yaw_N[chosen_P] - yaw_N[on_P])
         values: dict = {"shape": shape, "pairs": len(on_P)}
-        for name, part_P in {"error": apart_P >= 0} | {f"{least:g}_deg": apart_P > least for least in TURNED}.items():
+        parts = {"error": apart_P >= 0} | {f"{least:g}_deg": apart_P > least for least in TURNED}
+        for name, part_P in parts.items():
             if not part_P.any():
                 continue
             weight_P = 1 / _times(people.names[on_P[part_P]])  # people count alike, however many photos they have
