@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.appearance.blend import tone_field
+from deca.appearance.blend import smoothstep, tone_field
 from deca.appearance.texture import Shown
 
 _POWER = 8.0
@@ -23,6 +23,8 @@ _POWER = 8.0
 not lie on each other to a texel; chosen by eye."""
 _FIRST = 1.5
 """Advantage of the first photo, so that brows, lips and lids are of one expression wherever it shows them."""
+_FACING = (0.35, 0.6)
+"""Cosines between skin and view from which, and from where fully, a further photo is believed."""
 _ENOUGH = 0.002
 """Share of the texture that two photos must both show for one to be toned like the other there."""
 _MOST_GAIN = 1.5
@@ -50,6 +52,8 @@ class TextureMerge:
 
     def add(self, shown: Shown) -> None:
         """Adds what another photo shows, at the same size."""
+        # At the outline a photo mixes skin with what is behind; the first one does without others to take its place.
+        shown = replace(shown, own_KK=shown.own_KK * smoothstep(shown.view.facing_HW, *_FACING))
         worth_KK = _worth(shown) ** _POWER
         overlap_KK = np.minimum(self._own_KK, shown.own_KK)
         for sum_KK3, image_KK3 in zip(self._layers, _layers(shown), strict=True):
