@@ -1,7 +1,8 @@
 # make setup   a virtual environment in .venv with everything that the demo and the tests need (Python 3.11)
 # make demo    the bundled portrait -> out/demo/astronaut.blend, preview.png, report.json
 # make results the built-in weights' wrinkles on public-domain photos -> docs/results.png and docs/results.md
-# make test    lint, types and all tests; the Blender tests also run on bpy 5.2 where Python 3.13 is found
+# make test    lint, types and all tests; the Blender tests also run on bpy 5.2 where Python 3.13 is found. Tests run
+#                side by side, one per core up to four; `make test JOBS=1` says how many (each takes up to 2 GB)
 # make test-blender   the add-on in a real Blender with a window; skipped where there is no Linux or no root
 #                (tools/real_blender.sh makes that Blender at the first time, from Debian's packages)
 
@@ -9,6 +10,7 @@ PYTHON ?= python3.11
 PYTHON313 ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.13*/bin/python) $(shell command -v python3.13))
 VENV := .venv
 VENV_52 := .venv-bpy52
+JOBS ?= $(shell $(VENV)/bin/python -c "import os; print(min(4, os.cpu_count() or 1))")
 BLENDER_ROOT ?= $(HOME)/.cache/deca-blender/blender
 
 .PHONY: setup demo results test test-blender lint clean
@@ -39,7 +41,7 @@ lint: setup
 	$(VENV)/bin/pyright
 
 test: lint $(VENV_52)/.ready
-	$(VENV)/bin/python -m pytest
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses $(JOBS) --dist worksteal
 
 test-blender: setup
 	@if reason=$$(tools/real_blender.sh check); then \

@@ -13,6 +13,7 @@ from .operators import (
     bake_normal_map,
     delete_head,
     diagnostics,
+    export_head,
     expressions,
     import_face,
     install_backend,
@@ -43,6 +44,7 @@ CLASSES = (
     *straighten.CLASSES,
     *photo_camera.CLASSES,
     *delete_head.CLASSES,
+    *export_head.CLASSES,
     *expressions.CLASSES,
     *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
@@ -61,12 +63,11 @@ CLASSES = (
     *preferences.CLASSES,
 )
 
-_cli_handle: object | None = None
+_cli_handles: list[object] = []
 
 
 def register() -> None:
-    """Registers classes, properties, menus and the `deca_import` command."""
-    global _cli_handle
+    """Registers classes, properties, menus and the commands `deca_import` and `deca_export`."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()
@@ -80,19 +81,18 @@ def register() -> None:
     live.register(lambda: backend.session(), lambda: preferences.weights(), lambda: preferences.head())
     live.set_cache_bytes(preferences.cache_bytes())
     models.register(lambda: backend.session(), lambda path: preferences.use_head(path))
-    _cli_handle = bpy.utils.register_cli_command("deca_import", _run_command)
+    for name, run in (("deca_import", _run_import), ("deca_export", _run_export)):
+        _cli_handles.append(bpy.utils.register_cli_command(name, run))
 
 
 def unregister() -> None:
     """Ends the backend and takes everything back."""
-    global _cli_handle
     models.unregister()
     live.unregister()
     install.cancel()
     backend.close()
-    if _cli_handle is not None:
-        bpy.utils.unregister_cli_command(_cli_handle)
-        _cli_handle = None
+    while _cli_handles:
+        bpy.utils.unregister_cli_command(_cli_handles.pop())
     deletion.unregister()
     pose_shelf.unregister()
     menus.unregister()
@@ -105,10 +105,15 @@ def unregister() -> None:
         bpy.utils.unregister_class(cls)
 
 
+def is_registered() -> bool:
+    """Whether the add-on is enabled."""
+    return bool(_cli_handles)
+
+
 @contextmanager
 def registered() -> Iterator[None]:
     """Registers the add-on for a while, unless Blender has enabled it already."""
-    if _cli_handle is not None:
+    if is_registered():
         yield
         return
     register()
@@ -118,7 +123,13 @@ def registered() -> Iterator[None]:
         unregister()
 
 
-def _run_command(arguments: Sequence[str]) -> int:
+def _run_import(arguments: Sequence[str]) -> int:
     from .headless import main
+
+    return main(arguments)
+
+
+def _run_export(arguments: Sequence[str]) -> int:
+    from .headless_export import main
 
     return main(arguments)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deca.errors import DecaError
@@ -19,6 +19,7 @@ from deca_blender.protocol import batch
 from deca_blender.protocol.photos import FoundPhoto, find_people, find_photos, told
 
 _GRACE_S = 10.0
+_USAGE = 2
 
 # The add-on as the package that it is for us. Nothing else of our Python may reach Blender's, not even by its folder.
 _RUN_IN_BLENDER = """
@@ -27,7 +28,7 @@ from importlib import util
 spec = util.spec_from_file_location("deca_blender", {addon!r})
 sys.modules["deca_blender"] = util.module_from_spec(spec)
 spec.loader.exec_module(sys.modules["deca_blender"])
-from deca_blender.headless import main
+from deca_blender.{program} import main
 sys.exit(main(sys.argv[sys.argv.index("--") + 1:]))
 """
 
@@ -36,8 +37,8 @@ class BlenderError(DecaError):
     """No Blender could be found or started."""
 
 
-def headless_command(blender: str | None = None) -> list[str]:
-    """The command that runs `deca_blender.headless`; its arguments follow.
+def headless_command(blender: str | None = None, program: str = "headless") -> list[str]:
+    """The command that runs a program of the add-on (`deca_blender.headless`, ...); its arguments follow.
 
     Looked for in this order: `blender`, the environment variable DECA_BLENDER, `blender` on PATH, the bpy module.
 
@@ -49,10 +50,10 @@ def headless_command(blender: str | None = None) -> list[str]:
     if asked and not executable:
         raise BlenderError(f"{asked} is not a Blender executable.", "Give --blender or DECA_BLENDER its full path.")
     if executable:
-        code = _RUN_IN_BLENDER.format(addon=str(_addon() / "__init__.py"))
+        code = _RUN_IN_BLENDER.format(addon=str(_addon() / "__init__.py"), program=program)
         return [executable, "--background", "--factory-startup", "--python-exit-code", "1", "--python-expr", code, "--"]
     if importlib.util.find_spec("bpy"):
-        return [sys.executable, "-P", "-m", "deca_blender.headless"]
+        return [sys.executable, "-P", "-m", f"deca_blender.{program}"]
     raise BlenderError(
         "Neither a Blender executable nor the bpy module was found.",
         "Install Blender 4.2 or newer and give its path with --blender, or `pip install bpy`.",
@@ -91,9 +92,54 @@ def run_import(
     command += [*["--overwrite"] * overwrite, *["--one-person"] * one_person]
     command += ["--paint-hair"] * paint_hair
     command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
+    report = _Report()
+    status = _run([*command, *map(str, photos)], report.take)
+    if report.failed is None:
+        return report.complete(find_people(photos) if one_person else find_photos(photos), status)
+    return 1 if report.failed else 0
+
+
+def run_export(arguments: Sequence[str], blender: str | None = None) -> int:
+    """Exports the heads of .blend files.
+
+    The child's report (a JSON line per head and format, then a summary) goes to stdout, all else that it prints to
+    stderr.
+
+    Args:
+        arguments: As `protocol.export_arguments` has them.
+        blender: Blender executable.
+
+    Returns:
+        0 when every head was exported, or was there already; 1 when some failed; 2 for what no format can do.
+
+    Raises:
+        BlenderError: No Blender was found, it could not be started, or it has ended without its summary.
+        Stopped: By Ctrl-C or a signal; the child has ended.
+        BrokenPipeError: Nobody reads the report; the child has ended.
+    """
+    has_ended = False
+
+    def take(line: str) -> None:
+        nonlocal has_ended
+        has_ended |= "summary" in (_reported(line, "blend") or {})
+
+    status = _run([*headless_command(blender, "headless_export"), *arguments], take)
+    if not has_ended and status != _USAGE:
+        raise BlenderError(
+            f"Blender ended before all heads were exported (exit status {status}).", "What it printed may say why."
+        )
+    return status
+
+
+def _run(command: Sequence[str], take: Callable[[str], None]) -> int:
+    """Runs Blender and hands over the lines that it prints; its exit status.
+
+    Raises:
+        BlenderError: It could not be started.
+    """
     try:
         child = subprocess.Popen(
-            [*command, *map(str, photos)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             env=_environment(),
@@ -103,20 +149,35 @@ def run_import(
         )
     except OSError as error:
         raise BlenderError(f"{command[0]} could not be started ({error.strerror}).", "Check --blender.") from error
-    report = _Report()
     with batch.stoppable() as check, child:
         try:
             assert child.stdout is not None
             for line in child.stdout:
-                report.take(line)
+                take(line)
             child.wait()
             check()
         except BaseException:
             _end(child)
             raise
-    if report.failed is None:
-        return report.complete(find_people(photos) if one_person else find_photos(photos), child.returncode)
-    return 1 if report.failed else 0
+    return child.returncode
+
+
+def _reported(line: str, first: str) -> dict | None:
+    """Writes a line of the report, whose first key is `first` or `summary`, to stdout, and all else to stderr.
+
+    Returns:
+        What the report's line says; None for what else is printed.
+    """
+    start = max(line.find(f'{{"{first}": '), line.find('{"summary": '))  # what others print may lack its newline
+    try:
+        values = json.loads(line[start:] if start >= 0 else "")
+    except ValueError:
+        print(line, end="", file=sys.stderr, flush=True)
+        return None
+    if start:
+        print(line[:start], file=sys.stderr, flush=True)
+    batch.write(line[start:])
+    return values
 
 
 class _Report:
@@ -131,20 +192,14 @@ class _Report:
         self._lines: list[dict] = []
 
     def take(self, line: str) -> None:
-        """Writes a line of the report to stdout, and what else is printed to stderr."""
-        start = max(line.find('{"photo": '), line.find('{"summary": '))  # what others print may lack its newline
-        try:
-            values = json.loads(line[start:] if start >= 0 else "")
-        except ValueError:
-            print(line, end="", file=sys.stderr, flush=True)
+        """Takes a line that the child has printed."""
+        values = _reported(line, "photo")
+        if values is None:
             return
-        if start:
-            print(line[:start], file=sys.stderr, flush=True)
         if "summary" in values:
             self.failed = values["summary"]["failed"]
         else:
             self._lines.append(values)
-        batch.write(line[start:])
 
     def complete(self, photos: Sequence[FoundPhoto], status: int) -> int:
         """Writes what is missing of a report whose child has ended: the photos without a line have failed."""

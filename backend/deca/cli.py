@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deca.errors import DecaError, OutputError
+from deca_blender.protocol.export_arguments import export_arguments
 
 if TYPE_CHECKING:
     from deca_blender.protocol.photos import FoundPhoto
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from deca.service import serve
 
         return serve(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments, argparse.Namespace(arguments=arguments[1:]))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: print(f"deca: {message}", file=sys.stderr)
@@ -116,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
+
+    export = commands.add_parser(
+        "export", parents=[export_arguments()], help="heads in .blend files to GLB, FBX, USD, OBJ and Alembic"
+    )
+    export.set_defaults(run=_export)
 
     edit = commands.add_parser("edit", help="what is painted on a face's colours, in its photo's light")
     edit.add_argument("photo", type=path, metavar="PHOTO", help="the photo")
@@ -285,6 +291,13 @@ def _import(options: argparse.Namespace) -> int:
         weights=options.weights,
         blender=options.blender,
     )
+
+
+def _export(options: argparse.Namespace) -> int:
+    from deca.blender import run_export
+
+    _make_folder(options.out)
+    return run_export(options.arguments, options.blender)
 
 
 if __name__ == "__main__":

@@ -9,19 +9,19 @@ Weights = dict[str, float]
 """ARKit name -> weight in 0..1; names that are missing stand for 0."""
 
 
-def _both(**weights: float) -> Weights:
+def both(**weights: float) -> Weights:
     """Weights for both sides: `mouthSmile` stands for `mouthSmileLeft` and `mouthSmileRight`."""
     return {f"{name}{side}": weight for name, weight in weights.items() for side in ("Left", "Right")}
 
 
 PRESETS: dict[str, Weights] = {
-    "Smile": _both(mouthSmile=0.6, cheekSquint=0.35, eyeSquint=0.15),
-    "Laugh": _both(mouthSmile=0.9, cheekSquint=0.7, eyeSquint=0.4, mouthUpperUp=0.3) | {"jawOpen": 0.35},
-    "Sad": _both(mouthFrown=0.7, browDown=0.1, eyeSquint=0.15) | {"browInnerUp": 0.8, "mouthShrugLower": 0.3},
-    "Angry": _both(browDown=0.9, noseSneer=0.5, mouthPress=0.4, eyeSquint=0.4, mouthFrown=0.3) | {"jawForward": 0.2},
-    "Surprised": _both(browOuterUp=0.8, eyeWide=0.8) | {"browInnerUp": 0.8, "jawOpen": 0.4},
-    "Afraid": _both(eyeWide=0.9, mouthStretch=0.5, browOuterUp=0.3) | {"browInnerUp": 0.9, "jawOpen": 0.15},
-    "Disgusted": _both(noseSneer=0.9, mouthUpperUp=0.5, browDown=0.5, eyeSquint=0.4, mouthFrown=0.3),
+    "Smile": both(mouthSmile=0.6, cheekSquint=0.35, eyeSquint=0.15),
+    "Laugh": both(mouthSmile=0.9, cheekSquint=0.7, eyeSquint=0.4, mouthUpperUp=0.3) | {"jawOpen": 0.35},
+    "Sad": both(mouthFrown=0.7, browDown=0.1, eyeSquint=0.15) | {"browInnerUp": 0.8, "mouthShrugLower": 0.3},
+    "Angry": both(browDown=0.9, noseSneer=0.5, mouthPress=0.4, eyeSquint=0.4, mouthFrown=0.3) | {"jawForward": 0.2},
+    "Surprised": both(browOuterUp=0.8, eyeWide=0.8) | {"browInnerUp": 0.8, "jawOpen": 0.4},
+    "Afraid": both(eyeWide=0.9, mouthStretch=0.5, browOuterUp=0.3) | {"browInnerUp": 0.9, "jawOpen": 0.15},
+    "Disgusted": both(noseSneer=0.9, mouthUpperUp=0.5, browDown=0.5, eyeSquint=0.4, mouthFrown=0.3),
     "Contempt": {"mouthSmileLeft": 0.5, "mouthDimpleLeft": 0.5, "noseSneerLeft": 0.3, "cheekSquintLeft": 0.2},
     "Wink": {"eyeBlinkLeft": 1.0, "cheekSquintLeft": 0.6, "mouthSmileLeft": 0.5, "browDownLeft": 0.3},
     "Doubt": {
@@ -31,11 +31,11 @@ PRESETS: dict[str, Weights] = {
         "mouthPressLeft": 0.4,
         "mouthLeft": 0.3,
     },
-    "Kiss": _both(eyeBlink=0.3) | {"mouthPucker": 0.9, "mouthFunnel": 0.2},
-    "Puffed Cheeks": _both(mouthPress=0.3) | {"cheekPuff": 0.9, "mouthPucker": 0.2},
-    "Shout": _both(browDown=0.6, eyeSquint=0.4, noseSneer=0.4, mouthLowerDown=0.6, mouthUpperUp=0.4) | {"jawOpen": 0.8},
-    "Yawn": _both(eyeBlink=0.8, browDown=0.2, mouthStretch=0.2) | {"jawOpen": 0.95, "browInnerUp": 0.2},
-    "Asleep": _both(eyeBlink=1.0) | {"jawOpen": 0.05},
+    "Kiss": both(eyeBlink=0.3) | {"mouthPucker": 0.9, "mouthFunnel": 0.2},
+    "Puffed Cheeks": both(mouthPress=0.3) | {"cheekPuff": 0.9, "mouthPucker": 0.2},
+    "Shout": both(browDown=0.6, eyeSquint=0.4, noseSneer=0.4, mouthLowerDown=0.6, mouthUpperUp=0.4) | {"jawOpen": 0.8},
+    "Yawn": both(eyeBlink=0.8, browDown=0.2, mouthStretch=0.2) | {"jawOpen": 0.95, "browInnerUp": 0.2},
+    "Asleep": both(eyeBlink=1.0) | {"jawOpen": 0.05},
 }
 """Named expressions, ours (CC0)."""
 

@@ -260,7 +260,8 @@ def _best_ridge(features_NF: NDArray, deviations_NP: NDArray, is_held_out_N: NDA
     train_NF, test_NF = features_NF[~is_held_out_N], features_NF[is_held_out_N]
     gram_FF, cross_FP = train_NF.T @ train_NF, train_NF.T @ deviations_NP[~is_held_out_N]
     expected_NP = deviations_NP[is_held_out_N]
-    errors = [_rms(test_NF @ _solve(gram_FF, cross_FP, ridge) - expected_NP) for ridge in _RIDGES]
+    # The ridge's matrix is symmetric: the few held-out rows are solved for, not the many texels.
+    errors = [_rms(_solve(gram_FF, test_NF.T, ridge).T @ cross_FP - expected_NP) for ridge in _RIDGES]
     return _RIDGES[int(np.argmin(errors))]
 
 

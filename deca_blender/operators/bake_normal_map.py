@@ -5,21 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import bpy
-import numpy as np
 from bpy.props import BoolProperty, EnumProperty, StringProperty
 
 from .. import backend
 from ..client import ClientError
 from ..core.files import whole
-from ..protocol.messages import BakeNormalMap
-from ..scene import live
 from ..scene.editable import lock
-from ..scene.normal_map import coarse_verts, show_normal_map
-from ..scene.wrinkles import depth_of, has_wrinkles
+from ..scene.normal_map import show_normal_map, wrinkle_normals
+from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
 from .on_head import OnHead
-
-_TIMEOUT_S = 120.0
 
 
 class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
@@ -62,19 +57,10 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
             return {"CANCELLED"}
         path = bpy.path.ensure_ext(bpy.path.abspath(self.filepath), ".png")
         try:
-            wrinkles = live.inputs_of(head).request(live.weights_of(head))
-            displacement_NN = backend.session().request(wrinkles, timeout=_TIMEOUT_S).displacement
-            request = BakeNormalMap(
-                verts=coarse_verts(head),
-                displacement=displacement_NN * np.float32(abs(depth_of(head))),
-                size=int(self.size),
-                bits=int(self.bits),
-                green_up=self.green == "OPENGL",
-                head=wrinkles.head,
-            )
-            png = backend.session().request(request, timeout=_TIMEOUT_S).png
+            is_green_up = self.green == "OPENGL"
+            png = wrinkle_normals(backend.session(), head, int(self.size), int(self.bits), is_green_up)
             with whole(Path(path)) as unfinished:
-                unfinished.write_bytes(png.tobytes())
+                unfinished.write_bytes(png)
         except (ClientError, OSError) as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

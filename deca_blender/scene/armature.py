@@ -43,12 +43,12 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
     for index, joint in enumerate(rig.JOINTS):
         parent = armature.edit_bones.get(rig.JOINTS[head.parents[index]]) if head.parents[index] >= 0 else None
         if head.arkit_map is not None and joint in rig.ARKIT_JOINTS:
-            parent = _add_bone(armature, rig.arkit_bone(joint), joints_J3[index], parent, hidden)
+            parent = add_bone(armature, rig.arkit_bone(joint), joints_J3[index], parent, hidden)
             parent.use_deform = False
-        bone = _add_bone(armature, joint, joints_J3[index], parent, shown)
+        bone = add_bone(armature, joint, joints_J3[index], parent, shown)
         if head.joints_follow_expression:
             bone.use_deform = False
-            _add_bone(armature, moving_joints.deform_bone(joint), joints_J3[index], bone, hidden)
+            add_bone(armature, moving_joints.deform_bone(joint), joints_J3[index], bone, hidden)
     bpy.ops.object.mode_set(mode="OBJECT")
     hidden.is_visible = False
     armature.display_type = "STICK"
@@ -59,20 +59,22 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
     set_pose(obj, dict.fromkeys(rig.JOINTS, np.zeros(3)))
 
 
-def _add_bone(
+def add_bone(
     armature: bpy.types.Armature,
     name: str,
     position_3: NDArray,
     parent: bpy.types.EditBone | None,
-    collection: bpy.types.BoneCollection,
+    collection: bpy.types.BoneCollection | None = None,
 ) -> bpy.types.EditBone:
+    """Adds a bone at a joint (metres, head space) to an armature in edit mode; its own axes are head space's."""
     bone = armature.edit_bones.new(name)
     head = Vector(position_3.tolist())
     bone.head = UPRIGHT @ head
     bone.tail = UPRIGHT @ (head + Vector((0.0, _BONE_LENGTH, 0.0)))
     bone.align_roll(UPRIGHT @ Vector((0.0, 0.0, 1.0)))
     bone.parent = parent
-    collection.assign(bone)
+    if collection is not None:
+        collection.assign(bone)
     return bone
 
 

@@ -22,10 +22,12 @@ from .head import stored_arkit_names
 from .head_mesh import UV_MAP
 from .nodes import Nodes, input_of, output_of
 from .shape_keys import add_driver, add_values
-from .stand_in import STAND_IN, add_stand_in
+from .stand_in import STAND_IN, add_stand_in, find_stand_in
 from .wrinkles import drive_by_strength
 
 RIG = "wrinkle_rig"
+SLOPES = "wrinkle_rig_slopes"
+"""Custom property of the head: the rig's `positive_XK`, then its `negative_XK`, row by row, to be read again."""
 _WEIGHT = "wrinkle"
 _MAPS_PER_IMAGE = 3
 
@@ -48,6 +50,7 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
     drivers += weight_drivers(rig, [f'["{name}"]' for name in input_names()], _WEIGHT)
     assert isinstance(obj.data, bpy.types.Mesh) and obj.data.shape_keys is not None  # heads have shape keys
     add_values(obj, RIG, drivers, obj.data.shape_keys)
+    obj[SLOPES] = np.concatenate((rig.positive_XK, rig.negative_XK)).ravel().astype(np.float64).tolist()
 
     modifier = add_stand_in(obj, "NODES")
     modifier.node_group = _nodes(f"{obj.name} {STAND_IN}", images)
@@ -74,8 +77,29 @@ def remove_rig(obj: bpy.types.Object) -> None:
         for curve in list(obj.animation_data.drivers):
             if curve.data_path.startswith(f'["{RIG}"]'):
                 obj.animation_data.drivers.remove(curve)
-    if RIG in obj:
-        del obj[RIG]
+    for name in (RIG, SLOPES):
+        if name in obj:
+            del obj[name]
+
+
+def read_rig(obj: bpy.types.Object) -> WrinkleRig | None:
+    """The rig that a head shows; None where it shows none, or where an earlier version has baked it."""
+    modifier = find_stand_in(obj)
+    if modifier is None or modifier.type != "NODES" or SLOPES not in obj or modifier.node_group is None:
+        return None
+    slopes_XK = np.reshape(np.array(obj[SLOPES], np.float32), (2 * len(input_names()), -1))
+    textures = [node for node in modifier.node_group.nodes if node.bl_idname == "GeometryNodeImageTexture"]
+    maps_CHW = np.concatenate([_maps(texture.inputs["Image"].default_value) for texture in textures])
+    positive_XK, negative_XK = np.split(slopes_XK, 2)
+    return WrinkleRig(maps_CHW[0], maps_CHW[1 : 1 + slopes_XK.shape[1]], positive_XK, negative_XK)
+
+
+def _maps(image: Any) -> NDArray[np.float32]:
+    """The three maps of a picture, top row first."""
+    width, height = image.size
+    rgba = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(rgba)
+    return rgba.reshape(height, width, 4)[::-1, :, :_MAPS_PER_IMAGE].transpose(2, 0, 1)
 
 
 def _image(name: str, maps_CHW: NDArray[np.float32]) -> bpy.types.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import bpy
 import numpy as np
@@ -15,6 +16,8 @@ GLOSS = "skin_gloss"
 """Attribute of the points: how much oilier or wetter than on the cheeks the skin is, 0 to 1."""
 MATERIAL_SLOT_OF_PART = (0, 1, 1, 2, 2, 2, 2)
 """Slot (skin, eyes, mouth) of each value of `HeadReply.part`."""
+PART = "deca_part"
+"""Attribute of the points: `HeadReply.part`. Heads of earlier versions have none."""
 
 
 def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.types.Mesh:
@@ -41,6 +44,8 @@ def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.type
     mesh.polygons.foreach_set("material_index", slots)
     uv_layer = mesh.uv_layers.new(name=UV_MAP)
     uv_layer.uv.foreach_set("vector", head.uv[head.uv_polygons[is_corner_P4]].ravel())
+    parts: Any = mesh.attributes.new(PART, "INT8", "POINT")
+    parts.data.foreach_set("value", head.part.astype(np.int8))
     if head.gloss is not None:
         mesh.attributes.new(GLOSS, "FLOAT", "POINT").data.foreach_set("value", head.gloss)
     return mesh

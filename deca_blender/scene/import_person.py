@@ -20,7 +20,7 @@ from ..properties.head import EXPRESSION, PHOTO_EXPRESSIONS, SHAPE
 from ..protocol.messages import FaceReply, HeadReply, LeftOutPhoto
 from ..protocol.photos import told
 from . import camera, images, live, material
-from .animation import curves_of, last_frame
+from .channels import curves_of
 from .expression import key_pose
 from .head import pose_as, remember, remember_detail, rig_of
 from .import_face import ImportFaceError, ImportOptions, add_camera, build_head, building
@@ -128,7 +128,8 @@ def update_person(
         remember(head_object, head, faces[0], deca.model_file)
         if faces[0].detail is not None and deca.weights_hash:
             remember_detail(head_object, faces[0], options.weights)
-        first_new = max(last_frame(head_object), *(photo.frame for photo in deca.photos)) + 1
+        last_known = max(photo.frame for photo in deca.photos)
+        first_new = max(_last_frame(head_object, last_known), last_known) + 1
         frames = [
             deca.photos[number].frame if number < len(known) else first_new + number - len(known) for number in numbered
         ]
@@ -184,12 +185,14 @@ def _note_single_photo(head_object: bpy.types.Object) -> None:
     deca = head_object.deca
     photo = deca.photos.add()
     photo.name, photo.path, photo.pose, photo.image_size = head_object.name, deca.photo, deca.pose, deca.image_size
-    photo.frame = last_frame(head_object) + 1 if _is_animated(head_object) else bpy.context.scene.frame_current
+    photo.frame = _last_frame(head_object, bpy.context.scene.frame_current - 1) + 1
     head_object[PHOTO_EXPRESSIONS] = list(head_object[EXPRESSION])[: rig.NUM_EXPRESSION_KEYS]
 
 
-def _is_animated(head_object: bpy.types.Object) -> bool:
-    return next(curves_of(head_object.data.shape_keys, rig_of(head_object)), None) is not None
+def _last_frame(head_object: bpy.types.Object, default: int) -> int:
+    """The frame of the last keyframe that poses a head; `default` where there is none."""
+    curves = curves_of(head_object.data.shape_keys, rig_of(head_object))
+    return int(max((curve.range()[1] for curve in curves), default=default))
 
 
 def _expressions(head_object: bpy.types.Object) -> list[list[float]]:

@@ -8,9 +8,42 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..client import Session
+from ..protocol.messages import BakeNormalMap
+from . import live
 from .head_mesh import UV_MAP
+from .wrinkles import depth_of
 
+_TIMEOUT_S = 120.0
 _IMAGE_NODE, _NORMAL_NODE = "Wrinkle Normals", "Wrinkle Normal Map"
+
+
+def wrinkle_normals(
+    session: Session, obj: bpy.types.Object, size: int, bits: int = 8, is_green_up: bool = True
+) -> bytes:
+    """A head's wrinkles as they are now, as a PNG file of tangent-space normals.
+
+    Args:
+        session: The line to the backend, which makes it.
+        obj: Head with wrinkles.
+        size: Rows and columns.
+        bits: Of each channel, 8 or 16.
+        is_green_up: OpenGL's way, else DirectX's.
+
+    Raises:
+        ClientError: The backend has not made it.
+    """
+    wrinkles = live.inputs_of(obj).request(live.weights_of(obj))
+    displacement_NN = session.request(wrinkles, timeout=_TIMEOUT_S).displacement
+    request = BakeNormalMap(
+        verts=coarse_verts(obj),
+        displacement=displacement_NN * np.float32(abs(depth_of(obj))),
+        size=size,
+        bits=bits,
+        green_up=is_green_up,
+        head=wrinkles.head,
+    )
+    return session.request(request, timeout=_TIMEOUT_S).png.tobytes()
 
 
 def coarse_verts(obj: bpy.types.Object) -> NDArray[np.float32]:

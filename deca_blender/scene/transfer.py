@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ..core.transfer import Origin, blend_detail, blend_reliefs, check_expression, check_wrinkles
 from ..properties.head import DETAIL, RELIEF
 from ..properties.transfer import RELIEFS, SHARES, TRANSFERRED
-from .animation import bags_of
+from .channels import channel_bags
 from .head import bone_of, find_head, slider_names
 
 _ROTATION = ("rotation_axis_angle", "rotation_quaternion", "rotation_euler")
@@ -147,7 +147,7 @@ def copy_expression(source: bpy.types.Object, target: bpy.types.Object) -> None:
 def _stop_animation(obj: bpy.types.Object, path: str) -> None:
     """Removes keyframes and driver of one property."""
     obj.driver_remove(path)
-    for bag in bags_of(obj):
+    for bag in channel_bags(obj):
         for curve in [curve for curve in bag.fcurves if curve.data_path == path]:
             bag.fcurves.remove(curve)
 

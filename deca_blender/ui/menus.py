@@ -13,6 +13,10 @@ def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator("deca.import_face", text=texts.IMPORT)
 
 
+def _draw_export(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
+    menu.layout.operator("deca.export_head", text=texts.EXPORT)
+
+
 def _draw_add(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator("deca.import_face", text=texts.IMPORT, icon="USER")
 
@@ -30,6 +34,7 @@ def _draw_asset(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
 
 _ENTRIES: tuple[tuple[Any, Any], ...] = (
     (bpy.types.TOPBAR_MT_file_import, _draw_import),
+    (bpy.types.TOPBAR_MT_file_export, _draw_export),
     (bpy.types.VIEW3D_MT_mesh_add, _draw_add),
     (bpy.types.VIEW3D_MT_object_animation, _draw_object),
     (bpy.types.ASSETBROWSER_MT_context_menu, _draw_asset),

@@ -123,6 +123,7 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
             header.label(text=texts.LEFT_OUT, icon="INFO")
             for line in head.deca.left_out.splitlines() if body is not None else ():
                 _draw_lines(body, texts.wrapped(line, _LINE), "IMAGE_DATA")
+        self.layout.operator("deca.export_head", icon="EXPORT")
         if age_key(head) is not None:
             self.layout.prop(head.deca, "age", text=texts.AGE, slider=True)
         if has_colors(head):

@@ -147,6 +147,48 @@ NORMALS_MATERIAL = "Also put the map into the skin's material; hide the displace
 NORMALS_NOT_SHOWN = "Blender's materials need green up: the DirectX map was written, but not put into the material"
 NORMALS_NO_FILE = "No file was chosen for the normal map"
 NORMALS_WRITTEN = "Wrote {path}"
+
+EXPORT = "Export Head"
+EXPORT_DESCRIPTION = (
+    "Write the active head for other programs: with the ARKit shapes as morphs that need neither bones nor drivers."
+    " The head itself stays as it is"
+)
+EXPORT_FORMAT = "File format"
+EXPORT_FORMATS = {
+    "glb": "For the web and for engines: morphs, bones, animation and textures in one file",
+    "fbx": "For Unity, Unreal, Maya and others: morphs, bones, animation, textures",
+    "usd": "For Omniverse, Houdini, Maya and others: blend shapes, bones, animation, textures",
+    "obj": "The surface as it looks now, with its texture; no morphs",
+    "abc": "The surface as it looks, frame by frame, exactly; no morphs, no textures",
+}
+EXPORT_EXPRESSION = "What the face shows where nothing is animated"
+EXPORT_EXPRESSIONS = [
+    ("CURRENT", "As It Is", "As the sliders and bones are now"),
+    ("NEUTRAL", "Neutral", "All morphs at 0"),
+]
+EXPORT_SKELETON = "With bones for head, neck, jaw and eyes. The morphs move jaw and eyes all the same"
+EXPORT_ANIMATION = "With the frames from the scene's start to its end, as keyframes of the morphs and of head and neck"
+EXPORT_VISEMES = "With the 15 visemes of Oculus Lipsync as further morphs, made of the ARKit shapes"
+EXPORT_COEFFICIENTS = (
+    "With the head model's own expression coefficients as further morphs; without them, what they show is taken over"
+    " by the ARKit shapes as far as these can"
+)
+EXPORT_TEXTURES = "Where the pictures go"
+EXPORT_TEXTURE_PLACES = [
+    ("INSIDE", "Inside", "Inside the file where its format can hold them, else beside it"),
+    ("BESIDE", "Beside", "PNG files beside the file; GLB holds them inside in any case"),
+    ("NONE", "None", "No pictures"),
+]
+EXPORT_NORMALS = "Side of the map of normals of the wrinkles as they are now"
+EXPORT_WRINKLE_MAPS = "With the maps of the baked wrinkle rig as EXR files, and in the JSON how the morphs blend them"
+EXPORT_DETAIL = "Levels of subdivision at which the wrinkles of now move the surface itself; 0 is the coarse mesh"
+EXPORT_TRIANGLES = "Triangles in place of quads; GLB always has triangles"
+EXPORT_PART = "With this part of the head"
+EXPORT_SCALE = "Units of the file in a metre: 100 for centimetres"
+EXPORT_UP = "Which axis points up; GLB and Alembic always have Y"
+EXPORT_NO_FILE = "No file was chosen for the export"
+EXPORT_WITHOUT_NORMALS = "There is no map of normals: {reason}"
+NOTHING_TO_EXPORT = "Select a head to export it"
 CLEAR_BAKED = "Clear Baked Wrinkles"
 CLEAR_BAKED_DESCRIPTION = "Go back to live wrinkles on the selected heads; files of baked frames stay where they are"
 NOTHING_BAKED = "No selected head has baked wrinkles"
@@ -276,6 +318,12 @@ def still_there(heads: list[str], photos: dict[str, list[str]]) -> str:
     what = [f"the codes, on {', '.join(heads)}"] if heads else []
     what += [f"the picture {photo}, used by {', '.join(users)}" for photo, users in photos.items()]
     return STILL_THERE.format(what="; ".join(what)) if what else ""
+
+
+def exported(files: list[str], morphs: int) -> str:
+    """What was exported, for the status bar."""
+    beside = f", and {len(files) - 1} beside it" if len(files) > 1 else ""
+    return f"Wrote {files[0]} with {morphs} morphs{beside}" if morphs else f"Wrote {files[0]}{beside}"
 
 
 def imported(names: list[str]) -> str:

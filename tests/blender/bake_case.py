@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import blender_case as case
 import bpy
 import numpy as np
 
-from deca_blender.scene import stand_in, wrinkles
+from deca_blender.scene import bake, stand_in, wrinkles
 
 ELSEWHERE = Path(__file__).with_name("without_addon.py")
+FEW = 110, 10
+"""Expressions that a rig is fitted to and measured on where it is compared with itself; `wrinkle_rig.fit` wants 106."""
+FEWER = 200, 50
+"""Where it is compared with F_d: it is to keep within the same bounds as with all of the product's 400."""
 
 
 def shown_by_live(obj: bpy.types.Object, map_NN: np.ndarray) -> np.ndarray:
@@ -27,6 +33,17 @@ def shown_by_live(obj: bpy.types.Object, map_NN: np.ndarray) -> np.ndarray:
     if baked is not None:
         baked.show_viewport, modifier.show_viewport = True, False
     return verts
+
+
+@contextmanager
+def fitted_to(fitted: int, fresh: int) -> Iterator[None]:
+    """Rigs are fitted to fewer expressions than the product takes, and measured on fewer others."""
+    before = bake.NUM_SAMPLES, bake.NUM_FRESH
+    bake.NUM_SAMPLES, bake.NUM_FRESH = fitted, fresh
+    try:
+        yield
+    finally:
+        bake.NUM_SAMPLES, bake.NUM_FRESH = before
 
 
 def select(*heads: bpy.types.Object) -> None:

@@ -188,8 +188,7 @@ class Drags:
         self._name, self._random = name, np.random.default_rng(seed)
         copy = folder / "the same weights elsewhere.safetensors"
         shutil.copy(wrinkle_case.WEIGHTS, copy)
-        other = folder / "other weights.safetensors"
-        wrinkle_case.make_weights(other, seed=1)
+        other = wrinkle_case.made_weights(1)
         session = wrinkle_case.real_session()
         self._weights = [
             (str(path), session.request(DescribeWeights(str(path)), timeout=60).hash)

@@ -43,14 +43,22 @@ def test_there_are_checks_and_blenders() -> None:
     )
 
 
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the checks keep what they share."""
+    return tmp_path_factory.mktemp("deca é ")
+
+
 @pytest.mark.skipif(bool(os.environ.get("DECA_NO_BLENDER")), reason="DECA_NO_BLENDER is set")
 @pytest.mark.parametrize("python", interpreters(), ids=lambda python: python.parent.parent.name)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.stem)
-def test_in_blender(check: Path, python: Path) -> None:
+def test_in_blender(check: Path, python: Path, kept: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backend"), str(HERE)]),
         "PYTHONUTF8": "1",
         "DECA_TEST_BACKEND": sys.executable,
+        "DECA_TEST_FOLDER": str(kept),
+        "DECA_CACHE": str(kept / "cache"),  # whose graphs other tests do not push out
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(

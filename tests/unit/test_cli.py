@@ -147,6 +147,30 @@ def test_a_blender_that_ends_without_a_summary_is_a_failure(
     assert captured.err.strip() == ("half a word" if words else "")
 
 
+@posix
+def test_export_hands_its_arguments_to_blender_and_its_report_on(
+    tmp_path: Path,
+    blender: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = '{"blend": "a.blend", "ok": false}'
+    summary = '{"summary": {"exports": 1, "failed": 1, "skipped": 0}}'
+    stand_in = blender(f"""printf "%s\\n" "$@" >arguments\nprintf 'half a word{line}\\n{summary}\\n'; exit 1""")
+    options = ["a.blend", "--out", "o", "--format", "fbx,obj", "--without", "eyes", "--blender", stand_in]
+    assert main(["export", *options]) == 1
+    given = (tmp_path / "arguments").read_text().splitlines()
+    assert given[given.index("--") + 1 :] == options and "headless_export" in "".join(given)
+    captured = capfd.readouterr()
+    assert captured.out.splitlines() == [line, summary] and captured.err == "half a word\n"
+    died = blender("exit 0")
+    assert main(["export", "a.blend", "--out", "o", "--blender", died]) == 1
+    assert "before all heads were exported" in capfd.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["export", "a.blend", "--out", "o", "--format", "stl"])
+
+
 def deca(*arguments: str | Path, cwd: Path, **options) -> subprocess.Popen:
     """The command as a process."""
     paths = [str(ROOT), str(ROOT / "backend"), *filter(None, [os.environ.get("PYTHONPATH")])]

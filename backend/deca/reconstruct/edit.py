@@ -1,7 +1,7 @@
 """Albedo editing (Tran, Liu and Liu 2019, Sec. 4.5): what is painted on a face's colours appears in its photo.
 
-A photo is albedo times shading. Where the albedo was changed, the photo is the new albedo times the shading that the old
-one says: paint lies in the photo's light, in its wrinkles and on the face's expression.
+A photo is albedo times shading. Where the albedo was changed, the photo becomes the new albedo times the shading that
+the old one says: paint lies in the photo's light, in its wrinkles and on the face's expression.
 
 Shape suffixes: N rows and columns of textures, P pixels of the photo that the head covers, H W of the photo.
 """
