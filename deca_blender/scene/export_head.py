@@ -23,7 +23,7 @@ from ..core.exr import half_exr
 from ..core.morphs import MorphFit, sum_error, without_stillness
 from ..core.rig_inputs import input_names
 from ..properties.head import ARKIT_MAP
-from . import exporters
+from . import exporters, live
 from .baked_rig import read_rig
 from .export_scene import ExportScene, Surface, color_image, joint_groups
 from .head import arkit_names, rig_of, slider_names, stored_arkit_names
@@ -76,7 +76,8 @@ def export_head(
     if not target.parent.is_dir():
         raise ExportError(f"The folder {target.parent} does not exist. Make it, or choose another.")
     now = moment_of(head_object, context.evaluated_depsgraph_get())
-    with same_view(context), temporary(), tempfile.TemporaryDirectory(prefix=".deca-", dir=target.parent) as folder:
+    folder_of_files = tempfile.TemporaryDirectory(prefix=".deca-", dir=target.parent)
+    with live.paused(), same_view(context), temporary(), folder_of_files as folder:
         if head_object.mode == "EDIT":
             head_object.update_from_editmode()
         work = _Export(context.scene, head_object, now, Path(folder) / target.name, options)

@@ -21,12 +21,14 @@ from ..core import moving_joints, rig
 from ..core.morphs import Morph, key_frames
 from .armature import UPRIGHT, add_bone
 from .channels import channel_bags
-from .head_mesh import PART, UV_MAP
+from .head_mesh import GLOSS, PART, UV_MAP
 from .nodes import Nodes
 from .still_head import StillHead
 
 _PARENTS = {"neck": "root", "jaw": "neck", "eye_l": "neck", "eye_r": "neck"}
 _SLOTS = ("skin", "eyes", "mouth")
+_KEPT = ("Base Color", "Roughness", "Specular IOR Level", "Coat Weight", "Coat Roughness", "Coat IOR")
+"""Of a material's inputs: what other programs know, too."""
 _LINEAR = 1  # of a keyframe's interpolation
 _FROM_UPRIGHT = UPRIGHT.inverted()
 
@@ -70,10 +72,9 @@ class Surface:
             values_V = np.empty(len(self._kept_V), np.int32)
             parts.data.foreach_get("value", values_V)
             self._kept_V = ~np.isin(values_V, removed_parts)
-        for attribute in [
-            attribute for attribute in self.mesh.attributes if attribute.name.startswith(("deca_", "wrinkle_"))
-        ]:
-            self.mesh.attributes.remove(attribute)
+        for name in (PART, GLOSS):
+            if name in self.mesh.attributes:
+                self.mesh.attributes.remove(self.mesh.attributes[name])
         self._cut(use_triangles)
 
     def place(self, verts_V3: NDArray) -> NDArray[np.float32]:
@@ -259,7 +260,7 @@ def _plain(name: str, own: bpy.types.Material | None, color: Path | None, normal
     nodes.link(shader.outputs["BSDF"], nodes.add("ShaderNodeOutputMaterial", 300, 0).inputs["Surface"])
     old = _shader(own)
     if old is not None:
-        for socket in ("Base Color", "Roughness", "Specular IOR Level"):
+        for socket in _KEPT:
             shader.inputs[socket].default_value = old.inputs[socket].default_value
     if color is not None:
         nodes.link(_texture(nodes, color, 0, "sRGB").outputs["Color"], shader.inputs["Base Color"])

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import bpy
@@ -39,6 +40,7 @@ class _Live:
         self.names: dict[int, str] = {}
         self.has_jumped = False  # heads may look like anything: undo, the end of a render
         self.is_rendering = False
+        self.is_paused = False
         self.failed_at: float | None = None  # time.time() when the rendered frame's map could not be had
         self.hangs = ""  # why the rest of a render does not wait for the backend any more
 
@@ -106,6 +108,19 @@ def unregister() -> None:
     if _live is not None:
         _live.heads.clear()
     _live = None
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Heads keep their maps inside the block, whatever Blender evaluates: nothing that is seen there stays."""
+    live = _live
+    if live is not None:
+        live.is_paused = True
+    try:
+        yield
+    finally:
+        if live is not None:
+            live.is_paused = False
 
 
 def set_cache_bytes(max_bytes: int) -> None:
@@ -205,7 +220,7 @@ def _tick() -> float:
 @persistent
 def _on_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """Something moved: heads whose geometry was evaluated again are read. Cheap in scenes of many objects."""
-    if _live is None or _live.is_rendering:
+    if _live is None or _live.is_rendering or _live.is_paused:
         return
     for update in depsgraph.updates:
         if update.is_updated_geometry and isinstance(update.id, bpy.types.Object) and update.id.type == "MESH":
@@ -219,7 +234,7 @@ def _on_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
 @persistent
 def _on_frame(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     """A new frame: playback only notes it, rendering and background wait for its maps."""
-    if _live is None:
+    if _live is None or _live.is_paused:
         return
     is_render = depsgraph.mode == "RENDER"
     if _live.is_rendering and not is_render:

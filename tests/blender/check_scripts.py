@@ -10,7 +10,7 @@ import blender_case as case
 import bpy
 import numpy as np
 
-from deca_blender import backend
+from deca_blender import api, backend
 from deca_blender.protocol.messages import DecodeWrinkles, ReconstructReply, WrinklesReply
 from deca_blender.scene import wrinkles
 
@@ -102,6 +102,14 @@ def test_sample_03(folder: Path) -> None:
     assert np.allclose(request.detail, 0.7 * len("grandmother") + 0.3 * len("me"))
     image = wrinkles.map_image(target)
     assert image is not None and np.allclose(wrinkles.read_map(image), map_of(request), atol=1e-7)
+
+    # An export evaluates the scene again; the head keeps its map, and nobody is asked for another.
+    ASKED.clear()
+    key = target.data.shape_keys.key_blocks["mouthPucker"]
+    key.keyframe_insert("value", frame=1)
+    key.value = 0.5  # not keyed
+    api.export(target, folder / "me.glb", normals=0, use_animation=False)
+    assert not ASKED and key.value == 0.5 and np.allclose(wrinkles.read_map(image), map_of(request), atol=1e-7)
 
 
 case.main(globals())

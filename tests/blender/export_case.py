@@ -25,7 +25,7 @@ CALM = {"expression": np.zeros(50, np.float32), "pose": np.zeros((5, 3), np.floa
 
 
 def imported(seed: int = 1, **changes: object) -> tuple[Any, bpy.types.Object]:
-    face = case.face_reply(HEAD, seed, texture=TEXTURE, **changes)
+    face = case.face_reply(HEAD, seed, albedo=TEXTURE, **changes)
     return face, import_face(bpy.context, HEAD, face)
 
 
