@@ -16,13 +16,14 @@ import bpy
 
 from . import backend, preferences, registration
 from .client import ClientError
-from .core.reconstruction import reconstruct_photos, wait_for_outcomes
+from .core.reconstruction import reconstruct_person, reconstruct_photos, wait_for_outcomes
 from .protocol import batch
 from .protocol.messages import HeadReply
 from .protocol.notices import told as notices_told
-from .protocol.photos import FoundPhoto, find_photos
+from .protocol.photos import FoundPerson, FoundPhoto, find_people, find_photos
 from .scene import live
 from .scene.import_face import ImportFaceError, ImportOptions, import_face
+from .scene.import_person import import_person
 from .scene.save import clear_file, save_copy
 
 COMMAND = "deca_import"
@@ -55,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there (default: skip those)")
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
     parser.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
+    parser.add_argument(
+        "--one-person", action="store_true", help="the photos named give one head, and so do those of each folder"
+    )
     parser.add_argument("--head", type=_path, metavar="FILE", help="head model file in place of the bundled OpenHead")
     parser.add_argument("--weights", type=_path, metavar="FILE", help="weights file that gives the heads wrinkles")
     return parser
@@ -77,22 +81,23 @@ def _run(options: argparse.Namespace) -> int:
         blend = options.out / f"{found.name}.blend"
         if not options.overwrite and os.path.lexists(blend):
             raise batch.already_there(blend)
-        steps = reconstruct_photos(
-            backend.session(),
-            [str(found.path)],
-            options.texture_size,
-            weights=weights,
-            head=head,
-            described=described,
-            paint_hair=options.paint_hair,
-        )
+        how = {"weights": weights, "head": head, "described": described, "paint_hair": options.paint_hair}
+        if isinstance(found, FoundPerson):
+            photos = [str(path) for path in found.photos]
+            steps = reconstruct_person(backend.session(), photos, options.texture_size, **how)
+        else:
+            steps = reconstruct_photos(backend.session(), [str(found.path)], options.texture_size, **how)
         (outcome,) = wait_for_outcomes(steps)
         if outcome.error is not None:
             raise outcome.error
         described = outcome.head
         assert described is not None
         clear_file()
-        live.update_now(import_face(bpy.context, described, outcome.faces[0], built, outcome.picture))
+        if isinstance(found, FoundPerson):
+            person = (outcome.faces, outcome.pictures, built, outcome.left_out)
+            live.update_now(import_person(bpy.context, described, *person))
+        else:
+            live.update_now(import_face(bpy.context, described, outcome.faces[0], built, outcome.picture))
         try:
             save_copy(blend)
         except OSError as error:
@@ -102,9 +107,14 @@ def _run(options: argparse.Namespace) -> int:
         face = outcome.faces[0]
         told: dict[str, object] = {"out": str(blend), "landmark_error": round(face.landmark_error, 5)}
         told["texture_notices"] = notices_told(face.notices)
+        if isinstance(found, FoundPerson):
+            told["photos"] = [face.photo for face in outcome.faces]
+            told["left_out"] = [{"photo": left.photo, "reason": left.reason} for left in outcome.left_out]
+            told["landmark_error"] = [round(face.landmark_error, 5) for face in outcome.faces]
         return told | ({"notices": outcome.notices} if outcome.notices else {})
 
-    return batch.run(find_photos(options.photos), work, (ImportFaceError, ClientError))
+    found = find_people(options.photos) if options.one_person else find_photos(options.photos)
+    return batch.run(found, work, (ImportFaceError, ClientError))
 
 
 if __name__ == "__main__":

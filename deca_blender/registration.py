@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import bpy
 
 from . import backend, install, models, preferences
-from .operators import bake as bake_operators
 from .operators import (
+    add_photos,
     bake_normal_map,
     delete_head,
     diagnostics,
@@ -25,6 +25,7 @@ from .operators import (
     strip_identity,
     update_wrinkles,
 )
+from .operators import bake as bake_operators
 from .operators import models as model_operators
 from .operators import transfer as transfer_operators
 from .properties import bake, head, interface, sliders, transfer
@@ -38,6 +39,7 @@ CLASSES = (
     *bake.CLASSES,
     *sliders.CLASSES,
     *import_face.CLASSES,
+    *add_photos.CLASSES,
     *reset_expression.CLASSES,
     *straighten.CLASSES,
     *photo_camera.CLASSES,

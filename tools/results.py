@@ -1,9 +1,9 @@
-"""What the weights make of public-domain photos: results.png and results.md. Called by `make results`.
+"""What the weights make of public-domain photos: results.png, colours.png and results.md. Called by `make results`.
 
     python tools/results.py --out docs [--weights FILE]
 
-A row per photo: the photo; the head as on it, without wrinkles, with them, and with three times as deep ones; the same
-person with three other expressions.
+A row per photo. Results: the photo; the head as on it, without wrinkles, with them, and with three times as deep ones;
+the same person with three other expressions. Colours: the photo; as photographed; the albedo from three sides.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from deca.reconstruct.face import Face
 from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
+from deca.render.preview import draw_head
 from deca.vision.crop import CROP_SIZE
 from deca.vision.photo import Photo, read_photo
 
@@ -37,6 +39,8 @@ ZOOM, RAISED = 1.14, 0.13
 LAMPS = (((-0.8, 0.4, 0.45), 0.85), ((0.7, 0.1, 0.7), 0.2))
 """Directions in head space and strengths: from the side, where lines are seen best."""
 AMBIENT = 0.05
+WHOLE = 0.29
+"""Metres that a picture of a whole head shows."""
 LARGEST = 1_500_000
 """Bytes of the sheet: pages must load."""
 FOLDER = Path(__file__).parent / "results_photos"
@@ -90,6 +94,10 @@ network; what stands under "{seen}" is kept.
 *From the left: the photo; the head from the photo's camera, lit from the side, without wrinkles, with those that the
 photo shows, and at strength 3; the same person with other expressions, at which the photo's own lines move on.*
 
+![A row per photo: photo; the head as photographed; its albedo from the front and from both sides](colours.png)
+
+*The heads' two textures, neutral and in even light: as photographed, and the albedo. Hair and glasses are taken off.*
+
 Photos, [why they are in the public domain](../tools/results_photos/README.md): {photos}.
 
 | | |
@@ -117,11 +125,13 @@ def main() -> int:
             print("There are no built-in weights to show; name a file with --weights.", file=sys.stderr)
             return 1
         rows = [row_of(portrait, decoder) for portrait in PORTRAITS]
+        colours = [colours_of(portrait, decoder) for portrait in PORTRAITS]
     except DecaError as error:
         print(error, file=sys.stderr)
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
     save_small(sheet_of(rows), options.out / "results.png")
+    save_small(sheet_of(colours), options.out / "colours.png")
     card = decoder.networks.card
     page = PAGE.format(
         seen=SEEN.lstrip("# "),
@@ -136,7 +146,7 @@ def main() -> int:
     path = options.out / "results.md"
     written = path.read_text(encoding="utf-8").partition(SEEN)[2] if path.is_file() else ""
     path.write_text(page + SEEN + (written or "\n"), encoding="utf-8")
-    print(f"{options.out / 'results.png'}, {options.out / 'results.md'}")
+    print(f"{options.out / 'results.png'}, {options.out / 'colours.png'}, {options.out / 'results.md'}")
     return 0
 
 
@@ -161,6 +171,33 @@ def row_of(portrait: Portrait, decoder: Decoder) -> dict[str, Image.Image]:
             label: drawn(decoder.decode_face(with_expression(face, weights)), decoder)
             for label, weights in EXPRESSIONS.items()
         },
+    }
+
+
+def colours_of(portrait: Portrait, decoder: Decoder) -> dict[str, Image.Image]:
+    """The two textures of a photo on the neutral head, by the headings of their columns."""
+    photo = portrait.read()
+    face = reconstruct(photo, path=f"{photo.name}.png", decoder=decoder, max_faces=1)[0]
+    assert face.texture is not None
+    neutral = replace(face, expression_E=np.zeros_like(face.expression_E), pose_53=np.zeros_like(face.pose_53))
+    verts_V3 = neutral.vertices()
+    middle_3 = (verts_V3.min(0) + verts_V3.max(0)) / 2
+    scale = CELL / WHOLE
+    to_cell_24 = np.array([[scale, 0, 0, CELL / 2], [0, -scale, 0, CELL / 2]])
+
+    def turned(texture_NN3: NDArray[np.uint8], degrees: float) -> Image.Image:
+        around_33 = cv2.Rodrigues(np.array([0.0, np.radians(degrees), 0.0]))[0]
+        places_V3 = ((verts_V3 - middle_3) @ around_33.T).astype(np.float32)
+        white = np.full((CELL, CELL, 3), 255, np.uint8)
+        return Image.fromarray(draw_head(white, face.head, places_V3, to_cell_24, texture_NN3=texture_NN3))
+
+    albedo_NN3 = face.texture.albedo_NN3
+    return {
+        "photo": as_on_crop(photo, face),
+        "as photographed": turned(face.texture.photographed_NN3, 0),
+        "albedo": turned(albedo_NN3, 0),
+        "from the right": turned(albedo_NN3, 40),
+        "from the left": turned(albedo_NN3, -40),
     }
 
 

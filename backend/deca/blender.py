@@ -16,7 +16,7 @@ from pathlib import Path
 
 from deca.errors import DecaError
 from deca_blender.protocol import batch
-from deca_blender.protocol.photos import find_photos, told
+from deca_blender.protocol.photos import FoundPhoto, find_people, find_photos, told
 
 _GRACE_S = 10.0
 _USAGE = 2
@@ -67,11 +67,12 @@ def run_import(
     texture_size: int,
     paint_hair: bool = False,
     overwrite: bool = False,
+    one_person: bool = False,
     head: Path | None = None,
     weights: Path | None = None,
     blender: str | None = None,
 ) -> int:
-    """Imports photos into one .blend file each, under `out`.
+    """Imports photos into one .blend file each, or people into one each (`find_people`), under `out`.
 
     The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr. Where
     the child ends without its summary, each photo that has no line yet is told to have failed.
@@ -87,13 +88,14 @@ def run_import(
     """
     photos = [path.absolute() for path in photos]  # no name starts with a dash then
     command = headless_command(blender)
-    command += [f"--out={out.absolute()}", f"--texture-size={texture_size}", *["--overwrite"] * overwrite]
+    command += [f"--out={out.absolute()}", f"--texture-size={texture_size}"]
+    command += [*["--overwrite"] * overwrite, *["--one-person"] * one_person]
     command += ["--paint-hair"] * paint_hair
     command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
     report = _Report()
     status = _run([*command, *map(str, photos)], report.take)
     if report.failed is None:
-        return report.complete(photos, status)
+        return report.complete(find_people(photos) if one_person else find_photos(photos), status)
     return 1 if report.failed else 0
 
 
@@ -199,11 +201,11 @@ class _Report:
         else:
             self._lines.append(values)
 
-    def complete(self, photos: Sequence[Path], status: int) -> int:
+    def complete(self, photos: Sequence[FoundPhoto], status: int) -> int:
         """Writes what is missing of a report whose child has ended: the photos without a line have failed."""
         lines = self._lines
         done = Counter(line["photo"] for line in lines)
-        for found in find_photos(photos):
+        for found in photos:
             if done[told(found.path)]:
                 done[told(found.path)] -= 1
                 continue

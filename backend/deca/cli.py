@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     photos.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
     photos.add_argument("--overwrite", action="store_true", help="replace results that are there (default: skip those)")
     photos.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
+    photos.add_argument(
+        "--one-person",
+        action="store_true",
+        help="the photos named are of one person and give one head, and so do those of each folder",
+    )
     photos.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
 
     reconstruct = commands.add_parser(
@@ -151,43 +156,60 @@ def _parser() -> argparse.ArgumentParser:
 def _reconstruct(options: argparse.Namespace) -> int:
     from deca.reconstruct.results import has_results, refuse_results
     from deca_blender.protocol import batch
-    from deca_blender.protocol.photos import find_photos
+    from deca_blender.protocol.photos import FoundPerson, find_people, find_photos
 
     _make_folder(options.out)
-    photos = find_photos(options.photos)
+    photos = find_people(options.photos) if options.one_person else find_photos(options.photos)
     wanted = (found for found in photos if found.name)
     is_work = any(options.overwrite or not has_results(options.out / found.name) for found in wanted)
     reconstruct_into = _reconstructor(options) if is_work else None  # seconds, before the first photo
 
     def work(found: FoundPhoto) -> dict[str, object]:
         folder, photo = options.out / found.name, found.path.absolute()
+        others = [path.absolute() for path in found.photos] if isinstance(found, FoundPerson) else None
         if reconstruct_into is None or not options.overwrite:
-            refuse_results(folder, photo)
+            refuse_results(folder, photo, others)
         assert reconstruct_into is not None
-        return reconstruct_into(folder, photo)
+        return reconstruct_into(folder, photo, others)
 
     return batch.run(photos, work, (DecaError,))
 
 
-def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path], dict[str, object]]:
-    """Loads the models; gives what reconstructs a photo into a folder and tells what the photo's line says of it."""
-    from deca.reconstruct.export import write_faces
+def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path, list[Path] | None], dict[str, object]]:
+    """Loads the models; gives what reconstructs a photo, or a person's photos, into a folder and tells what the line
+    says of it."""
+    from deca.reconstruct.export import write_faces, write_person
+    from deca.reconstruct.person import reconstruct_person
     from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
     from deca_blender.protocol.notices import told as notices_told
+    from deca_blender.protocol.photos import told
 
     decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
 
-    def reconstruct_into(folder: Path, path: Path) -> dict[str, object]:
+    def reconstruct_into(folder: Path, path: Path, person_photos: list[Path] | None) -> dict[str, object]:
+        how = {
+            "decoder": decoder,
+            "coarse": options.coarse,
+            "texture_size": options.texture_size,
+            "paint_hair": options.paint_hair,
+        }
+        if person_photos is not None:
+            person = reconstruct_person(person_photos, **how)
+            write_person(folder, person, person_photos, lambda photo: read_photo(photo).pixels, decoder)
+            errors = [round(face.landmark_error, 5) for face in person.faces]
+            used = [told(face.photo) for face in person.faces]
+            left_out = [{"photo": told(left.photo), "reason": left.reason} for left in person.left_out]
+            notices = [notices_told(face.texture.notices) for face in person.faces[:1] if face.texture]
+            return {
+                "out": str(folder),
+                "photos": used,
+                "left_out": left_out,
+                "landmark_error": errors,
+                "texture_notices": notices,
+            }
         photo = read_photo(path)
-        faces = reconstruct(
-            photo,
-            path=path,
-            decoder=decoder,
-            coarse=options.coarse,
-            texture_size=options.texture_size,
-            paint_hair=options.paint_hair,
-        )
+        faces = reconstruct(photo, path=path, **how)
         write_faces(folder, photo.pixels, faces, decoder)
         errors = [round(face.landmark_error, 5) for face in faces]
         notices = [notices_told(face.texture.notices) for face in faces if face.texture]
@@ -264,6 +286,7 @@ def _import(options: argparse.Namespace) -> int:
         texture_size=options.texture_size,
         paint_hair=options.paint_hair,
         overwrite=options.overwrite,
+        one_person=options.one_person,
         head=options.head,
         weights=options.weights,
         blender=options.blender,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..client import ClientError, Job, RequestCancelled, Session
-from ..protocol.messages import DescribeHead, FaceReply, HeadReply, ReconstructPhoto
+from ..protocol.messages import DescribeHead, FaceReply, HeadReply, LeftOutPhoto, ReconstructPerson, ReconstructPhoto
 
 PICTURE_SIZE = 4096
 """Pixels on the longer side of the photo behind the camera: more than screens have, 64 MB on the graphics card."""
@@ -17,15 +17,17 @@ PICTURE_SIZE = 4096
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of one photo.
+    """What became of one photo, or of the photos of one person.
 
     Attributes:
-        photo: Path of the photo.
+        photo: Path of the photo, or of the person's first.
         head: The head model of the faces; None when there is an error.
-        faces: The faces found, largest first.
+        faces: The faces found, largest first; of a person, that on each photo, as `PersonReply` has them.
         error: Why there are none.
         notices: What the user should know of how they were made.
         picture: The upright photo as `ReconstructReply` has it.
+        pictures: Those of a person's faces.
+        left_out: Photos that tell nothing of the person.
     """
 
     photo: str
@@ -34,6 +36,8 @@ class Outcome:
     error: ClientError | None = None
     notices: tuple[str, ...] = ()
     picture: NDArray[np.uint8] | None = None
+    pictures: tuple[NDArray[np.uint8] | None, ...] = ()
+    left_out: tuple[LeftOutPhoto, ...] = ()
 
 
 def reconstruct_photos(
@@ -93,6 +97,48 @@ def reconstruct_photos(
             raise
         except ClientError as error:
             yield Outcome(photo, error=error)
+
+
+def reconstruct_person(
+    session: Session,
+    photos: Sequence[str],
+    texture_size: int = 1024,
+    weights: str = "",
+    head: str = "openhead",
+    picture_size: int = PICTURE_SIZE,
+    described: HeadReply | None = None,
+    paint_hair: bool = False,
+) -> Iterator[Job | Outcome]:
+    """Reconstructs one person from several photos; a failure is an outcome.
+
+    Yields and arguments are those of `reconstruct_photos`, with one `Outcome` in all.
+
+    Raises:
+        RequestCancelled: A job that had been yielded was cancelled.
+    """
+    try:
+        model = described
+        if model is None:
+            asked = session.submit(DescribeHead(head))
+            yield asked
+            model = asked.result()
+        request = ReconstructPerson(
+            tuple(photos),
+            head,
+            texture_size=texture_size,
+            weights=weights,
+            picture_size=picture_size,
+            paint_hair=paint_hair,
+        )
+        job = session.submit(request)
+        yield job
+        reply = job.result()
+        pictures = tuple(picture.jpeg for picture in reply.pictures)
+        yield Outcome(photos[0], model, reply.faces, notices=reply.notices, pictures=pictures, left_out=reply.left_out)
+    except RequestCancelled:
+        raise
+    except ClientError as error:
+        yield Outcome(photos[0], error=error)
 
 
 def wait_for_outcomes(steps: Iterator[Job | Outcome]) -> Iterator[Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bpy
 
-from ..scene.camera import camera_of, render_as_photo
+from ..scene.camera import camera_of, photo_size, render_as_photo
 from ..scene.viewports import look_through
 from ..ui import texts
 from .on_head import OnHead
@@ -47,11 +47,11 @@ class DECA_OT_render_as_photo(_OnPhotoCamera, bpy.types.Operator):
 
     @classmethod
     def why_not(cls, head: bpy.types.Object | None) -> str:
-        is_stripped = head is not None and not all(head.deca.image_size)
+        is_stripped = head is not None and not all(photo_size(head))
         return super().why_not(head) or (texts.NO_PHOTO_SIZE if is_stripped else "")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        render_as_photo(context.scene, self.camera(context), tuple(self.head(context).deca.image_size))
+        render_as_photo(context.scene, self.camera(context), photo_size(self.head(context)))
         return {"FINISHED"}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 from bpy.props import (
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
     FloatProperty,
     FloatVectorProperty,
@@ -24,6 +25,10 @@ from ..core import rig
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
 DETAIL = "deca_detail"
+PHOTO_EXPRESSIONS = "deca_photo_expressions"
+"""Expression coefficients of each of a person's photos, one after the other."""
+PHOTO_NUMBER = "deca_photo_number"
+"""On a photo's camera: which of `Object.deca.photos` it shows."""
 RELIEF = "deca_relief"
 """What the photo shows of the skin: bytes that only the backend understands; heads of earlier versions have none."""
 PHOTO_DETAIL_RANGE = (0.0, 2.0)
@@ -97,6 +102,15 @@ def _set_colors(self: Any, index: int) -> None:
     material.show_colors(self.id_data, material.COLORS[index])
 
 
+class DECA_PG_photo(bpy.types.PropertyGroup):
+    """One of several photos that a head was made from; its `name` is the photo's."""
+
+    path: StringProperty(name="Photo", description="File of the photo")
+    frame: IntProperty(name="Frame", description="Frame whose keyframes show the face as on this photo")
+    pose: FloatVectorProperty(name="Pose", description="As the head's Photo Pose, on this photo", size=15)
+    image_size: IntVectorProperty(name="Photo Size", description="Width and height of the photo, pixels", size=2)
+
+
 class DECA_PG_head(bpy.types.PropertyGroup):
     """How a head was made: enough to make it again without the photo."""
 
@@ -107,6 +121,10 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     backend_version: StringProperty(name="Backend Version", description="Version of the backend that made the head")
     protocol_version: IntProperty(name="Protocol Version", description="Version of the backend's protocol")
     photo: StringProperty(name="Photo", description="File that the head was made from")
+    photos: CollectionProperty(
+        name="Photos", description="The photos of the person, where there are several", type=DECA_PG_photo
+    )
+    left_out: StringProperty(name="Left Out", description="Photos that were not used, a line each with the reason")
     pose: FloatVectorProperty(
         name="Photo Pose",
         description="Axis-angle of root, neck, jaw, left eye and right eye on the photo, radians",
@@ -201,4 +219,4 @@ def unregister_pointers() -> None:
     del bpy.types.Object.deca
 
 
-CLASSES = (DECA_PG_head,)
+CLASSES = (DECA_PG_photo, DECA_PG_head)

@@ -16,8 +16,11 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from .photos import FoundPhoto, told
+
+Found = TypeVar("Found", bound=FoundPhoto)
 
 INTERRUPTED, TERMINATED, PIPE_CLOSED = 130, 143, 141
 """Exit statuses as shells give them: 128 and the number of SIGINT, SIGTERM, SIGPIPE."""
@@ -38,14 +41,14 @@ class Stopped(KeyboardInterrupt):
 
 
 def run(
-    photos: Sequence[FoundPhoto],
-    work: Callable[[FoundPhoto], dict[str, object]],
+    photos: Sequence[Found],
+    work: Callable[[Found], dict[str, object]],
     expected: tuple[type[Exception], ...],
 ) -> int:
     """Works on photos in turn and writes a line for each, then the summary.
 
     Args:
-        photos: From `find_photos`.
+        photos: From `find_photos`, or people from `find_people`.
         work: Does what there is to do for a photo; gives what its line says beside `photo`, `ok` and `seconds`. It may
             raise `Skipped`, and anything else: that is this photo's failure, and the next one follows.
         expected: Exceptions that say what happened in the user's words. Others are named, and their traceback goes to

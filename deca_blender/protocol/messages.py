@@ -404,6 +404,66 @@ class ReconstructPhoto(Request[ReconstructReply]):
     paint_hair: bool = False
 
 
+@dataclass(frozen=True)
+class LeftOutPhoto(Message):
+    """A photo that tells nothing of the person.
+
+    Attributes:
+        photo: Its path, as asked.
+        reason: Why, in a sentence or two.
+    """
+
+    photo: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Picture(Message):
+    """An upright photo.
+
+    Attributes:
+        jpeg: The bytes of a JPEG file, sRGB, without metadata; None when not asked for.
+    """
+
+    jpeg: Annotated[NDArray[np.uint8], Array("uint8", "B")] | None
+
+
+@dataclass(frozen=True, eq=False)
+class PersonReply(Message):
+    """One person on several photos.
+
+    Attributes:
+        faces: The person on each photo that is used, one at least. Shape, detail code and relief are the same on all;
+            the first has the textures, and its photo tells most; the others follow as asked.
+        pictures: The upright photos of the faces.
+        left_out: The photos that are not used.
+        notices: As in `ReconstructReply`.
+    """
+
+    faces: tuple[FaceReply, ...]
+    pictures: tuple[Picture, ...]
+    left_out: tuple[LeftOutPhoto, ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReconstructPerson(Request[PersonReply]):
+    """Asks for one head of several photos of one person, who is whom most of them show.
+
+    Attributes:
+        paths: Photo files on the backend's machine.
+        head, texture_size, weights, coarse, picture_size, paint_hair: As in `ReconstructPhoto`.
+    """
+
+    paths: tuple[str, ...]
+    head: str = "openhead"
+    texture_size: int | None = 1024
+    weights: str = ""
+    coarse: str = "auto"
+    picture_size: int = 0
+    paint_hair: bool = False
+
+
 # ---- wrinkles ----------------------------------------------------------------------------------------------------
 
 
@@ -525,7 +585,7 @@ MESSAGES: dict[str, type[Message]] = {
         *(Progress, Error, Cancel),
         *(Hello, HelloReply, Ping, PingReply, Echo, EchoReply, Shutdown, ShutdownReply),
         *(DescribeHead, HeadReply, ConvertHead, ConvertHeadReply),
-        *(ReconstructPhoto, ReconstructReply),
+        *(ReconstructPhoto, ReconstructReply, ReconstructPerson, PersonReply),
         *(DescribeWeights, WeightsReply, DecodeWrinkles, WrinklesReply),
         *(BakeNormalMap, NormalMapReply),
     )

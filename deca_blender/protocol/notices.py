@@ -10,9 +10,9 @@ MIRRORED, SHADOW, SMALL, CAST, GLASSES = "mirrored", "shadow", "small", "cast", 
 
 _SENTENCES = {
     MIRRORED: "The photo does not show {value:.0%} of the face: the other side is mirrored there.",
-    SHADOW: "One half of the face lies in shadow; its skin is guessed from the lit half where it is too dark.",
+    SHADOW: "One half of the face lies in shadow: its colors are uncertain there.",
     SMALL: "The face is {value:.0f} pixels wide on the photo: too few for the skin's detail.",
-    CAST: "The light on the photo is coloured, and so is the skin; balance the photo's white for true tones.",
+    CAST: "The light on the photo is colored: balance the white of the photo for true tones of the skin.",
     GLASSES: "Glasses were taken off; the skin below them is made up.",
 }
 """By code; `value` is that of the notice: a share of the face, pixels, or a difference of Lab."""

@@ -52,6 +52,48 @@ class FoundPhoto:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class FoundPerson(FoundPhoto):
+    """Photos of one person, who get one result.
+
+    Attributes:
+        path: Their folder, or the first of them.
+        photos: The photos.
+    """
+
+    photos: tuple[Path, ...] = ()
+
+
+def find_people(paths: Iterable[Path]) -> list[FoundPerson]:
+    """The people whose photos files and folders hold: each folder one person, and all files together one.
+
+    As `find_photos`, folders stand for the pictures in them.
+    """
+    used: dict[str, int] = {}
+    paths = list(paths)
+    files = tuple(path for path in paths if not _holds_photos(path))
+    found = []
+    for path in paths:
+        photos, problem = _photos_of(path)
+        if path in files:
+            if path == files[0]:
+                found.append(FoundPerson(path, _unused(result_name(path), used), photos=files))
+        elif problem:
+            found.append(FoundPerson(path, "", problem))
+        else:
+            found.append(
+                FoundPerson(path, _unused(result_name(path.absolute().name + ".d"), used), photos=tuple(photos))
+            )
+    return found
+
+
+def _holds_photos(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def find_photos(paths: Iterable[Path]) -> list[FoundPhoto]:
     """The photos that files and folders stand for, and the folders that give none.
 

@@ -78,6 +78,29 @@ def add_bone(
     return bone
 
 
+def move_bones(context: bpy.types.Context, obj: bpy.types.Object, moves: Mapping[str, NDArray]) -> None:
+    """Moves bones at rest, by metres in head space; poses stay as they are.
+
+    Args:
+        context: Blender's context, in object mode.
+        obj: Armature object of a head.
+        moves: By bones' names; names of no bone are passed over.
+    """
+    armature = obj.data
+    assert isinstance(armature, bpy.types.Armature)
+    active, was_hidden = context.view_layer.objects.active, obj.hide_get()
+    obj.hide_set(False)
+    context.view_layer.objects.active = obj
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name, move_3 in moves.items():
+        bone = armature.edit_bones.get(name)
+        if bone is not None:
+            bone.translate(UPRIGHT @ Vector(move_3.tolist()))
+    bpy.ops.object.mode_set(mode="OBJECT")
+    obj.hide_set(was_hidden)
+    context.view_layer.objects.active = active
+
+
 def set_pose(obj: bpy.types.Object, pose: Mapping[str, NDArray]) -> None:
     """Rotates the joints' own bones, whichever way of writing a rotation each of them is set to.
 

@@ -6,6 +6,7 @@ import bpy
 from mathutils import Matrix
 
 from ..core.photo_camera import PhotoCamera, ortho_scale_driver
+from ..properties.head import PHOTO_NUMBER
 from .armature import hang_on
 from .head import rig_of
 from .shape_keys import add_driver
@@ -39,13 +40,44 @@ def build_camera(
     return obj
 
 
-def camera_of(head_object: bpy.types.Object) -> bpy.types.Object | None:
-    """The photo's camera of a head, or None; the user may have hung others on the armature."""
+def aim_camera(camera_object: bpy.types.Object, photo_camera: PhotoCamera) -> None:
+    """Lets a camera of `build_camera` see the photo's head once more after the head was fitted again."""
+    data = camera_object.data
+    assert isinstance(data, bpy.types.Camera)
+    data.driver_remove("ortho_scale")
+    add_driver(data, "ortho_scale", -1, ortho_scale_driver(photo_camera), None)
+    camera_object.matrix_basis = Matrix(photo_camera.matrix.tolist())
+
+
+def cameras_of(head_object: bpy.types.Object) -> dict[int, bpy.types.Object]:
+    """The photos' cameras of a head by the photos' numbers; the user may have hung others on the armature."""
     rig_object = rig_of(head_object)
+    found: dict[int, bpy.types.Object] = {}
     for child in rig_object.children if rig_object is not None else ():
         if isinstance(child.data, bpy.types.Camera) and child.data.type == "ORTHO":
-            return child
-    return None
+            found.setdefault(child.get(PHOTO_NUMBER, 0), child)
+    return found
+
+
+def camera_of(head_object: bpy.types.Object) -> bpy.types.Object | None:
+    """The photo's camera of a head, or None; of several photos, that of the photo of the current frame."""
+    cameras = cameras_of(head_object)
+    return cameras.get(photo_number(head_object), next(iter(cameras.values()), None))
+
+
+def photo_number(head_object: bpy.types.Object) -> int:
+    """The number of the photo that the head's keyframes show at the current frame; 0 where there is but one."""
+    frame = bpy.context.scene.frame_current
+    earlier = [(photo.frame, number) for number, photo in enumerate(head_object.deca.photos) if photo.frame <= frame]
+    return max(earlier, default=(0, 0))[1]
+
+
+def photo_size(head_object: bpy.types.Object) -> tuple[int, int]:
+    """Width and height of the photo that `camera_of` shows, pixels; zero where that was stripped."""
+    photos = head_object.deca.photos
+    shown = photos[photo_number(head_object)] if len(photos) else head_object.deca
+    width, height = shown.image_size
+    return width, height
 
 
 def render_as_photo(scene: bpy.types.Scene, camera: bpy.types.Object, resolution: tuple[int, int]) -> None:

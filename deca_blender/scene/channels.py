@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import bpy
@@ -17,3 +18,10 @@ def channel_bags(owner: bpy.types.ID) -> list[Any]:
         return [action]
     strips = [strip for layer in action.layers for strip in layer.strips]
     return [bag for strip in strips for bag in strip.channelbags if bag.slot == animation.action_slot]
+
+
+def curves_of(*owners: bpy.types.ID | None) -> Iterator[Any]:
+    """The animation curves of datablocks, without drivers; None has none."""
+    for owner in owners:
+        for bag in channel_bags(owner) if owner is not None else ():
+            yield from bag.fcurves

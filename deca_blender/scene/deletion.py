@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from .camera import camera_of
+from .camera import cameras_of
 from .duplicates import sharing
 from .head import rig_of
 
@@ -22,14 +22,14 @@ def new_collection(name: str, scene: bpy.types.Scene) -> bpy.types.Collection:
 
 
 def delete_head(head_object: bpy.types.Object) -> None:
-    """Deletes a head with its armature and its photo's camera; what else hangs on the armature stays where it is.
+    """Deletes a head with its armature and its photos' cameras; what else hangs on the armature stays where it is.
 
-    Linked duplicates that hang on the same armature keep it, and the camera.
+    Linked duplicates that hang on the same armature keep it, and the cameras.
     """
-    rig_object, camera = rig_of(head_object), camera_of(head_object)
+    rig_object, cameras = rig_of(head_object), cameras_of(head_object)
     gone = [head_object]
     if rig_object is not None and all(other.parent != rig_object for other in sharing(head_object)):
-        gone += [rig_object, *([camera] if camera is not None else [])]
+        gone += [rig_object, *cameras.values()]
         for child in rig_object.children:
             if child not in gone:
                 matrix = child.matrix_world.copy()

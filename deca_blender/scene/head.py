@@ -153,10 +153,14 @@ def straighten(head_object: bpy.types.Object) -> None:
 
 
 def show_photo(head_object: bpy.types.Object) -> None:
-    """Puts sliders and bones to what the photo shows."""
-    _set_sliders(head_object, stored_expression(head_object))
-    pose_J3 = np.array(head_object.deca.pose).reshape(-1, 3)
-    _set_pose(head_object, dict(zip(rig.JOINTS, pose_J3, strict=True)))
+    """Puts sliders and bones to what the photo shows; of several, the first one."""
+    pose_as(head_object, stored_expression(head_object), np.array(head_object.deca.pose))
+
+
+def pose_as(head_object: bpy.types.Object, expression_E: NDArray, pose: NDArray) -> None:
+    """Puts sliders and bones to expression coefficients and to the axis-angles of the joints (5, 3), radians."""
+    _set_sliders(head_object, expression_E)
+    _set_pose(head_object, dict(zip(rig.JOINTS, pose.reshape(-1, 3), strict=True)))
 
 
 def _set_sliders(head_object: bpy.types.Object, expression_E: NDArray) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import bpy
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.identity import joint_positions, neutral_verts
 from ..core.photo_camera import photo_camera
+from ..properties.head import PHOTO_NUMBER
 from ..protocol.messages import FaceReply, HeadReply
 from . import armature, camera, head_mesh, images, material, shape_keys, wrinkles
 from .deletion import new_collection
@@ -63,6 +66,17 @@ def import_face(
     Raises:
         ImportFaceError: The coefficients belong to another head model, or the arrays do not fit together.
     """
+    with building(context, head, face):
+        return build_head(context, head, face, options, picture)
+
+
+@contextmanager
+def building(context: bpy.types.Context, head: HeadReply, face: FaceReply) -> Iterator[None]:
+    """Object mode for building a face, or several of one head model; on any failure Blender's data is as before.
+
+    Raises:
+        ImportFaceError: The coefficients belong to another head model, or the arrays do not fit together.
+    """
     if (face.head, face.head_hash) != (head.name, head.hash):
         raise ImportFaceError(
             f"The coefficients belong to the head model {face.head} ({face.head_hash}), not to {head.name}"
@@ -72,18 +86,19 @@ def import_face(
         bpy.ops.object.mode_set(mode="OBJECT")
     with all_or_nothing(context):
         try:
-            return _build(context, head, face, options, picture)
+            yield
         except ValueError as error:
             raise ImportFaceError(f"The backend's answer does not make a head: {error}") from error
 
 
-def _build(
+def build_head(
     context: bpy.types.Context,
     head: HeadReply,
     face: FaceReply,
     options: ImportOptions,
     picture: NDArray[np.uint8] | None,
 ) -> bpy.types.Object:
+    """What `import_face` builds, within `building`."""
     neutral_V3 = neutral_verts(head, face.shape)
     collection = new_collection(face.name, context.scene)
     rig_object = bpy.data.objects.new(f"{face.name} Rig", bpy.data.armatures.new(f"{face.name} Rig"))
@@ -114,7 +129,7 @@ def _build(
         wrinkles.add_wrinkles(head_object)
         context.scene.render.use_lock_interface = True  # maps change while frames are rendered
     if options.use_camera:
-        _add_camera(context, collection, rig_object, face, options, picture)
+        add_camera(context, collection, rig_object, face, options, picture)
     place(context, rig_object, head_object)
 
     for obj in context.selected_objects:
@@ -124,19 +139,22 @@ def _build(
     return head_object
 
 
-def _add_camera(
+def add_camera(
     context: bpy.types.Context,
     collection: bpy.types.Collection,
     rig_object: bpy.types.Object,
     face: FaceReply,
     options: ImportOptions,
     picture: NDArray[np.uint8] | None,
+    number: int = 0,
 ) -> None:
+    """Adds the camera that sees the head as the photo does, by the photo's number among the person's."""
     spec = photo_camera(face.camera, face.crop, face.image_size)
     photo = images.photo_image(f"{face.name} Photo", picture) if picture is not None else None
     camera_object = camera.build_camera(f"{face.name} Camera", spec, photo, rig_object)
+    camera_object[PHOTO_NUMBER] = number
     collection.objects.link(camera_object)
-    if options.use_resolution:
+    if number == 0 and options.use_resolution:
         camera.render_as_photo(context.scene, camera_object, spec.resolution)
     elif context.scene.camera is None:
         context.scene.camera = camera_object

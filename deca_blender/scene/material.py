@@ -72,6 +72,33 @@ def add_materials(mesh: bpy.types.Mesh, name: str, textures: Mapping[str, bpy.ty
         mesh.materials.append(_build(f"{name} {surface.name}", surface, textures))
 
 
+def face_textures(head_object: bpy.types.Object) -> dict[str, bpy.types.Image]:
+    """The images that the materials of a head show, by `COLORS`; those of heads of earlier versions, which have one,
+    count as photographed. What the user's own materials show is not among them."""
+    nodes = [node for slot in head_object.material_slots for node in _pictures(slot.material)]
+    found = {node.name: node.image for node in nodes if node.name in COLORS}
+    shown = [{node.image for node in _pictures(slot.material)} for slot in head_object.material_slots]
+    single = set.intersection(*shown) if shown else set()
+    if not found and len(single) == 1:
+        return {PHOTOGRAPHED: single.pop()}
+    return found
+
+
+def swap_texture(head_object: bpy.types.Object, old: bpy.types.Image, new: bpy.types.Image) -> None:
+    """Shows another image wherever the head's materials show `old`, which goes if nothing else does."""
+    for slot in head_object.material_slots:
+        for node in _pictures(slot.material):
+            if node.image == old:
+                node.image = new
+    if not old.users:
+        bpy.data.images.remove(old)
+
+
+def _pictures(material: bpy.types.Material | None) -> list[Any]:
+    tree = material.node_tree if material is not None else None
+    return [node for node in tree.nodes if node.type == "TEX_IMAGE" and node.image is not None] if tree else []
+
+
 def _build(name: str, surface: Surface, textures: Mapping[str, bpy.types.Image]) -> bpy.types.Material:
     material = bpy.data.materials.new(name)
     material.use_nodes = True

@@ -56,14 +56,27 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')
 
 
-def _drive_size(obj: bpy.types.Object) -> None:
-    """Keeps `SIZE` at what it is, whatever scale is applied."""
+def _drive_size(obj: bpy.types.Object, size: float = 1.0) -> None:
+    """Keeps `SIZE` at what it is, now `size`, whatever scale is applied."""
     keys = obj.data.shape_keys
     assert keys is not None  # heads are made with them
     obj[SIZE] = obj[SIDE] = 1.0
     points_V3 = np.empty((len(obj.data.vertices), 3), np.float32)
     keys.reference_key.points.foreach_get("co", points_V3.ravel())
-    add_driver(obj, f'["{SIZE}"]', -1, size_driver(points_V3), keys)
+    add_driver(obj, f'["{SIZE}"]', -1, size_driver(points_V3 / size), keys)
+
+
+def size_of(obj: bpy.types.Object) -> float:
+    """The size of the mesh beside that of the import, 1 where nobody has applied a scale."""
+    evaluated = obj.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    return float(evaluated.get(SIZE, 1.0))
+
+
+def drive_size_again(obj: bpy.types.Object, size: float) -> None:
+    """Lets a mesh that has got another shape have the size that it had (`size_of`)."""
+    if SIZE in obj:
+        obj.driver_remove(f'["{SIZE}"]')
+        _drive_size(obj, size)
 
 
 def drive_by_strength(obj: bpy.types.Object, path: str) -> None:

@@ -114,6 +114,15 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         row = self.layout.row(align=True)
         row.operator("deca.view_photo_camera", icon="OUTLINER_OB_CAMERA")
         row.operator("deca.render_as_photo", text="", icon="RENDER_STILL")
+        row = self.layout.row(align=True)
+        if len(head.deca.photos) > 1:
+            row.label(text=texts.PHOTOS.format(count=len(head.deca.photos)))
+        row.operator("deca.add_photos", icon="ADD")
+        if head.deca.left_out:
+            header, body = self.layout.panel("deca_left_out", default_closed=True)
+            header.label(text=texts.LEFT_OUT, icon="INFO")
+            for line in head.deca.left_out.splitlines() if body is not None else ():
+                _draw_lines(body, texts.wrapped(line, _LINE), "IMAGE_DATA")
         self.layout.operator("deca.export_head", icon="EXPORT")
         if age_key(head) is not None:
             self.layout.prop(head.deca, "age", text=texts.AGE, slider=True)

@@ -39,6 +39,18 @@ PAINT_HAIR = "Paint hair on the scalp where the photo shows some; else the scalp
 USE_CAMERA = "Add a camera that sees the head where it lies on the photo; the scene's own camera and resolution stay"
 USE_VIEW = "Turn 3D viewports to the new heads, and show textures where Solid shading shows Blender's default colors"
 USE_ALL_FACES = "Build a head for every face on the photo, not only for the most prominent one"
+USE_ONE_PERSON = (
+    "All photos are of one person and become one head, with a camera and a keyframe for each photo; photos of somebody"
+    " else are left out"
+)
+ADD_PHOTOS = "Add Photos"
+ADD_PHOTOS_DESCRIPTION = (
+    "Fit the active head again to its photos and further ones of the same person; your keyframes and materials stay"
+)
+PHOTOS_ADDED = "Added {count} photo(s) to {name}"
+NO_PHOTO_ADDED = "No photo was added; the head is fitted again to those it has"
+PHOTOS = "Made from {count} photos"
+LEFT_OUT = "Photos that were left out:"
 NOTHING_CHOSEN = "No photo was chosen. Select one or more pictures in the file browser."
 ESC_CANCELS = "Esc: cancel"
 CANCELLED = "Import cancelled"
@@ -289,6 +301,16 @@ BACKEND_STATE = {
 }
 
 JOINT_LABELS = {"root": "Head", "neck": "Neck", "jaw": "Jaw", "eye_l": "Left Eye", "eye_r": "Right Eye"}
+
+
+def several(count: int) -> str:
+    """Title of the dialog for several dropped photos."""
+    return f"Import Faces From {count} Photos"
+
+
+def left_out(photo: str, reason: str) -> str:
+    """That a photo was not used for a person, and why."""
+    return f"{Path(photo).name} was left out. {reason}"
 
 
 def still_there(heads: list[str], photos: dict[str, list[str]]) -> str:

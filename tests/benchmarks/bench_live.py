@@ -48,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.what == "latency":
-            result = measure_latency(count, folder if options.relief else None)
+            result = measure_latency(count, options.relief)
         elif options.what == "frames":
             result = measure_frames(count, folder)
         elif options.what == "kills":
@@ -116,9 +116,9 @@ def measure_transfer(times: int, folder: Path) -> dict[str, object]:
     return compared(seen, folder) | {"transfer": milliseconds(seconds)}
 
 
-def measure_latency(moves: int, relief_in: Path | None) -> dict[str, object]:
+def measure_latency(moves: int, with_relief: bool) -> dict[str, object]:
     random = np.random.default_rng(0)
-    changes = {"relief": relief_of(relief_in, np.zeros(128))} if relief_in is not None else {}
+    changes = {"relief": relief_of(np.zeros(128))} if with_relief else {}
     obj = wrinkled_head(**changes)
     live.update_now(obj)
     key = obj.data.shape_keys.key_blocks["exp_001"]

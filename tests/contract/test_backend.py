@@ -19,6 +19,7 @@ from deca_blender.protocol.messages import (
     DescribeHead,
     DescribeWeights,
     Ping,
+    ReconstructPerson,
     ReconstructPhoto,
     ReconstructReply,
 )
@@ -139,6 +140,31 @@ def test_a_head_whose_picture_cannot_be_made_is_there_and_says_so(photo: Path, m
     reply = make_handlers(Device("cpu"))[ReconstructPhoto](request, lambda fraction, text: None)
     assert isinstance(reply, ReconstructReply) and reply.faces and reply.picture is None
     assert "no photo behind the head" in reply.notices[-1]
+
+
+def test_one_person_on_two_photos_and_what_is_left_out(session: Session, photo: Path, tmp_path: Path) -> None:
+    """The astronaut, and she mirrored, farther away and in other light; a wall; a text."""
+    image = pytest.importorskip("PIL.Image")
+    with image.open(photo) as picture:
+        pixels = np.asarray(picture)
+    again, wall, text = (tmp_path / name for name in ("wieder é.png", "wall.png", "no photo.jpg"))
+    darker = np.pad(pixels[:, ::-1], ((60, 60), (60, 60), (0, 0)), mode="edge") * np.array((0.8, 0.7, 0.6))
+    image.fromarray(darker.astype(np.uint8)).save(again)
+    image.fromarray(np.full((90, 90, 3), 127, np.uint8)).save(wall)
+    text.write_text("no photo")
+    paths = tuple(map(str, (again, wall, photo, text)))
+    reply = session.request(ReconstructPerson(paths, texture_size=512, picture_size=64), timeout=110)
+    assert sorted(face.photo for face in reply.faces) == sorted((str(photo), str(again)))
+    assert [left.photo for left in reply.left_out] == [str(wall), str(text)]
+    assert "No face" in reply.left_out[0].reason and "not a picture" in reply.left_out[1].reason
+    one, other = reply.faces
+    assert np.array_equal(one.shape, other.shape) and not np.allclose(one.pose, other.pose, atol=1e-3)
+    assert one.albedo is not None and one.albedo.shape == (512, 512, 3) and other.albedo is other.photographed is None
+    assert one.relief is not None and np.array_equal(one.relief, other.relief)  # pyright: ignore[reportArgumentType]
+    assert all(face.landmark_error < 0.02 for face in reply.faces)
+    assert all(picture.jpeg is not None for picture in reply.pictures) and len(reply.pictures) == 2
+    with pytest.raises(RequestFailed, match="No photo shows a face"):
+        session.request(ReconstructPerson((str(wall),)), timeout=60)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")

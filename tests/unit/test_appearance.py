@@ -456,6 +456,14 @@ def test_white_is_told_from_the_eyes_and_the_skin(light):
     assert np.abs(iris_colour(EyePixels(iris, sclera, 15), white) - plain).max() < 0.06
 
 
+@pytest.mark.parametrize("colour", [(0.72, 0.53, 0.43), (0.25, 0.13, 0.11)])
+def test_lids_and_lashes_are_not_taken_for_white(colour):
+    lids = np.tile(np.array(colour, np.float32), (60, 1))
+    lab = skin.to_lab(np.array((0.75, 0.58, 0.48), np.float32))
+    seen, unseen = white_of(lids, 15, lab), white_of(lids[:0], 15, lab)
+    assert np.array_equal(seen.tint_3, unseen.tint_3) and seen.exposure == unseen.exposure
+
+
 def test_the_photos_light_is_in_one_texture_and_not_in_the_other(head):
     """Lit from one side: the photographed texture returns the photo's colours, the albedo has less difference."""
     verts = head.template_V3.astype(float)

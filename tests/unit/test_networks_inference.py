@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -59,13 +60,35 @@ def check(networks: Networks, expected: Sample) -> None:
     assert (found - expected.displacement).abs().max() < MAP_TOLERANCE
 
 
-@pytest.fixture
-def graphs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Folder of the cached ONNX graphs; skips where ONNX Runtime is not installed."""
+@pytest.fixture(scope="module")
+def _has_onnx() -> None:
+    """Skips where ONNX Runtime is not installed."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def graphs(_has_onnx: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Folder of the cached ONNX graphs."""
     monkeypatch.setenv("DECA_CACHE", str(tmp_path / "cache é"))
     return tmp_path / "cache é"
+
+
+@pytest.fixture(scope="module")
+def exported(_has_onnx: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the graphs of the sample."""
+    folder = tmp_path_factory.mktemp("exported")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DECA_CACHE", str(folder))
+        sample().networks("onnx")
+    return folder
+
+
+@pytest.fixture
+def filled(graphs: Path, exported: Path) -> Path:
+    """As `graphs`, with those of the sample in it, as an earlier process has left them."""
+    shutil.copytree(exported, graphs)
+    return graphs
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "resnet18", "mobilenet_v3_large", "face_mesh"])
@@ -93,7 +116,7 @@ def test_half_precision_stays_near() -> None:
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
-def test_gradients_may_start_at_the_codes(runtime: Literal["torch", "onnx"], graphs: Path) -> None:
+def test_gradients_may_start_at_the_codes(runtime: Literal["torch", "onnx"], filled: Path) -> None:
     networks = sample().networks(runtime)
     codes, detail = networks.encode(sample().images)
     expression = codes.expression_BE.requires_grad_()
@@ -102,7 +125,7 @@ def test_gradients_may_start_at_the_codes(runtime: Literal["torch", "onnx"], gra
     assert torch.equal(expression.grad, 2 * expression)
 
 
-def test_pictures_do_not_depend_on_their_batch(graphs: Path) -> None:
+def test_pictures_do_not_depend_on_their_batch(filled: Path) -> None:
     for runtime in ("torch", "onnx"):
         networks = sample().networks(runtime)
         together, alone = networks.encode(sample().images)[0], networks.encode(sample().images[1:2])[0]
@@ -118,7 +141,7 @@ def test_load_and_random_give_the_same_networks(tmp_path: Path) -> None:
     assert not torch.equal(first[1], Networks.random(8, SMALL).encode(sample().images)[1])
 
 
-def test_auto_takes_onnx_where_it_is_installed(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_onnx_where_it_is_installed(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sample().networks("auto").runtime == "onnx"
     monkeypatch.setattr(inference_module, "is_installed", lambda: False)
     assert sample().networks("auto").runtime == "torch"
@@ -131,7 +154,7 @@ def test_onnx_is_refused_where_it_cannot_run() -> None:
         sample().networks("onnx", half=True)
 
 
-def test_graphs_are_exported_once(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_are_exported_once(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample().networks("onnx")
     monkeypatch.setattr(onnx_module, "_export", lambda *arguments: pytest.fail("exported again"))
     check(sample().networks("onnx"), sample())
@@ -139,13 +162,12 @@ def test_graphs_are_exported_once(graphs: Path, monkeypatch: pytest.MonkeyPatch)
         Networks.random(9, SMALL, runtime="onnx")  # other weights
 
 
-def test_damaged_graphs_are_made_again(graphs: Path, caplog: pytest.LogCaptureFixture) -> None:
-    sample().networks("onnx")
-    for path in graphs.iterdir():
+def test_damaged_graphs_are_made_again(filled: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in filled.iterdir():
         path.write_bytes(path.read_bytes()[:1000])
     check(sample().networks("onnx"), sample())
     assert "made again" in caplog.text
-    assert all(path.stat().st_size > 100_000 for path in graphs.iterdir())
+    assert all(path.stat().st_size > 100_000 for path in filled.iterdir())
 
 
 def test_cache_that_cannot_be_written_does_no_harm(
@@ -157,12 +179,11 @@ def test_cache_that_cannot_be_written_does_no_harm(
     assert "not kept" in caplog.text
 
 
-def test_old_graphs_go(graphs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sample().networks("onnx")
-    first = set(graphs.iterdir())
+def test_old_graphs_go(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = set(filled.iterdir())
     monkeypatch.setattr(onnx_module, "_KEPT", 3)
     Networks.random(9, SMALL, runtime="onnx")
-    assert len(set(graphs.iterdir()) - first) == 3 and not first & set(graphs.iterdir())
+    assert len(set(filled.iterdir()) - first) == 3 and not first & set(filled.iterdir())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -177,12 +177,17 @@ class Views:
         # The strip of the bag next to the lip line is the wet part of the lips, which may roll out.
         is_wet_lip = (face_part == Part.INNER_MOUTH) & np.isin(self.faces, self.lips).any(axis=1)
         self.is_mouth = (face_part >= Part.TEETH_UPPER) & ~is_wet_lip
+        self.inside = np.unique(self.faces[self.is_eye | self.is_mouth])
         self.lip_partner = partners(head.template_V3[self.lips])
 
     def illegal_pixels(self, verts_V3: np.ndarray, yaw: float, pitch: float) -> tuple[int, int]:
         """Pixels of the mouth's inside, and of eyeballs and eye sockets, that no door is in front of."""
         verts = np.concatenate([verts_V3, verts_V3[self.neck].mean(axis=0, keepdims=True)])
-        face, depth = self._look(verts, self.faces, yaw, pitch)
+        seen = self._turned(verts, yaw, pitch)
+        # Only pixels where the inside lies can show it.
+        pixels = (seen[self.inside, :2] + 1) * SIZE / 2
+        window = np.floor(pixels.min(axis=0)), np.ceil(pixels.max(axis=0))
+        face, depth = self._look(seen, self.faces, *window)
         doors = [mouth_door(verts_V3[self.lips], self.lip_partner)]
         for ball, lids in zip(self.eyes, self.lids, strict=True):
             centre = (verts_V3[ball[0]] + verts_V3[ball[-1]]) / 2
@@ -190,17 +195,27 @@ class Views:
         first = np.cumsum([0] + [len(points) for points, _ in doors])
         door_verts = np.concatenate([points for points, _ in doors])
         door_faces = np.concatenate([faces + k for (_, faces), k in zip(doors, first, strict=False)])
-        door, door_depth = self._look(door_verts, door_faces, yaw, pitch)
+        door, door_depth = self._look(self._turned(door_verts, yaw, pitch), door_faces, *window)
         is_open = (face >= 0) & ~((door >= 0) & (door_depth < depth + DOOR_SLACK / HALF_WIDTH))
         return int((is_open & self.is_mouth[face]).sum()), int((is_open & self.is_eye[face]).sum())
 
     @staticmethod
-    def _look(verts_V3: np.ndarray, faces_F3: np.ndarray, yaw: float, pitch: float) -> tuple[np.ndarray, np.ndarray]:
-        """The triangle every pixel sees (-1: none) and its depth."""
+    def _turned(verts_V3: np.ndarray, yaw: float, pitch: float) -> np.ndarray:
+        """The vertices on a picture of `SIZE` x `SIZE` pixels: x right, y down, [-1, 1]."""
         turned = (verts_V3 - np.array([0, -0.02, 0])) @ view_matrix(yaw, pitch).T
-        clip = (turned / HALF_WIDTH * (1, -1, -1)).astype(np.float32)
+        return turned / HALF_WIDTH * (1, -1, -1)
+
+    @staticmethod
+    def _look(
+        seen_V3: np.ndarray, faces_F3: np.ndarray, first_2: np.ndarray, end_2: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The triangle every pixel of a window of the picture sees (-1: none) and its depth."""
+        clip = seen_V3.copy()
+        clip[:, :2] = ((seen_V3[:, :2] + 1) * SIZE - 2 * first_2) / (end_2 - first_2) - 1
+        width, height = map(int, end_2 - first_2)
         # Edges count as covered: a pixel centre exactly on the edge of two triangles would look through between them.
-        fragments = rasterize(torch.from_numpy(clip)[None], torch.from_numpy(faces_F3), SIZE, SIZE, closed=True)
+        clip_1V3 = torch.from_numpy(clip.astype(np.float32))[None]
+        fragments = rasterize(clip_1V3, torch.from_numpy(faces_F3), height, width, closed=True)
         return fragments.face_BHW[0].numpy(), fragments.depth_BHW[0].numpy()
 
 

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from deca_blender.protocol import batch
-from deca_blender.protocol.photos import MAX_NAME_BYTES, FoundPhoto, find_photos, pictures_below, result_name, told
+from deca_blender.protocol.photos import (
+    MAX_NAME_BYTES,
+    FoundPhoto,
+    find_people,
+    find_photos,
+    pictures_below,
+    result_name,
+    told,
+)
 from tests.fuzz.fuzz_names import fuzz_names
 
 posix = pytest.mark.skipif(os.name == "nt", reason="names that Windows does not have")
@@ -269,3 +277,19 @@ def test_lines_are_json_in_utf8_in_one_line(path: str) -> None:
     assert values == {"photo": told(path), "error": [told(path)]}
     assert told(path) == path or "\\" in told(path)
     assert told("caf\udce9.jpg") == "caf\\xe9.jpg"
+
+
+def test_people_are_the_files_together_and_each_folder(tmp_path: Path) -> None:
+    for name in ("ann.b/1.jpg", "ann.b/2.jpg", "x.jpg", "y.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    x, y, missing = tmp_path / "x.jpg", tmp_path / "y.jpg", tmp_path / "missing.jpg"
+    folder, empty = tmp_path / "ann.b", tmp_path / "empty"
+    people = find_people([folder, x, empty, y, missing])
+    assert [(person.path, person.name, person.photos) for person in people] == [
+        (folder, "ann.b", (folder / "1.jpg", folder / "2.jpg")),
+        (x, "x", (x, y, missing)),
+        (empty, "", ()),
+    ]
+    assert "holds no photo" in people[2].problem and find_people([]) == []

@@ -117,7 +117,7 @@ def test_a_killed_run_goes_on(made: tuple[Path, list[SyntheticPhoto]], index: Ph
     command = [sys.executable, "-m", "deca_training.data.prepare", "prepare", str(made[0])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / p) for p in (".", "backend", "training"))}
     process = subprocess.Popen([*command, "--out", str(out), "--workers", "1"], env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"\n") >= 2):
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.01)

@@ -42,9 +42,6 @@ _RIDGE = 3e-4
 _TAUGHT, _KEEP = 3e-4, 0.1
 """Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
 squared landmark distances in percent; chosen on people to choose on."""
-_COMMON = 0.015
-"""What the square of a coefficient of the average person's shape costs, likewise: with less, the average of the
-network's errors bends the lips."""
 _HARDLY_SEEN = 0.05
 """Of the mean coefficient's squared distance: what directions that hardly show are taken to have, too."""
 _WRONG = 25.0
@@ -199,7 +196,7 @@ def by_photos(
     """
     sound = np.flatnonzero(evidence.squared_N < _WRONG)
     seen_NX, evidence, people = seen_NX[sound], evidence.take(sound), [people[row] for row in sound]
-    offset_S = common_offset(evidence, _COMMON)
+    offset_S = common_offset(evidence)
     common_S = around_S + offset_S
     rows, others = of_others(evidence.moved(offset_S), people)
     metric_SS = metric_SS * (len(metric_SS) / np.trace(metric_SS)) + _HARDLY_SEEN * np.eye(len(metric_SS))

@@ -26,7 +26,7 @@ from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_ey
 from deca.appearance.hair import hair_layer
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
-from deca.appearance.sampling import inside_photo, sample_photo, view_surface
+from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, view_surface
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
@@ -66,28 +66,54 @@ class Texture:
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """What is to be shown where, at the plan's size.
+class Shown:
+    """What a photo shows of a head's texture, before anything is filled in; all but the detail at the plan's size.
 
     Attributes:
         photo_KK3: The photo, sRGB in [0, 1]; meaningless where it does not see the surface.
-        albedo_KK3, photographed_KK3: The finished skin and hair.
-        own_KK: The photo's own share in the skin.
-        hair_KK: Share of hair over the skin.
-        own_hair_KK: The photo's share in the hair.
+        albedo_KK3, photographed_KK3: Its skin, with the photo's light taken out and as it is.
+        own_KK: How far to believe that it shows skin, 0..1.
+        seen_KK: Where the photo sees the surface.
+        view: How.
+        density: Photo pixels per texel.
+        light: The skin under the photo's light.
         white: The photo's white.
         iris: Colour of the irises in white light.
-        notices: As in `Texture`.
+        landmarks_L2: The face's landmarks, photo pixels; None where they are not known.
+        skin_map: What the photo's texels show, if that was told.
+        detail_HW3: What the photo shows beyond the plan's size, at the texture's; None where that is no larger.
     """
 
     photo_KK3: NDArray[np.float32]
     albedo_KK3: NDArray[np.float32]
     photographed_KK3: NDArray[np.float32]
     own_KK: NDArray[np.float32]
-    hair_KK: NDArray[np.float32]
-    own_hair_KK: NDArray[np.float32]
+    seen_KK: NDArray[np.bool_]
+    view: SurfaceView
+    density: float
+    light: skin.ColourModel
     white: White
     iris: NDArray[np.float32]
+    landmarks_L2: NDArray | None
+    skin_map: SkinMap | None
+    detail_HW3: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be shown where, at the plan's size.
+
+    Attributes:
+        albedo_KK3, photographed_KK3: The finished skin and hair.
+        hair_KK: Share of hair over the skin.
+        own_hair_KK: The photo's share in the hair.
+        notices: As in `Texture`.
+    """
+
+    albedo_KK3: NDArray[np.float32]
+    photographed_KK3: NDArray[np.float32]
+    hair_KK: NDArray[np.float32]
+    own_hair_KK: NDArray[np.float32]
     notices: tuple[Notice, ...]
 
 
@@ -122,22 +148,113 @@ def unwrap_photo(
     Raises:
         ValueError: Arrays of the wrong shape or type.
     """
+    shown = shown_by_photo(
+        photo_pixels,
+        verts_V3,
+        to_photo,
+        head,
+        size,
+        landmarks_L2=landmarks_L2,
+        skin_map=skin_map,
+        albedo=albedo,
+        paint_hair=paint_hair,
+    )
+    return filled_in(shown, head, size, paint_hair)
+
+
+def shown_by_photo(
+    photo_pixels: NDArray[np.uint8],
+    verts_V3: NDArray,
+    to_photo: NDArray,
+    head: HeadModel,
+    size: int = 1024,
+    *,
+    landmarks_L2: NDArray | None = None,
+    skin_map: SkinMap | None = None,
+    albedo: AlbedoModel | None = None,
+    paint_hair: bool = False,
+) -> Shown:
+    """What a photo shows of the head's texture; arguments and errors as of `unwrap_photo`."""
     _check(photo_pixels, verts_V3, to_photo, head, size)
-    plan_size = min(size, _PLAN_SIZE)
-    plan = _plan(photo_pixels, verts_V3, to_photo, head, plan_size, landmarks_L2, skin_map, albedo, paint_hair)
+    texels = texels_of(head, min(size, _PLAN_SIZE))
+    view = view_surface(texels, verts_V3, to_photo)
+    regions = regions_of(texels)
+    on_skin_HW = texels.interpolate((head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01
+    seen_HW = on_skin_HW & view.visible_HW & (view.facing_HW > _GRAZING) & inside_photo(view, *photo_pixels.shape[:2])
+    photo_HW3 = sample_photo(photo_pixels, view.pixels_HW2, seen_HW)
+
+    outline = landmarks_L2
+    if outline is None and head.landmarks_478 is not None and head.landmarks_478.placed.all():
+        outline = head.landmarks_478.positions(verts_V3, head.faces_F3) @ to_photo[:, :3].T + to_photo[:, 3]
+    face_HW, opening_HW = seen_HW & (regions.face > 0.5), np.zeros_like(seen_HW)
+    if outline is not None:
+        inside_HW, opening_HW = outlines(view, outline)
+        face_HW &= inside_HW & ~opening_HW
+    if skin_map is not None:
+        face_HW = seen_HW & ~opening_HW
+    light, believed_HW = believe(photo_HW3, face_HW, view, regions, texels.size, skin_map)
+    # The islands' own borders are no reason to fade: lips and lids reach up to them.
+    weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW, FEATHER * texels.size)
+    weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * texels.size)) * believed_HW
+    weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
+
+    white, iris = NEUTRAL, DEFAULT_IRIS
+    if landmarks_L2 is not None:
+        eyes = eye_pixels(photo_pixels, landmarks_L2)
+        white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[weight_HW > 0.99]))
+        iris = iris_colour(eyes, white)
+    unlit_HW3 = None
+    if albedo is not None:
+        bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
+    if unlit_HW3 is None:
+        unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
+    detail_HW3 = None
+    if size > texels.size:
+        pixels_V2 = (np.asarray(verts_V3, np.float64) @ to_photo[:, :3].T + to_photo[:, 3]).astype(np.float32)
+        wanted_HW = _resized((seen_HW if paint_hair else weight_HW > 0).astype(np.float32), size) > 0
+        detail_HW3 = sample_photo(photo_pixels, texels_of(head, size).interpolate(pixels_V2, fill=-1e6), wanted_HW)
+        detail_HW3 -= _grown(photo_HW3, texels, size)
+    return Shown(
+        photo_HW3,
+        unlit_HW3,
+        photo_HW3,
+        weight_HW,
+        seen_HW,
+        view,
+        pixels_per_texel(view.pixels_HW2, seen_HW) if seen_HW.any() else 0.0,
+        light,
+        white,
+        iris,
+        landmarks_L2,
+        skin_map,
+        detail_HW3,
+    )
+
+
+def filled_in(shown: Shown, head: HeadModel, size: int, paint_hair: bool = False) -> Texture:
+    """The whole texture of what a photo shows of it.
+
+    Args:
+        shown: What it shows.
+        head: The head model.
+        size: Rows and columns of the texture, as in `shown_by_photo`.
+        paint_hair: Paint hair on the scalp where the photo shows some.
+    """
     texels = texels_of(head, size)
+    plan = _plan(shown, head, paint_hair)
     albedo_HW3, photographed_HW3 = plan.albedo_KK3, plan.photographed_KK3
-    if size > _PLAN_SIZE:
+    if shown.detail_HW3 is not None:
         coarse = texels_of(head, _PLAN_SIZE)
         albedo_HW3, photographed_HW3 = (_grown(image, coarse, size) for image in (albedo_HW3, photographed_HW3))
-        detail_HW3 = _detail(plan, photo_pixels, verts_V3, to_photo, coarse, texels)
+        detail_HW3 = _detail(plan, shown.own_KK, shown.detail_HW3, texels)
         # As the plan's light was taken out, so is the detail's.
         gain_HW3 = (albedo_HW3 / np.maximum(photographed_HW3, 0.02)).clip(1 / _MOST_UNLIT, _MOST_UNLIT)
         photographed_HW3 += detail_HW3
         albedo_HW3 += gain_HW3 * detail_HW3
-    for image_HW3, white in ((albedo_HW3, White(NEUTRAL.tint_3, _ALBEDO_EYES)), (photographed_HW3, plan.white)):
+    for image_HW3, white in ((albedo_HW3, White(NEUTRAL.tint_3, _ALBEDO_EYES)), (photographed_HW3, shown.white)):
         paint_mouth(image_HW3, texels, white.exposure)
-        paint_eyes(image_HW3, texels, plan.iris, white.exposure, white.tint_3)
+        paint_eyes(image_HW3, texels, shown.iris, white.exposure, white.tint_3)
     return Texture(_finished(albedo_HW3, texels), _finished(photographed_HW3, texels), plan.notices)
 
 
@@ -161,89 +278,42 @@ def _check(photo: NDArray, verts_V3: NDArray, to_photo: NDArray, head: HeadModel
         raise OptionError(f"A texture of {size} pixels is not offered.", f"Choose one of {', '.join(map(str, SIZES))}.")
 
 
-def _plan(
-    photo_pixels: NDArray[np.uint8],
-    verts_V3: NDArray,
-    to_photo: NDArray,
-    head: HeadModel,
-    size: int,
-    landmarks_L2: NDArray | None,
-    skin_map: SkinMap | None,
-    albedo: AlbedoModel | None,
-    paint_hair: bool,
-) -> _Plan:
-    texels = texels_of(head, size)
-    view = view_surface(texels, verts_V3, to_photo)
+def _plan(shown: Shown, head: HeadModel, paint_hair: bool) -> _Plan:
+    weight_HW = shown.own_KK
+    texels = texels_of(head, len(weight_HW))
     regions = regions_of(texels)
-    on_skin_HW = texels.interpolate((head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01
-    seen_HW = on_skin_HW & view.visible_HW & (view.facing_HW > _GRAZING) & inside_photo(view, *photo_pixels.shape[:2])
-    photo_HW3 = sample_photo(photo_pixels, view.pixels_HW2, seen_HW)
-
-    outline = landmarks_L2
-    if outline is None and head.landmarks_478 is not None and head.landmarks_478.placed.all():
-        outline = head.landmarks_478.positions(verts_V3, head.faces_F3) @ to_photo[:, :3].T + to_photo[:, 3]
-    face_HW, opening_HW = seen_HW & (regions.face > 0.5), np.zeros_like(seen_HW)
-    if outline is not None:
-        inside_HW, opening_HW = outlines(view, outline)
-        face_HW &= inside_HW & ~opening_HW
-    if skin_map is not None:
-        face_HW = seen_HW & ~opening_HW
-    light, believed_HW = believe(photo_HW3, face_HW, view, regions, size, skin_map)
-    # The islands' own borders are no reason to fade: lips and lids reach up to them.
-    weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW, FEATHER * size)
-    weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * size)) * believed_HW
-    weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
-
     mirrored_HW = _mirrored(weight_HW, texels)
-    white, iris = NEUTRAL, DEFAULT_IRIS
-    if landmarks_L2 is not None:
-        eyes = eye_pixels(photo_pixels, landmarks_L2)
-        sure_HW = weight_HW > 0.99
-        white = white_of(eyes.sclera_N3, eyes.iris_radius, skin.median_lab(photo_HW3[sure_HW]))
-        iris = iris_colour(eyes, white)
-    unlit_HW3 = None
-    if albedo is not None:
-        bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=size) > 0.5)
-        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
-    if unlit_HW3 is None:
-        unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
-    albedo_HW3 = _with_base(unlit_HW3, weight_HW, mirrored_HW, texels)
-    photographed_HW3 = _with_base(photo_HW3, weight_HW, mirrored_HW, texels)
-    shown_HW = weight_HW + mirrored_HW * (1 - weight_HW)
+    albedo_HW3 = _with_base(shown.albedo_KK3, weight_HW, mirrored_HW, texels)
+    photographed_HW3 = _with_base(shown.photographed_KK3, weight_HW, mirrored_HW, texels)
+    skin_HW = weight_HW + mirrored_HW * (1 - weight_HW)
     hair_HW = own_hair_HW = np.zeros_like(weight_HW)
-    hair = hair_layer(photo_HW3, light, view, seen_HW, shown_HW, regions, texels) if paint_hair else None
+    hair = None
+    if paint_hair:
+        hair = hair_layer(shown.photo_KK3, shown.light, shown.view, shown.seen_KK, skin_HW, regions, texels)
     if hair is not None:
         hair_HW, own_hair_HW = hair.cover_HW, hair.own_HW
         for image_HW3 in (albedo_HW3, photographed_HW3):
             image_HW3 += hair_HW[..., None] * (hair.colours_HW3 - image_HW3)
-
     notices = ()
-    if landmarks_L2 is not None:
-        notices = notices_of(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2, skin_map)
-    return _Plan(photo_HW3, albedo_HW3, photographed_HW3, weight_HW, hair_HW, own_hair_HW, white, iris, notices)
+    if shown.landmarks_L2 is not None:
+        told = (shown.white, shown.landmarks_L2, shown.skin_map)
+        notices = notices_of(shown.photographed_KK3, weight_HW, mirrored_HW, regions, texels, *told)
+    return _Plan(albedo_HW3, photographed_HW3, hair_HW, own_hair_HW, notices)
 
 
 def _detail(
-    plan: _Plan,
-    photo_pixels: NDArray[np.uint8],
-    verts_V3: NDArray,
-    to_photo: NDArray,
-    coarse: Texels,
-    texels: Texels,
+    plan: _Plan, own_KK: NDArray[np.float32], detail_HW3: NDArray[np.float32], texels: Texels
 ) -> NDArray[np.float32]:
     """What the photo shows beyond the plan's size, own and mirrored, (H, W, 3)."""
     size = texels.size
-    pixels_V2 = (np.asarray(verts_V3, np.float64) @ to_photo[:, :3].T + to_photo[:, 3]).astype(np.float32)
-    skin_KK = (1 - plan.hair_KK) * plan.own_KK
-    own_KK2 = np.dstack((skin_KK + plan.hair_KK * plan.own_hair_KK, (1 - plan.hair_KK) * (1 - plan.own_KK)))
-    own_HW, free_HW = cv2.split(cv2.resize(own_KK2, (size, size), interpolation=cv2.INTER_LINEAR))
-    photo_HW3 = sample_photo(photo_pixels, texels.interpolate(pixels_V2, fill=-1e6), own_HW > 0)
-    photo_HW3 -= _grown(plan.photo_KK3, coarse, size)
-    photo_HW3 *= own_HW[..., None]
+    skin_KK = (1 - plan.hair_KK) * own_KK
+    shares_KK2 = np.dstack((skin_KK + plan.hair_KK * plan.own_hair_KK, (1 - plan.hair_KK) * (1 - own_KK)))
+    own_HW, free_HW = cv2.split(cv2.resize(shares_KK2, (size, size), interpolation=cv2.INTER_LINEAR))
+    both_HW3 = detail_HW3 * own_HW[..., None]
     if texels.mirrored_HW2 is not None:
-        skin_HW3 = photo_HW3 if not plan.hair_KK.any() else photo_HW3 * _resized(1 - plan.hair_KK, size)[..., None]
-        photo_HW3 += _across(skin_HW3, texels.mirrored_HW2) * free_HW[..., None]
-    return photo_HW3
+        skin_HW3 = both_HW3 if not plan.hair_KK.any() else both_HW3 * _resized(1 - plan.hair_KK, size)[..., None]
+        both_HW3 += _across(skin_HW3, texels.mirrored_HW2) * free_HW[..., None]
+    return both_HW3
 
 
 def _grown(image_KK3: NDArray[np.float32], coarse: Texels, size: int) -> NDArray[np.float32]:

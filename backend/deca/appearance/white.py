@@ -24,8 +24,9 @@ _SCLERA_RADIUS = 5.0
 _MIN_PIXELS = 12
 _USUAL_LIGHTNESS = 60.0
 """L of skin of middling tone, well lit."""
-_PALER = 0.7
-"""Chroma of the whites of the eyes over that of the skin above which they are lids: squinting eyes show none."""
+_APART, _DIMMER = 0.4, 0.7
+"""Least part of the way from the skin's tint to white, and least lightness as a share of the skin's, that the whites of
+the eyes have: squinting eyes show lids and lashes."""
 _EXPOSURES = (0.6, 1.05)
 """Least and greatest exposure of the face that eyes are painted for."""
 
@@ -67,7 +68,7 @@ def white_of(sclera_N3: NDArray[np.float32], iris_radius: float, skin_lab: NDArr
     if len(sclera_N3) >= _MIN_PIXELS:
         brightness_N = sclera_N3.mean(1)
         colour = np.median(sclera_N3[brightness_N >= np.percentile(brightness_N, 60)], axis=0)
-        if skin_lab is None or np.hypot(*to_lab(colour)[1:]) < _PALER * np.hypot(*skin_lab[1:]):
+        if skin_lab is None or _may_be_white(colour, skin_lab):
             blurred = 1 + (_SCLERA_RADIUS / iris_radius) ** 2
             estimates.append((_tint(colour) - _tint(SCLERA), _SCLERA_SD * blurred))
             exposure += (float(colour.mean() / SCLERA.mean()) - exposure) / blurred
@@ -75,6 +76,13 @@ def white_of(sclera_N3: NDArray[np.float32], iris_radius: float, skin_lab: NDArr
     red, blue = np.average([tint for tint, _ in estimates], axis=0, weights=weights)
     tint_3 = np.exp((red, 0.0, blue))
     return White((tint_3 / tint_3.mean()).astype(np.float32), float(np.clip(exposure, *_EXPOSURES)))
+
+
+def _may_be_white(colour: NDArray[np.float32], skin_lab: NDArray[np.float32]) -> bool:
+    """Whether a colour may be that of the whites of the eyes under the same light, of whatever tint, as the skin."""
+    way = _tint(SCLERA) - _SKIN_TINT
+    gone = (_tint(colour) - _tint(to_srgb(skin_lab))) @ way / (way @ way)
+    return bool(gone > _APART and to_lab(colour)[0] > _DIMMER * skin_lab[0])
 
 
 def _tint(colour: NDArray) -> NDArray[np.float64]:

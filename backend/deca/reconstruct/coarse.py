@@ -46,35 +46,40 @@ LIGHT_SIZE = 64
 
 def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder) -> list[Face]:
     """Codes from the landmark fit; albedo and light from the photo on the fitted head; detail codes from E_d."""
-    head, size = decoder.head, (photo.width, photo.height)
     landmarks_BL2 = np.stack([found.landmarks_L3[:, :2] for found in detected])
-    fit = fit_landmarks(landmarks_BL2, size, head, focal_px=focal_in_pixels(photo))
-    contours_BL2 = ibug_landmarks(head, fit)
-    faces: list[Face] = []
-    for index, found in enumerate(detected):
-        crop_33 = crop_from_landmarks(contours_BL2[index])
-        face = Face(
-            photo=path,
-            index=index,
-            head=head,
-            shape_S=fit.shape_BS[index].astype(np.float32),
-            expression_E=fit.expression_BE[index].astype(np.float32),
-            pose_53=fit.pose_B53[index].astype(np.float32),
-            camera_3=camera_on_crop(fit.scale_B[index], fit.offset_B2[index], crop_33),
-            crop_33=crop_33,
-            image_size=size,
-            box=tuple(found.box.tolist()),
-            landmarks_L2=landmarks_BL2[index].astype(np.float32),
-            landmark_error=float(fit.error_B[index]),
-        )
-        image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
-        face = _lit(face, image_13HW, decoder)
-        if decoder.networks is not None:
-            on_crop_1L3 = torch.from_numpy(on_crop(found.landmarks_L3, crop_33))[None]
-            detail_1D = decoder.networks.encode_detail(image_13HW, on_crop_1L3)
-            face = replace(face, detail_D=detail_1D[0].cpu().numpy())
-        faces.append(face)
-    return faces
+    fit = fit_landmarks(landmarks_BL2, (photo.width, photo.height), decoder.head, focal_px=focal_in_pixels(photo))
+    return [
+        face_of_fit(photo, path, found, fit.take(np.array([index])), decoder, index)
+        for index, found in enumerate(detected)
+    ]
+
+
+def face_of_fit(
+    photo: Photo, path: Path, found: DetectedFace, fit: FitResult, decoder: Decoder, index: int = 0
+) -> Face:
+    """A face with the codes of a landmark fit (of it alone); albedo and light from the photo, detail code from E_d."""
+    crop_33 = crop_from_landmarks(ibug_landmarks(decoder.head, fit)[0])
+    face = Face(
+        photo=path,
+        index=index,
+        head=decoder.head,
+        shape_S=fit.shape_BS[0].astype(np.float32),
+        expression_E=fit.expression_BE[0].astype(np.float32),
+        pose_53=fit.pose_B53[0].astype(np.float32),
+        camera_3=camera_on_crop(fit.scale_B[0], fit.offset_B2[0], crop_33),
+        crop_33=crop_33,
+        image_size=(photo.width, photo.height),
+        box=tuple(found.box.tolist()),
+        landmarks_L2=found.landmarks_L3[:, :2].astype(np.float32),
+        landmark_error=float(fit.error_B[0]),
+    )
+    image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
+    face = _lit(face, image_13HW, decoder)
+    if decoder.networks is not None:
+        on_crop_1L3 = torch.from_numpy(on_crop(found.landmarks_L3, crop_33))[None]
+        detail_1D = decoder.networks.encode_detail(image_13HW, on_crop_1L3)
+        face = replace(face, detail_D=detail_1D[0].cpu().numpy())
+    return face
 
 
 def regressed_faces(
@@ -145,7 +150,7 @@ def refined_faces(
         )
         lost = alone.error_B < fit.error_B[doubtful] - excess
         fit = fit.replaced(doubtful[lost], alone.take(lost))
-    return [_refined(face, fit, index, photo, decoder) for index, face in enumerate(guessed)]
+    return [refit(face, fit, index, photo, decoder) for index, face in enumerate(guessed)]
 
 
 def can_refine(networks: Networks, head: HeadModel) -> bool:
@@ -169,7 +174,7 @@ def interior_error(face: Face) -> float:
     return float(distance / max(np.linalg.norm(found_L2[36] - found_L2[45]), 1e-6))
 
 
-def _refined(face: Face, fit: FitResult, index: int, photo: Photo, decoder: Decoder) -> Face:
+def refit(face: Face, fit: FitResult, index: int, photo: Photo, decoder: Decoder) -> Face:
     """A regressed face with the codes of a fit, on its own crop."""
     moved = replace(
         face,

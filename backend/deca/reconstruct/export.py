@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from deca.reconstruct.dense_mesh import displaced_mesh
 from deca.reconstruct.face import Face
 from deca.reconstruct.maps import displacement_exr, displacement_png, normal_png, tangent_normals
 from deca.reconstruct.mesh import obj_text, ply_bytes
+from deca.reconstruct.person import Person
 from deca.reconstruct.pictures import comparison, on_photo, overlay, png_bytes
-from deca.reconstruct.results import write_results
+from deca.reconstruct.results import PERSON, write_results
 from deca.render.uv import uv_raster, world2uv
+from deca_blender.protocol.photos import told
 
 
 def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decoder: Decoder) -> list[Path]:
@@ -38,21 +41,72 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decod
     decoded = [decoder.decode_face(face) for face in faces]
     for face, codes in zip(faces, decoded, strict=True):
         stem = "head" if face.index == 0 else f"head_{face.index}"
-        files[f"face_{face.index}.json"] = json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode()
-        obj, material = obj_text(face.mesh(), face.head.name, f"{stem}.png")
-        files[f"{stem}.obj"] = obj.encode()
-        if face.texture is not None:
-            files[f"{stem}.mtl"] = material.encode()
-            files[f"{stem}.png"] = png_bytes(face.texture.albedo_NN3)
-            files[f"{stem}_photographed.png"] = png_bytes(face.texture.photographed_NN3)
-        files.update(_decoded_files(face, codes, stem))
-        files.update(_relief_files(face, stem))
+        files[f"face_{face.index}.json"] = _codes(face)
+        files.update(_head_files(face, codes, stem))
         for name, picture in on_photo(photo, face, codes, decoder).items():
             files[f"{stem}_{name}.png"] = png_bytes(picture)
     files["overlay.png"] = png_bytes(overlay(photo, faces))
     files["comparison.png"] = png_bytes(comparison(photo, faces, decoded, decoder))
     write_results(folder, files)
     return [folder / name for name in files]
+
+
+def write_person(
+    folder: Path, person: Person, given: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]], decoder: Decoder
+) -> list[Path]:
+    """Writes what is known of a person into `folder`, in one piece, in place of an earlier result.
+
+    `person.json` (the photos given, used and left out) and, with the pose and expression of the first photo, the files
+    that `write_faces` writes of a head; of each photo by its number, the first one's 0, `face_<k>.json`,
+    `overlay_<k>.png`, `comparison_<k>.png`, and `head_coarse.png` or `head_<k>_coarse.png` and so on.
+
+    Args:
+        folder: Where to.
+        person: The person.
+        given: All photos, also those that were left out.
+        read: Gives a photo's upright pixels (H, W, 3), sRGB.
+        decoder: Head model and networks.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: Something could not be written.
+    """
+    told_of = {
+        "given": list(map(told, given)),
+        "used": [told(face.photo) for face in person.faces],
+        "left_out": [{"photo": told(left.photo), "reason": left.reason} for left in person.left_out],
+    }
+    files = {PERSON: json.dumps(told_of, indent=1, ensure_ascii=False).encode()}
+    for number, face in enumerate(person.faces):
+        photo, codes = read(face.photo), decoder.decode_face(face)
+        files[f"face_{number}.json"] = _codes(face)
+        files[f"overlay_{number}.png"] = png_bytes(overlay(photo, [face]))
+        files[f"comparison_{number}.png"] = png_bytes(comparison(photo, [face], [codes], decoder))
+        if number == 0:
+            files.update(_head_files(face, codes, "head"))
+        for name, picture in on_photo(photo, face, codes, decoder).items():
+            files[f"head_{name}.png" if number == 0 else f"head_{number}_{name}.png"] = png_bytes(picture)
+    write_results(folder, files)
+    return [folder / name for name in files]
+
+
+def _codes(face: Face) -> bytes:
+    return json.dumps(face.to_json(), indent=1, ensure_ascii=False).encode()
+
+
+def _head_files(face: Face, decoded: Decoded, stem: str) -> dict[str, bytes]:
+    """The textured head and its maps."""
+    obj, material = obj_text(face.mesh(), face.head.name, f"{stem}.png")
+    files = {f"{stem}.obj": obj.encode()}
+    if face.texture is not None:
+        files[f"{stem}.mtl"] = material.encode()
+        files[f"{stem}.png"] = png_bytes(face.texture.albedo_NN3)
+        files[f"{stem}_photographed.png"] = png_bytes(face.texture.photographed_NN3)
+    files.update(_decoded_files(face, decoded, stem))
+    files.update(_relief_files(face, stem))
+    return files
 
 
 def _relief_files(face: Face, stem: str) -> list[tuple[str, bytes]]:

@@ -62,7 +62,7 @@ def fit_landmarks(
         LandmarkError: The landmarks have the wrong shape, are not finite, or lie all in one place.
         AssetError: The head model has no MediaPipe landmarks.
     """
-    solver = _solver(head)
+    solver = solver_of(head)
     return solver.fit(landmarks_BL2, image_size, confidence_BL=confidence_BL, focal_px=focal_px, guess=guess)
 
 
@@ -70,13 +70,14 @@ class LandmarkError(DecaError):
     """Landmarks that no head can be fitted to."""
 
 
-_SOLVERS: OrderedDict[int, LandmarkSolver] = OrderedDict()
+_SOLVERS: OrderedDict[tuple[int, type], LandmarkSolver] = OrderedDict()
 
 
-def _solver(head: HeadModel) -> LandmarkSolver:
+def solver_of(head: HeadModel, kind: type[LandmarkSolver] | None = None) -> LandmarkSolver:
     """The solver of a head model; building one takes longer than a fit, so the last few are kept."""
-    solver = _SOLVERS.pop(id(head), None) or LandmarkSolver(head)
-    _SOLVERS[id(head)] = solver  # it holds the head, whose id thus stays its own
+    kind = kind or LandmarkSolver
+    solver = _SOLVERS.pop((id(head), kind), None) or kind(head)
+    _SOLVERS[id(head), kind] = solver  # it holds the head, whose id thus stays its own
     while len(_SOLVERS) > 4:
         _SOLVERS.popitem(last=False)
     return solver
@@ -141,21 +142,37 @@ class _Data:
 
 
 @dataclass(frozen=True)
-class _Solved:
-    """An estimate, what it was fitted to, and the way back to the photo.
+class Placed:
+    """Faces with the mean head placed on them rigidly, in the upright frame: what the fit goes on from.
 
     Attributes:
-        state, data: In the upright frame.
-        roll_B: Of the heads on the photo, radians.
-        scale_B: Photo pixels per metre.
-        shift_B2: Photo pixel of the upright frame's origin.
+        state: The mean head, turned as the faces are but for their roll.
+        upright_BL2: The landmarks; metres, x right, y up.
+        confidence_BL: Their weights in 0..1.
+        yaw_B, pitch_B: The view, radians.
+        axis_B2, nearness_B: As in `_Data`.
+        roll_B, scale_B, shift_B2: What takes the upright frame to the photo: radians; pixels per metre; pixels.
     """
 
     state: _State
-    data: _Data
+    upright_BL2: Array
+    confidence_BL: Array
+    yaw_B: Array
+    pitch_B: Array
+    axis_B2: Array
+    nearness_B: Array
     roll_B: Array
     scale_B: Array
     shift_B2: Array
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """An estimate, what it was fitted to, and the way back to the photo; in the upright frame."""
+
+    state: _State
+    data: _Data
+    placed: Placed
 
 
 class LandmarkSolver:
@@ -244,7 +261,7 @@ class LandmarkSolver:
             follows_XS = np.linalg.solve(square_XX, weighted_XN @ jacobian_L2X[..., shape].reshape(len(others_NX), -1))
             jacobian_L2X[..., shape] -= jacobian_L2X[..., rest] @ follows_XS.astype(np.float32)
         eyes_B = np.linalg.norm(detected_BL2[:, OUTER_EYES[0]] - detected_BL2[:, OUTER_EYES[1]], axis=1)
-        size_BL22 = np.linalg.inv(data.whitening_BL22) * (solved.scale_B / eyes_B)[:, None, None, None]
+        size_BL22 = np.linalg.inv(data.whitening_BL22) * (solved.placed.scale_B / eyes_B)[:, None, None, None]
         size_BL22 *= self._placed_L[:, None, None]
         return apply(size_BL22, residual_BL2), (size_BL22 @ jacobian_BL2X[..., shape]).astype(np.float32)
 
@@ -258,6 +275,29 @@ class LandmarkSolver:
         max_iterations: int = 12,
         trace: bool = True,
     ) -> _Solved:
+        placed = self.placed(detected_BL2, image_size, trust_BL, focal_px)
+        state = placed.state
+        mean_BP, precision = np.zeros_like(state.params_BP), self._precision
+        leeway = Leeway() if guess is None else guess.leeway
+        if guess is not None:
+            state = replace(state, params_BP=self._guessed(guess, len(mean_BP)))
+            mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
+            precision = self._held(leeway.shape)
+        data = self._data(self.noise, placed, mean_BP)
+        state = self._minimise(state, data, precision, max_iterations, _OUTLIER)
+        if trace:
+            mean_BP = np.zeros_like(state.params_BP)
+            mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
+            state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
+            noise = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
+            data = self._data(noise, placed, mean_BP)
+            state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
+        return _Solved(state, data, placed)
+
+    def placed(
+        self, detected_BL2: Array, image_size: tuple[int, int], trust_BL: Array, focal_px: float | None
+    ) -> Placed:
+        """Where the mean head lies on the faces of one photo, and the frame in which they are fitted."""
         # The photo with y up and its middle as the origin, for well-conditioned numbers.
         middle = np.array([image_size[0] / 2, image_size[1] / 2])
         photo_BL2 = np.multiply(detected_BL2 - middle, (1, -1))
@@ -267,24 +307,9 @@ class LandmarkSolver:
         axis_B2 = np.zeros_like(shift_B2)
         if focal_px is not None:
             axis_B2 = apply(turn(-roll_B), -shift_B2 / scale_B[:, None])
-        view, lens = (yaw_B, pitch_B), (axis_B2, nearness_B)
         state = replace(state, root_B33=turn3(-roll_B) @ state.root_B33)
-        mean_BP, precision = np.zeros_like(state.params_BP), self._precision
-        leeway = Leeway() if guess is None else guess.leeway
-        if guess is not None:
-            state = replace(state, params_BP=self._guessed(guess, len(mean_BP)))
-            mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
-            precision = self._held(leeway.shape)
-        data = self._data(self.noise, upright_BL2, view, trust_BL, lens, mean_BP)
-        state = self._minimise(state, data, precision, max_iterations, _OUTLIER)
-        if trace:
-            mean_BP = np.zeros_like(state.params_BP)
-            mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
-            state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
-            noise = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
-            data = self._data(noise, upright_BL2, view, trust_BL, lens, mean_BP)
-            state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
-        return _Solved(state, data, roll_B, scale_B, shift_B2 * (1, -1) + middle)
+        shift_B2 = shift_B2 * (1, -1) + middle
+        return Placed(state, upright_BL2, trust_BL, yaw_B, pitch_B, axis_B2, nearness_B, roll_B, scale_B, shift_B2)
 
     def _held(self, sigma: float) -> Array:
         """The prior precision with this standard deviation of the shape coefficients."""
@@ -292,22 +317,17 @@ class LandmarkSolver:
         precision[shape, shape] = 1 / sigma**2
         return precision
 
-    def _data(
-        self,
-        noise: LandmarkNoise,
-        upright_BL2: Array,
-        view: tuple[Array, Array],
-        confidence_BL: Array,
-        lens: tuple[Array, Array],
-        mean_BP: Array,
-    ) -> _Data:
-        whitening_BL22 = noise.whitening(view[0])
-        factors = np.zeros((*upright_BL2.shape[1:], len(self._precision) - _VIEW - self.reduced.num_codes - NUM_POSE))
+    def _data(self, noise: LandmarkNoise, placed: Placed, mean_BP: Array) -> _Data:
+        whitening_BL22 = noise.whitening(placed.yaw_B)
+        factors = np.zeros(
+            (*placed.upright_BL2.shape[1:], len(self._precision) - _VIEW - self.reduced.num_codes - NUM_POSE)
+        )
         factors[..., : noise.loadings_L2R.shape[2]] = noise.loadings_L2R
         errors_BL2Q = whitening_BL22 @ np.concatenate((noise.gain_L2C, factors), axis=2)
-        outlier_B = np.full(len(upright_BL2), np.inf)
-        points_BL2 = upright_BL2 - noise.bias(*view)
-        return _Data(points_BL2, whitening_BL22, confidence_BL, *lens, errors_BL2Q, mean_BP, outlier_B)
+        outlier_B = np.full(len(mean_BP), np.inf)
+        points_BL2 = placed.upright_BL2 - noise.bias(placed.yaw_B, placed.pitch_B)
+        lens = placed.axis_B2, placed.nearness_B
+        return _Data(points_BL2, whitening_BL22, placed.confidence_BL, *lens, errors_BL2Q, mean_BP, outlier_B)
 
     # -- The two stages -------------------------------------------------------------------------------------------
 
@@ -447,6 +467,18 @@ class LandmarkSolver:
 
     def _step(self, state: _State, data: _Data, precision: Array, residual_BL2: Array, damping_B: Array) -> Array:
         """Damped Gauss-Newton step (B, view + parameters)."""
+        hessian_BXX, gradient_BX = self._normal_equations(state, data, precision, residual_BL2)
+        step_BX = np.empty_like(gradient_BX)
+        diagonal = np.arange(len(precision))
+        for i, hessian_XX in enumerate(hessian_BXX):
+            hessian_XX[diagonal, diagonal] *= 1 + damping_B[i]
+            step_BX[i] = -cho_solve(cho_factor(hessian_XX, overwrite_a=True, check_finite=False), gradient_BX[i])
+        return step_BX
+
+    def _normal_equations(
+        self, state: _State, data: _Data, precision: Array, residual_BL2: Array
+    ) -> tuple[Array, Array]:
+        """Gauss-Newton's matrices (B, X, X), and half of the cost's gradients (B, X), X = view + parameters."""
         batch, size = len(residual_BL2), len(precision)
         limit_B1 = data.outlier_B[:, None] ** 2
         weight_BL = data.confidence_BL / (1 + (residual_BL2**2).sum(2) / limit_B1) ** 2
@@ -459,14 +491,13 @@ class LandmarkSolver:
         excess_BP = priors.excess(state.params_BP, self._low_P, self._high_P)
         gradient_BX = (jacobian_BNX.transpose(0, 2, 1) @ residual_BN1)[..., 0] + offset_BX @ precision
         gradient_BX[:, _VIEW:] += excess_BP / priors.LIMIT_SIGMA
-        step_BX = np.empty((batch, size))
-        diagonal = np.arange(size)
+        hessian_BXX = np.empty((batch, size, size))
+        diagonal = np.arange(_VIEW, size)
         for i in range(batch):
-            hessian_XX = (jacobian_BNX[i].T @ jacobian_BNX[i]).astype(np.float64) + precision
-            hessian_XX[diagonal[_VIEW:], diagonal[_VIEW:]] += (excess_BP[i] != 0) / priors.LIMIT_SIGMA**2
-            hessian_XX[diagonal, diagonal] *= 1 + damping_B[i]
-            step_BX[i] = -cho_solve(cho_factor(hessian_XX, overwrite_a=True, check_finite=False), gradient_BX[i])
-        return step_BX
+            hessian_BXX[i] = jacobian_BNX[i].T @ jacobian_BNX[i]
+            hessian_BXX[i] += precision
+            hessian_BXX[i, diagonal, diagonal] += (excess_BP[i] != 0) / priors.LIMIT_SIGMA**2
+        return hessian_BXX, gradient_BX
 
     # -- In and out -----------------------------------------------------------------------------------------------
 
@@ -498,7 +529,8 @@ class LandmarkSolver:
 
     def _result(self, landmarks_BL2: Array, solved: _Solved) -> FitResult:
         """Back to photo pixels, with the orthographic camera that matches the fitted perspective best."""
-        state, data, roll_B, scale_B, shift_B2 = (getattr(solved, name) for name in solved.__dataclass_fields__)
+        state, data, placed = solved.state, solved.data, solved.placed
+        roll_B, scale_B, shift_B2 = placed.roll_B, placed.scale_B, placed.shift_B2
         batch, shapes, codes = len(landmarks_BL2), self.reduced.num_shape, self.reduced.num_codes
         params_BP = state.params_BP
         shape_BS, expression_BE = params_BP[:, :shapes], params_BP[:, shapes:codes]

@@ -26,7 +26,7 @@ from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, reg
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.relief import reliefs_of_photo
-from deca.vision.faces import find_faces, smallest_face
+from deca.vision.faces import DetectedFace, find_faces, smallest_face
 from deca.vision.photo import Photo, read_photo
 
 Progress = Callable[[float, str], None]
@@ -215,16 +215,9 @@ def reconstruct(
             weights it fits.
         texture_size, max_faces, paint_hair, progress: As in `reconstruct_photo`.
     """
-    if coarse == "weights" and decoder.networks is None:
-        raise OptionError("Coarse codes from weights were asked for, but no weights are given.", "Name a weights file.")
+    check_coarse(coarse, decoder)
     progress(0.1, "Finding faces")
-    detected = find_faces(photo, max_faces=max_faces, device=str(decoder.device))
-    if not detected:
-        raise NoFaceError(
-            f"No face was found on {path}.",
-            f"Use a photo where the face is at least {smallest_face(photo)} pixels wide, uncovered and not turned past "
-            "profile.",
-        )
+    detected = faces_on(photo, path, decoder, max_faces)
     progress(0.4, "Fitting the head")
     networks = decoder.networks
     if coarse == "fit" or networks is None:
@@ -262,3 +255,29 @@ def with_skin_map(photo_HW3: NDArray[np.uint8], face: Face, network: SkinMapNetw
     """The face, and what its photo shows of the skin."""
     laid = lay_out(photo_HW3, face.vertices(), face.to_photo(), face.head, face.landmarks_L2)
     return replace(face, skin_map=read_skin(laid, network))
+
+
+def check_coarse(coarse: Coarse, decoder: Decoder) -> None:
+    """Makes sure that there are weights where they are asked for.
+
+    Raises:
+        OptionError: There are none.
+    """
+    if coarse == "weights" and decoder.networks is None:
+        raise OptionError("Coarse codes from weights were asked for, but no weights are given.", "Name a weights file.")
+
+
+def faces_on(photo: Photo, path: str | Path, decoder: Decoder, max_faces: int) -> list[DetectedFace]:
+    """The faces on a photo, the most prominent first.
+
+    Raises:
+        NoFaceError: There is none.
+    """
+    detected = find_faces(photo, max_faces=max_faces, device=str(decoder.device))
+    if not detected:
+        raise NoFaceError(
+            f"No face was found on {path}.",
+            f"Use a photo where the face is at least {smallest_face(photo)} pixels wide, uncovered and not turned past "
+            "profile.",
+        )
+    return detected

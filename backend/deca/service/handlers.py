@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deca import __version__
 from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
@@ -25,7 +27,11 @@ from deca_blender.protocol.messages import (
     EchoReply,
     FaceReply,
     HeadReply,
+    LeftOutPhoto,
     NormalMapReply,
+    PersonReply,
+    Picture,
+    ReconstructPerson,
     ReconstructPhoto,
     ReconstructReply,
     Request,
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from deca.reconstruct.decode import Decoder
     from deca.reconstruct.face import Face
     from deca.reconstruct.moving_relief import MovingRelief
+    from deca.vision.photo import Photo
 
 
 def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
@@ -48,6 +55,7 @@ def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
         DescribeHead: _describe_head,
         ConvertHead: _convert_head,
         ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
+        ReconstructPerson: lambda request, progress: _reconstruct_person(request, progress, device),
         DescribeWeights: lambda request, progress: _describe_weights(request, device),
         DecodeWrinkles: lambda request, progress: _decode_wrinkles(request, device),
         BakeNormalMap: _bake_normal_map,
@@ -122,21 +130,54 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
                 "Faces are counted from 0, the most prominent first.",
             )
         faces = [faces[request.face]]
-    networks = decoder.networks
+    picture, problems = _picture(lambda: photo, request.picture_size)
+    replies = tuple(_face_reply(face, request.path, decoder.networks) for face in faces)
+    return ReconstructReply(replies, (*notices, *problems), picture)
+
+
+def _picture(read: Callable[[], Photo], size: int) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+    """The picture that goes behind a head, if it is asked for, and what the user should know of it."""
     try:
-        picture = photo.jpeg(request.picture_size) if request.picture_size > 0 else None
+        return (read().jpeg(size) if size > 0 else None), ()
     except Exception as error:  # the heads are there
         reason = str(error) or type(error).__name__
-        picture, notices = None, (*notices, f"The camera has no photo behind the head ({reason}); add it by hand.")
-    return ReconstructReply(tuple(_face_reply(face, request, networks) for face in faces), notices, picture)
+        return None, (f"The camera has no photo behind the head ({reason}); add it by hand.",)
 
 
-def _face_reply(face: Face, request: ReconstructPhoto, networks: Networks | None) -> FaceReply:
+def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, device: Device) -> PersonReply:
+    progress(0.0, "Starting")
+    from deca.reconstruct.person import reconstruct_person
+    from deca.vision.photo import read_photo
+
+    decoder, notices = _models(request.head, request.weights, device)
+    person = reconstruct_person(
+        request.paths,
+        decoder=decoder,
+        coarse=request.coarse,  # pyright: ignore[reportArgumentType]
+        texture_size=request.texture_size or None,
+        paint_hair=request.paint_hair,
+        progress=progress,
+    )
+    pictures = []
+    for face in person.faces:
+        picture, problems = _picture(lambda face=face: read_photo(face.photo), request.picture_size)
+        pictures.append(Picture(picture))
+        notices = tuple(dict.fromkeys((*notices, *problems)))
+    first, *others = (_face_reply(face, str(face.photo), decoder.networks, is_person=True) for face in person.faces)
+    return PersonReply(
+        (first, *(replace(face, albedo=None, photographed=None) for face in others)),
+        tuple(pictures),
+        tuple(LeftOutPhoto(str(left.photo), left.reason) for left in person.left_out),
+        notices,
+    )
+
+
+def _face_reply(face: Face, photo: str, networks: Networks | None, is_person: bool = False) -> FaceReply:
     decodes = networks if face.detail_D is not None else None
     name = result_name(face.photo)
     return FaceReply(
-        name=name if face.index == 0 else f"{name}_{face.index}",
-        photo=request.path,
+        name=name if face.index == 0 or is_person else f"{name}_{face.index}",
+        photo=photo,
         head=face.head.name,
         head_hash=face.head.hash,
         backend_version=__version__,

@@ -329,10 +329,11 @@ def _likeness(options: argparse.Namespace) -> None:
     landmarks = Landmarks(cache / "landmarks.npz")
     networks = "" if decoder.networks is None else decoder.networks.hash[:12]
     shapes = Shapes(decoder, options.way, cache / f"shapes_{options.way}_{decoder.head.hash[:12]}_{networks}.npz")
-    average_S = average_shape(options.data, landmarks, lambda people: shapes.find(people, progress=progress))
+    solver = LandmarkSolver(decoder.head)
+    average_S = average_shape(solver, options.data, landmarks)
     people = People.of(options.data, options.split, options.people, options.photos, landmarks)
     shape_NS = shapes.find(people, progress=progress)
-    table = evaluate_likeness(LandmarkSolver(decoder.head), people, shape_NS, average_S, progress=progress)
+    table = evaluate_likeness(solver, people, shape_NS, average_S, progress=progress)
     table.write(options.out, "likeness")
     print(table.markdown())
 

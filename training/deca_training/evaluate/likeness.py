@@ -2,15 +2,15 @@
 
 The shape of one photo is held on another photo of the person, where expression, pose and camera are fitted to the
 landmarks. How far these then lie from the head, in percent of the distance of the outer eye corners, can be lowered by
-nothing but what is true of the person's geometry. Two shapes say how large the error can be and how small: the average
-of people to learn from, which knows nothing of the person, and the photo's own, which knows its landmarks' noise, too.
+nothing but what is true of the person's geometry. Two shapes say how large the error can be and how small: that which
+serves everybody best, which knows nothing of the person, and the photo's own, which knows its landmarks' noise, too.
 
 Shape suffixes: N photos, P pairs, L landmarks, S shape coefficients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +26,7 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.fit import LandmarkSolver
 from deca.reconstruct.fit_result import HELD, Guess
 from deca.vision import DetectedFace, read_photo
-from deca_training.cross_photo import together
+from deca_training.cross_photo import common_offset, gather_evidence, together
 from deca_training.data.people import Landmarks, people_of, photo_name, photos_of, yaw_degrees
 from deca_training.evaluate.separation import auc
 from deca_training.evaluate.tables import Table
@@ -36,8 +36,8 @@ Way = Literal["refined", "encoder", "fit"]
 """The product's way to a shape, the shape encoder alone, or the landmark fit alone."""
 TURNED = (15.0, 30.0)
 """Degrees by which the yaws of two photos differ at least, for the columns of turned pairs."""
-AVERAGED_PEOPLE = 200
-"""People to learn from whose shapes make the average, by one photo each."""
+AVERAGED_PEOPLE = 100
+"""People to learn from who make the average, by one photo each."""
 _WRONG = 0.06
 """Landmark error of the average head from which on the landmarks are not of a face that can be measured."""
 
@@ -232,11 +232,14 @@ def separation_notes(head: HeadModel, names: NDArray[np.str_], shape_NS: NDArray
     ]
 
 
-def average_shape(
-    folder: Path, landmarks: Landmarks, find: Callable[[People], NDArray], people: int = AVERAGED_PEOPLE
-) -> NDArray[np.float64]:
-    """The mean shape (S,) of one photo each of people to learn from."""
-    return find(People.of(folder, "learn", people, 1, landmarks)).mean(0)
+def average_shape(solver: LandmarkSolver, folder: Path, landmarks: Landmarks) -> NDArray[np.float64]:
+    """The one shape (S,) that serves photos of people to learn from best, whatever way to a shape is measured."""
+    people = People.of(folder, "learn", AVERAGED_PEOPLE, 1, landmarks)
+    average_S = np.zeros(solver.reduced.num_shape)
+    for _ in range(2):  # the evidence is of the first order
+        evidence = gather_evidence(solver, people.landmarks_NL3[..., :2], people.sizes_N2, average_S)
+        average_S = average_S + common_offset(evidence.take(np.flatnonzero(evidence.squared_N < (100 * _WRONG) ** 2)))
+    return average_S
 
 
 def _times(values: Sequence | NDArray) -> NDArray[np.int64]:

@@ -45,12 +45,17 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
     generator = Generator(side=SIDE)
     face_HW = uv_mask(product.head, DETAIL_MASK).numpy() > 0.5
     brows_HW = uv_mask(product.head, "brows").numpy() > 0.1
-    both, either, missed = 0, 0, 0
+    openings_HW = (
+        np.maximum.reduce([uv_mask(product.head, name).numpy() for name in ("eyes", "eyelids", "mouth")]) > 0.1
+    )
+    both, either, missed, hidden, count = 0, 0, 0, 0.0, 0
     errors: dict[str, list[float]] = {"albedo": [], "albedo, given": [], "photo": [], "photo, given": []}
     tones: list[tuple[float, float]] = []
     for number in tqdm(range(FIRST, FIRST + people), unit="person", disable=not progress):
         subject, _ = generator.subject(number, photos)
-        albedo_3HW = generator.who(number)[4].albedo_3HW.numpy()
+        looks = generator.who(number)[4]
+        # Under a beard nobody knows the skin.
+        maps_4HW = np.concatenate((looks.albedo_3HW.numpy(), looks.skin_HW.numpy()[None]))
         for photo in range(photos):
             pixels_HW3 = subject.image_KHW3[photo]
             try:
@@ -59,10 +64,10 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
                 missed += 1
                 continue
             assert face.skin_map is not None and face.texture is not None
-            known = KnownPhoto(known_face(subject, photo, product.head), albedo_3HW, subject.mask_KHW[photo])
+            known = KnownPhoto(known_face(subject, photo, product.head), maps_4HW, subject.mask_KHW[photo])
             carried = known.at(face, face_HW)
             fitted = face.vertices(), face.to_photo(), face.head, face.landmarks_L2
-            seen_HW = face_HW & (carried.maps_CHW.sum(0) > 0) & lay_out(pixels_HW3, *fitted).seen_HW
+            seen_HW = face_HW & (carried.maps_CHW[:3].sum(0) > 0) & lay_out(pixels_HW3, *fitted).seen_HW
             is_skin_HW = carried.is_skin_HW & seen_HW
             shown_HW = face.skin_map.share(Kind.SKIN, size=MAP_SIZE)
             # Brows are skin to the truth, and hair to the map.
@@ -70,7 +75,9 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
             found_HW = (shown_HW > 0.5) & seen_HW
             both += int((is_skin_HW & found_HW).sum())
             either += int((is_skin_HW | found_HW).sum())
-            true_N3 = carried.maps_CHW.transpose(1, 2, 0)[is_skin_HW]
+            true_HW3 = carried.maps_CHW[:3].transpose(1, 2, 0)
+            true_N3 = true_HW3[is_skin_HW]
+            hidden_HW = seen_HW & ~is_skin_HW & (carried.maps_CHW[3] > 0.9) & ~openings_HW
             for name, image in (("albedo", face.texture.albedo_NN3), ("photo", face.texture.photographed_NN3)):
                 small_HW3 = cv2.resize(image.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
                 found_N3 = small_HW3[is_skin_HW]
@@ -78,12 +85,15 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
                 gain_3 = true_N3.sum(0) / np.maximum(found_N3.sum(0), 1e-6)
                 errors[f"{name}, given"].append(float(np.abs(found_N3 * gain_3 - true_N3).mean()))
                 if name == "albedo":
+                    hidden += float(np.abs(small_HW3[hidden_HW] * gain_3 - true_HW3[hidden_HW]).sum())
+                    count += 3 * int(hidden_HW.sum())
                     medians = [to_lab(np.median(colours_N3, axis=0)) for colours_N3 in (found_N3, true_N3)]
                     tones.append((float(medians[1][0]), float(deltaE_ciede2000(*medians))))
     table = Table(f"Skin and its colour on {len(tones)} photos of {people} synthetic people")
     table.add(what="skin or not, intersection over union", value=round(both / max(either, 1), 4))
     for name, values in errors.items():
         table.add(what=f"error of the {name}, of 0..1", value=round(float(np.mean(values)), 4))
+    table.add(what="the same of skin under hair, glasses and things, given", value=round(hidden / max(count, 1), 4))
     by_tone = np.array(sorted(tones))[:, 1]
     tenth = max(round(_TENTH * len(by_tone)), 1)
     table.add(what="skin tone, CIEDE2000, median", value=round(float(np.median(by_tone)), 2))

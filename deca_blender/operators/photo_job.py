@@ -1,0 +1,159 @@
+"""What operators on photos share: the file browser, progress in the status bar, Esc, errors that stay with a photo."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, CollectionProperty, StringProperty
+
+from ..client import ClientError, Job, RequestCancelled
+from ..core.reconstruction import Outcome, wait_for_outcomes
+from ..scene.import_face import ImportFaceError
+from ..ui import texts
+
+_POLL_S = 0.05
+
+
+class OnPhotos:
+    """An operator that has photos chosen, sends them to the backend, and builds from what comes.
+
+    Subclasses give `_build` and `_finish`, and call `_run`.
+    """
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
+    filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+
+    report: Any
+    _is_interactive = False
+
+    def _run(
+        self, context: bpy.types.Context, steps: Iterator[Job | Outcome], photos: list[str], count: int | None = None
+    ) -> set[str]:
+        """Has all done: step by step where there is a window, else at once.
+
+        Args:
+            context: Blender's context.
+            steps: From `core.reconstruction`.
+            photos: Their paths.
+            count: How many outcomes there will be; None for one per photo.
+        """
+        self._errors: list[str] = []
+        self._notices: list[str] = []
+        if self._is_interactive:
+            self._start(context, steps, photos[:count])
+            return {"RUNNING_MODAL"}
+        for outcome in wait_for_outcomes(steps):
+            self._take(context, outcome)
+        return self._finish(context)
+
+    def _build(self, context: bpy.types.Context, outcome: Outcome) -> None:
+        """Builds what has come of a photo."""
+        raise NotImplementedError
+
+    def _finish(self, context: bpy.types.Context) -> set[str]:
+        """Tells what has become of all; how the operator ends."""
+        raise NotImplementedError
+
+    def _cancelled(self, context: bpy.types.Context) -> set[str]:
+        """The user has pressed Esc; how the operator ends."""
+        return {"CANCELLED"}
+
+    def _take(self, context: bpy.types.Context, outcome: Outcome) -> None:
+        name = Path(outcome.photo).name
+        if outcome.error is not None or outcome.head is None:
+            self._errors.append(f"{name}: {outcome.error}")
+            return
+        self._notices += [notice for notice in outcome.notices if notice not in self._notices]
+        self._notices += [texts.left_out(left.photo, left.reason) for left in outcome.left_out]
+        try:
+            self._build(context, outcome)
+        except (ImportFaceError, ClientError) as error:
+            self._errors.append(f"{name}: {error}")
+        except Exception as error:  # stays with this photo: the others follow
+            traceback.print_exc()
+            self._errors.append(f"{name}: {type(error).__name__}: {error}")
+
+    def _tell(self, is_done: bool) -> set[str]:
+        """Reports notices and errors; how the operator ends."""
+        if self._notices:
+            self.report({"WARNING"}, "\n".join(self._notices))
+        if self._errors:
+            # An ERROR opens a popup; in a script it raises, which would hide what was done.
+            is_error = self._is_interactive or not is_done
+            self.report({"ERROR"} if is_error else {"WARNING"}, "\n".join(self._errors))
+        return {"FINISHED"} if is_done else {"CANCELLED"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "ESC" and event.value == "PRESS" and self._job is not None:
+            self._job.cancel()
+            self._job = None
+            self._steps.close()
+            self._stop(context)
+            self.report({"WARNING"}, texts.CANCELLED)
+            return self._cancelled(context)
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        try:
+            if not self._advance(context):
+                return {"RUNNING_MODAL"}
+        except RequestCancelled:  # somebody else closed the session
+            self._errors.append(texts.CANCELLED)
+        except BaseException:
+            self._stop(context)
+            raise
+        self._stop(context)
+        return self._finish(context)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends the operator, for instance because the window closes."""
+        if getattr(self, "_job", None) is not None:
+            self._job.cancel()
+            self._stop(context)
+
+    def _photos(self) -> list[str]:
+        names = [file.name for file in self.files if file.name]
+        if names:
+            return [str(Path(bpy.path.abspath(self.directory)) / name) for name in names]
+        path = bpy.path.abspath(self.filepath)
+        return [path] if path and not Path(path).is_dir() else []
+
+    def _start(self, context: bpy.types.Context, steps: Iterator[Job | Outcome], photos: list[str]) -> None:
+        self._steps, self._photo_names = steps, [Path(photo).name for photo in photos]
+        self._done = 0
+        self._job: Job | None = None
+        manager = context.window_manager
+        manager.progress_begin(0, 1000)
+        self._timer = manager.event_timer_add(_POLL_S, window=context.window)
+        manager.modal_handler_add(self)
+
+    def _advance(self, context: bpy.types.Context) -> bool:
+        """Builds what has arrived; whether all photos are done. Never waits."""
+        while self._job is None or self._job.poll():
+            step = next(self._steps, None)
+            if step is None:
+                return True
+            if isinstance(step, Outcome):
+                self._job = None
+                self._done += 1
+                self._take(context, step)
+            else:
+                self._job = step
+        count = len(self._photo_names)
+        progress = self._job.progress
+        context.window_manager.progress_update(1000 * (self._done + progress.fraction) / count)
+        name = self._photo_names[min(self._done, count - 1)]
+        context.workspace.status_text_set(texts.progress(name, self._done, count, progress.text))
+        return False
+
+    def _stop(self, context: bpy.types.Context) -> None:
+        context.window_manager.event_timer_remove(self._timer)
+        context.window_manager.progress_end()
+        context.workspace.status_text_set(None)
+        self._job = None
