@@ -39,7 +39,7 @@ from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
 """Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
-_TAUGHT, _KEEP = 3e-4, 0.1
+_TAUGHT, _KEEP = 1e-3, 0.03
 """Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
 squared landmark distances in percent; chosen on people to choose on."""
 _HARDLY_SEEN = 0.05
