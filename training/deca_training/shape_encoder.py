@@ -195,7 +195,7 @@ def by_photos(
         metric_SS: Squared distance of heads by their coefficients, mean square of millimetres.
     """
     sound = np.flatnonzero(evidence.squared_N < _WRONG)
-    seen_NX, evidence, whose = seen_NX[sound], evidence.take(sound), [people[row] for row in sound]
+    seen_NX, evidence, whose = seen_NX[sound], evidence.take(sound), [people[row] for row in sound.tolist()]
     offset_S = common_offset(evidence)
     common_S = around_S + offset_S
     rows, others = of_others(evidence.moved(offset_S), whose)

@@ -175,5 +175,7 @@ def _moved(picture: Picture, rng: np.random.Generator) -> Picture:
         )
         normals_HW3 = normals_HW3[:, ::-1] * np.array([-1, 1, 1], np.float32)
     kind_HW = np.where(seen_HW > 0, kind_HW, UNKNOWN).astype(np.uint8)
-    maps = (np.ascontiguousarray(map_HW, np.float32) for map_HW in (photo_HW3, normals_HW3, seen_HW, person_HW))
-    return Picture(*maps, kind_HW)
+    photo_HW3, normals_HW3, seen_HW, person_HW = (
+        np.ascontiguousarray(map_HW, np.float32) for map_HW in (photo_HW3, normals_HW3, seen_HW, person_HW)
+    )
+    return Picture(photo_HW3, normals_HW3, seen_HW, person_HW, kind_HW)
