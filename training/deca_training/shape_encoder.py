@@ -39,7 +39,7 @@ from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
 """Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
-_TAUGHT, _KEEP = 3e-4, 0.1
+_TAUGHT, _KEEP = 1e-3, 0.03
 """Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
 squared landmark distances in percent; chosen on people to choose on."""
 _HARDLY_SEEN = 0.05
@@ -195,10 +195,10 @@ def by_photos(
         metric_SS: Squared distance of heads by their coefficients, mean square of millimetres.
     """
     sound = np.flatnonzero(evidence.squared_N < _WRONG)
-    seen_NX, evidence, people = seen_NX[sound], evidence.take(sound), [people[row] for row in sound]
+    seen_NX, evidence, whose = seen_NX[sound], evidence.take(sound), [people[row] for row in sound]
     offset_S = common_offset(evidence)
     common_S = around_S + offset_S
-    rows, others = of_others(evidence.moved(offset_S), people)
+    rows, others = of_others(evidence.moved(offset_S), whose)
     metric_SS = metric_SS * (len(metric_SS) / np.trace(metric_SS)) + _HARDLY_SEEN * np.eye(len(metric_SS))
     directions = Directions.of(others.square_NSS.mean(0, dtype=np.float64), metric_SS)
     mean_X, scale_X = _scales(seen_NX)
