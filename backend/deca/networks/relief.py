@@ -115,9 +115,9 @@ class ReliefNetwork(nn.Module):
         self.register_buffer("spread_HW", torch.full((MAP_SIZE, MAP_SIZE), 0.1))
         self.register_buffer("place_L2", torch.zeros(NUM_LANDMARKS, 2))
         widths = (_INPUTS, *_CHANNELS)
-        self.down = nn.ModuleList(_level(*pair) for pair in pairwise(widths))
+        self.down = nn.ModuleList(unet_level(*pair) for pair in pairwise(widths))
         self.up = nn.ModuleList(
-            _level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
+            unet_level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
         )
         self.depth = nn.Conv2d(_CHANNELS[0], 1, 3, padding=1)
         self.doubt = nn.Conv2d(_CHANNELS[2], 1, 3, padding=1)
@@ -299,7 +299,8 @@ def load_relief(path: str | Path) -> ReliefNetwork:
     return network.eval()
 
 
-def _level(given: int, wanted: int) -> nn.Sequential:
+def unet_level(given: int, wanted: int) -> nn.Sequential:
+    """One level of a U-Net: two convolutions from `given` channels to `wanted`, each with its normalisation."""
     layers: list[nn.Module] = []
     for channels in (given, wanted):
         convolution = nn.Conv2d(channels, wanted, 3, padding=1, bias=False)

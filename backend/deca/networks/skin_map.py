@@ -22,7 +22,7 @@ from torch.nn import functional
 from deca.errors import AssetError
 from deca.head import HeadModel
 from deca.networks.network_file import COPY, fill_network, read_network, save_network
-from deca.networks.relief import landmark_places
+from deca.networks.relief import landmark_places, unet_level
 
 _FORMAT, _VERSION = "deca-skin-map", "1"
 _CHANNELS = (24, 40, 64, 96, 96)
@@ -89,9 +89,9 @@ class SkinMapNetwork(nn.Module):
         self.card = card
         self.register_buffer("place_L2", torch.zeros(68, 2))
         widths = (4 * _INPUTS, *_CHANNELS)
-        self.down = nn.ModuleList(_level(*pair) for pair in pairwise(widths))
+        self.down = nn.ModuleList(unet_level(*pair) for pair in pairwise(widths))
         self.up = nn.ModuleList(
-            _level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
+            unet_level(coarse + fine, fine) for coarse, fine in zip(_CHANNELS[:0:-1], _CHANNELS[-2::-1], strict=True)
         )
         self.kinds = nn.Conv2d(_CHANNELS[0], 4 * len(Kind), 3, padding=1)
 
@@ -184,11 +184,3 @@ def load_skin_map(path: str | Path) -> SkinMapNetwork:
         raise AssetError(f"The card of the skin map weights file {path} is damaged ({error}).", COPY) from error
     fill_network(network, arrays, path)
     return network.eval()
-
-
-def _level(given: int, wanted: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for channels in (given, wanted):
-        convolution = nn.Conv2d(channels, wanted, 3, padding=1, bias=False)
-        layers += [convolution, nn.BatchNorm2d(wanted), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from deca.reconstruct.relief import reliefs_of_photo
 from deca.vision.faces import DetectedFace, find_faces, smallest_face
 from deca.vision.photo import Photo, read_photo
 
+T = TypeVar("T")
 Progress = Callable[[float, str], None]
 Coarse = Literal["auto", "fit", "weights"]
 
@@ -129,20 +130,14 @@ def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
     Warns:
         DecaWarning: They are there, but damaged or made for another version of the head model; None, too.
     """
-    if not _has_builtin(head, BUILTIN_FILE):
-        return None
-    try:
-        networks = Networks.load(asset(BUILTIN_FILE), device)
+
+    def load(path: Path) -> Networks:
+        networks = Networks.load(path, device)
         check_head(networks.card, head)
         return networks
-    except AssetError as error:
-        warnings.warn(
-            f"The built-in weights cannot be used, so heads have no wrinkles: {error.message} "
-            "Reinstall the add-on, or choose other weights.",
-            DecaWarning,
-            stacklevel=2,
-        )
-        return None
+
+    trouble = "The built-in weights cannot be used, so heads have no wrinkles"
+    return _builtin(head, BUILTIN_FILE, load, trouble, "Reinstall the add-on, or choose other weights.")
 
 
 def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
@@ -151,20 +146,15 @@ def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
     Warns:
         DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
     """
-    if not _has_builtin(head, RELIEF_FILE):
-        return None
-    try:
-        relief = load_relief(asset(RELIEF_FILE))
+
+    def load(path: Path) -> ReliefNetwork:
+        relief = load_relief(path)
         relief.check_head(head)
         return relief
-    except AssetError as error:
-        warnings.warn(
-            f"The relief network cannot be used, so wrinkles lie where most people have them: {error.message} "
-            "Reinstall the add-on.",
-            DecaWarning,
-            stacklevel=2,
-        )
-        return None
+
+    return _builtin(
+        head, RELIEF_FILE, load, "The relief network cannot be used, so wrinkles lie where most people have them"
+    )
 
 
 def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
@@ -173,24 +163,26 @@ def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
     Warns:
         DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
     """
-    if not _has_builtin(head, SKIN_MAP_FILE):
-        return None
-    try:
-        network = load_skin_map(asset(SKIN_MAP_FILE))
+
+    def load(path: Path) -> SkinMapNetwork:
+        network = load_skin_map(path)
         network.check_head(head)
         return network
-    except AssetError as error:
-        warnings.warn(
-            f"The skin map network cannot be used, so skin is told by its colour: {error.message} "
-            "Reinstall the add-on.",
-            DecaWarning,
-            stacklevel=2,
-        )
+
+    return _builtin(head, SKIN_MAP_FILE, load, "The skin map network cannot be used, so skin is told by its colour")
+
+
+def _builtin(
+    head: HeadModel, file: str, load: Callable[[Path], T], trouble: str, advice: str = "Reinstall the add-on."
+) -> T | None:
+    """A bundled network for OpenHead; None, with a warning, where it cannot be used."""
+    if head.name != _BUILTIN_HEAD or not (assets_dir() / file).is_file():
         return None
-
-
-def _has_builtin(head: HeadModel, file: str) -> bool:
-    return head.name == _BUILTIN_HEAD and (assets_dir() / file).is_file()
+    try:
+        return load(asset(file))
+    except AssetError as error:
+        warnings.warn(f"{trouble}: {error.message} {advice}", DecaWarning, stacklevel=3)
+        return None
 
 
 def reconstruct(
