@@ -102,7 +102,8 @@ def average_head() -> bpy.types.Object:
         box=(0, 0, 224, 224),
         landmarks=np.zeros((478, 2), np.float32),
         landmark_error=0,
-        texture=np.round(255 * colours_NN3).astype(np.uint8),
+        albedo=np.round(255 * colours_NN3).astype(np.uint8),
+        photographed=None,
     )
     return import_face(bpy.context, described, face, ImportOptions(use_camera=False))
 

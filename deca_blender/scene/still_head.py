@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..core import rig
 from ..core.wrinkles import axis_angle_of
 from .armature import UPRIGHT, set_pose
-from .head import rig_of, slider_names
+from .head import rig_of
 from .stand_in import STAND_IN
 from .wrinkles import DISPLACEMENT, SUBDIVISION
 
@@ -154,12 +154,7 @@ class MovingHead(HeadCopy):
     def at(self, frame: int) -> Moment:
         """What the head does in a frame."""
         self.scene.frame_set(frame)
-        return moment_of_copy(self)
-
-
-def moment_of_copy(copy: HeadCopy) -> Moment:
-    """What a copy does now."""
-    return moment_of(copy.mesh_object, copy.depsgraph())
+        return moment_of(self.mesh_object, self.depsgraph())
 
 
 class StillHead(HeadCopy):
@@ -176,7 +171,6 @@ class StillHead(HeadCopy):
         self, head_object: bpy.types.Object, scene: bpy.types.Scene, levels: int, kept: Mapping[str, float]
     ) -> None:
         super().__init__(head_object, scene)
-        self._known = set(slider_names(head_object)) | set(rig.CORRECTIVE_KEYS)
         self._kept = dict(kept)
         self._hold_still()
         self._subdivide(levels)
@@ -206,7 +200,10 @@ class StillHead(HeadCopy):
         return _vectors(self.evaluated().data.vertex_normals, "vector")
 
     def heights(self, moment: Moment) -> NDArray[np.float64]:
-        """By how much wrinkles move each vertex along its normal at a moment (V,), in the mesh's units."""
+        """By how much wrinkles move each vertex along its normal at a moment (V,), in the mesh's units.
+
+        A live map is that of now, whatever the moment; a baked rig's follows the sliders.
+        """
         self.show(moment, has_wrinkles=True)
         wrinkled_V3 = self.verts()
         self.show(moment)

@@ -141,7 +141,7 @@ def test_failure_leaves_nothing_behind() -> None:
         (module, "show_photo"),
         (module.camera, "build_camera"),
         (module, "place"),
-        (module.armature, "_add_bone"),  # in edit mode
+        (module.armature, "add_bone"),  # in edit mode
     ]
 
     def broken(*args, **kwargs):

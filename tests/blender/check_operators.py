@@ -90,7 +90,7 @@ def test_all_faces_of_a_group_on_request() -> None:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.ops.deca.import_face(filepath="/photos/group.jpg", use_all_faces=True, use_camera=False)
     assert heads() == ["group", "group_1"] and not bpy.data.cameras
-    assert not any("Photo" in image.name for image in bpy.data.images)
+    assert not any(image.name.endswith("Photo") for image in bpy.data.images)
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
     bpy.ops.deca.import_face(filepath="/photos/group.jpg", use_all_faces=True)
     cameras = [obj for obj in bpy.data.objects if obj.type == "CAMERA"]

@@ -280,7 +280,7 @@ def reconstruct(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     work: list[str] = []
 
     def reconstructor(options: object):
-        def into(folder: Path, photo: Path) -> dict[str, object]:
+        def into(folder: Path, photo: Path, others: object) -> dict[str, object]:
             work.append(photo.name)
             data = photo.read_bytes()
             faces = {f"face_{k}.json": json.dumps({"photo": told(photo), "byte": byte}).encode()

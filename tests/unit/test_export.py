@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from deca.files import write_file
 from deca.head import load_head
 from deca.reconstruct.coarse import camera_on_crop
 from deca.reconstruct.decode import Decoder
-from deca.reconstruct.export import write_faces
+from deca.reconstruct.export import write_faces, write_person
 from deca.reconstruct.face import Face
+from deca.reconstruct.person import LeftOut, Person
 from deca.reconstruct.pictures import overlay
+from deca.reconstruct.results import refuse_results
+from deca_blender.protocol.batch import Skipped
 
 PHOTO = np.full((300, 400, 3), 90, np.uint8)
 
@@ -70,6 +74,29 @@ def test_files(face: Face, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(folder / "head.png")), face.texture.albedo_NN3)
     photographed = np.asarray(Image.open(folder / "head_photographed.png"))
     assert np.array_equal(photographed, face.texture.photographed_NN3)
+
+
+def test_files_of_a_person(face: Face, tmp_path: Path) -> None:
+    other = replace(face, photo=Path("b.jpg"), pose_53=-face.pose_53)
+    given = [Path("b.jpg"), Path("nobody é.jpg"), face.photo]
+    person = Person((face, other), (LeftOut(given[1], "No face."),))
+    written = write_person(tmp_path / "p", person, given, lambda path: PHOTO, Decoder(face.head))
+    names = {path.name for path in written}
+    assert names == {path.name for path in (tmp_path / "p").iterdir()}
+    assert names == {"person.json", "head.obj", "head.mtl", "head.png", "head_photographed.png"} | {
+        *("face_0.json", "overlay_0.png", "comparison_0.png", "head_coarse.png"),
+        *("face_1.json", "overlay_1.png", "comparison_1.png", "head_1_coarse.png"),
+    }
+    told = json.loads((tmp_path / "p" / "person.json").read_text(encoding="utf-8"))
+    assert told["used"] == ["Björk portrait.jpg", "b.jpg"]
+    assert told["left_out"] == [{"photo": "nobody é.jpg", "reason": "No face."}]
+    codes = json.loads((tmp_path / "p" / "face_1.json").read_text(encoding="utf-8"))
+    assert np.allclose(codes["pose_axis_angle"], -face.pose_53, atol=1e-6) and codes["photo"] == "b.jpg"
+    with pytest.raises(Skipped):
+        refuse_results(tmp_path / "p", given[0], given)
+    for others in (given[:2], None):
+        with pytest.raises(OutputError, match=r"results of b\.jpg, nobody é\.jpg"):
+            refuse_results(tmp_path / "p", given[0], others)
 
 
 def test_obj_holds_the_posed_mesh(face: Face, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_joint_shape_is_that_of_one_dense_problem_and_beats_the_best_single_one(
     shape_S = np.random.default_rng(0).normal(0, 1, SHAPES)
     photos = photographed(solver, shape_S, 4, 1)
     joint_S = solver.fit_shape(photos)
-    np.testing.assert_allclose(joint_S, dense_fit(solver, photos), atol=0.02)
+    np.testing.assert_allclose(joint_S, dense_fit(solver, photos), atol=0.003)
 
     def miss(found_S: NDArray) -> float:
         return float(np.linalg.norm(found_S - shape_S))

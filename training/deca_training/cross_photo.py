@@ -176,7 +176,7 @@ def joint_ridge(
     seen_NT, kept_MT = coordinates_TT[: len(seen_NX)], coordinates_TT[len(seen_NX) :]
     told_TT = seen_NT.T @ seen_NT / len(seen_NT)
     fixed_TT = ridge * np.eye(len(root_T))
-    asked_TI = -seen_NT.T @ slope_NI / len(seen_NT)
+    asked_TI = -1.0 * (seen_NT.T @ slope_NI) / len(seen_NT)
     if len(kept_MT):
         fixed_TT += keep * kept_MT.T @ kept_MT / len(kept_MT)
         asked_TI += keep * kept_MT.T @ wanted_MI / len(kept_MT)

@@ -195,10 +195,10 @@ def by_photos(
         metric_SS: Squared distance of heads by their coefficients, mean square of millimetres.
     """
     sound = np.flatnonzero(evidence.squared_N < _WRONG)
-    seen_NX, evidence, people = seen_NX[sound], evidence.take(sound), [people[row] for row in sound]
+    seen_NX, evidence, whose = seen_NX[sound], evidence.take(sound), [people[row] for row in sound.tolist()]
     offset_S = common_offset(evidence)
     common_S = around_S + offset_S
-    rows, others = of_others(evidence.moved(offset_S), people)
+    rows, others = of_others(evidence.moved(offset_S), whose)
     metric_SS = metric_SS * (len(metric_SS) / np.trace(metric_SS)) + _HARDLY_SEEN * np.eye(len(metric_SS))
     directions = Directions.of(others.square_NSS.mean(0, dtype=np.float64), metric_SS)
     mean_X, scale_X = _scales(seen_NX)

@@ -27,6 +27,8 @@ _HULL_SCALE = 0.98
 """Part of the landmarks' hull in which the photo shows the face: its rim mixes with what is behind."""
 _CERTAIN = 0.8
 """Probability from which on a texel's colour is a sample of the skin."""
+_KEPT = 0.75
+"""Probability of skin, or of hair on it, from which on a texel's colour is kept: thin frames are never certain."""
 _MIXED = 0.005
 """Width of the border, as a share of the texture, in which skin mixes with the hair or frame beside it."""
 _INSIDE, _OPENING = 1, 2
@@ -176,7 +178,7 @@ def _told(
     else:
         return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
     kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), _disc(_MIXED * size))
-    return light, without_specks(seen_HW & (kept_HW > 0.5), seen_HW, 0.004 * size)
+    return light, without_specks(seen_HW & (kept_HW > _KEPT), seen_HW, 0.004 * size)
 
 
 def _where_skin_is(

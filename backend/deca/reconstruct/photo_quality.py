@@ -1,5 +1,7 @@
 """How much a photo tells of a person's face, beside other photos of the same person.
 
+The numbers are set by hand; no measurement tells them from equal weights yet.
+
 Shape suffixes: L landmarks.
 """
 
@@ -20,6 +22,8 @@ _CHIP = 128
 _SHARP = 4.0
 """Standard deviation of the Laplacian of such a chip, grey levels, at which a face tells half of what a sharp one
 does."""
+_LEAST = 1e-3
+"""Weight that every face has: means need some."""
 
 
 def quality(photo_HW3: NDArray[np.uint8], landmarks_L3: NDArray[np.floating]) -> float:
@@ -32,7 +36,8 @@ def quality(photo_HW3: NDArray[np.uint8], landmarks_L3: NDArray[np.floating]) ->
     across_3 = landmarks_L3[OUTER_EYES[1]] - landmarks_L3[OUTER_EYES[0]]
     yaw = float(np.degrees(np.arctan2(across_3[2], across_3[0])))
     size, sharp = float(np.linalg.norm(across_3)), sharpness(photo_HW3, landmarks_L3)
-    return size**2 / (size**2 + _SIZE**2) * float(np.exp(-0.5 * (yaw / _YAW) ** 2)) * sharp / (sharp + _SHARP)
+    weight = size**2 / (size**2 + _SIZE**2) * float(np.exp(-0.5 * (yaw / _YAW) ** 2)) * sharp / (sharp + _SHARP)
+    return max(weight, _LEAST)
 
 
 def sharpness(photo_HW3: NDArray[np.uint8], landmarks_L3: NDArray[np.floating]) -> float:

@@ -219,7 +219,7 @@ def separation_notes(head: HeadModel, names: NDArray[np.str_], shape_NS: NDArray
     """How well the vertices of neutral faces tell people apart, millimetres; codes flatter."""
     face_V = face_vertices(head).numpy()
     dirs_XS = 1000 * head.shape_dirs_V3S[face_V][..., : shape_NS.shape[1]].reshape(-1, shape_NS.shape[1])
-    root_SS = np.linalg.qr(dirs_XS.astype(np.float64) / np.sqrt(len(face_V)), mode="r")
+    root_SS = np.asarray(np.linalg.qr(dirs_XS.astype(np.float64) / np.sqrt(len(face_V)), mode="r"))
     places_NS = shape_NS @ root_SS.T  # whose distances are root mean squares over the face's vertices
     first_P, second_P = np.triu_indices(len(names), 1)
     apart_P = np.linalg.norm(places_NS[first_P] - places_NS[second_P], axis=1)

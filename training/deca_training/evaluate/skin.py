@@ -88,7 +88,7 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
                     hidden += float(np.abs(small_HW3[hidden_HW] * gain_3 - true_HW3[hidden_HW]).sum())
                     count += 3 * int(hidden_HW.sum())
                     medians = [to_lab(np.median(colours_N3, axis=0)) for colours_N3 in (found_N3, true_N3)]
-                    tones.append((float(medians[1][0]), float(deltaE_ciede2000(*medians))))
+                    tones.append((float(medians[1][0]), float(deltaE_ciede2000(medians[0], medians[1]))))
     table = Table(f"Skin and its colour on {len(tones)} photos of {people} synthetic people")
     table.add(what="skin or not, intersection over union", value=round(both / max(either, 1), 4))
     for name, values in errors.items():

@@ -100,7 +100,7 @@ class Labeller:
         photo_HW3, normals_HW3 = laid.photo_HW3, laid.view.normals_HW3
         facing_HW, seen_HW, person_HW = laid.view.facing_HW, laid.seen_HW, laid.person_HW
         inside_HW = seen_HW & laid.inside_HW
-        well_inside_HW = cv2.erode(inside_HW.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=0) > 0
+        well_inside_HW = eroded(inside_HW, 7)
         core_HW = inside_HW & (self.regions.core > 0.5) & (facing_HW > 0.4)
         light = ColourModel.of(photo_HW3[core_HW], normals_HW3[core_HW])
         if light is None:
@@ -108,7 +108,7 @@ class Labeller:
         near_HW = light.distance(photo_HW3, normals_HW3) < _UNLIKE_SKIN + 0.5
         wide_HW = well_inside_HW & (facing_HW > 0.3) & near_HW & ~self._features_HW
         light = ColourModel.of(photo_HW3[wide_HW], normals_HW3[wide_HW]) or light
-        far_HW = cv2.GaussianBlur(light.distance(photo_HW3, normals_HW3), (0, 0), 1.0)
+        far_HW = _soft(light.distance(photo_HW3, normals_HW3))
 
         kind_HW = np.full(seen_HW.shape, UNKNOWN, np.uint8)
         kind_HW[well_inside_HW & (self.up_HW < self.brow)] = Kind.SKIN
@@ -148,13 +148,24 @@ class Labeller:
         hair = ColourModel.of(laid.photo_HW3[seeds_HW], laid.view.normals_HW3[seeds_HW])
         if hair is None:
             return
-        from_hair_HW = cv2.GaussianBlur(hair.distance(laid.photo_HW3, laid.view.normals_HW3), (0, 0), 1.0)
+        from_hair_HW = _soft(hair.distance(laid.photo_HW3, laid.view.normals_HW3))
         upper_HW = laid.seen_HW & (self.up_HW > self.eye - 0.01) & (laid.person_HW > 0.6)
         upper_HW &= ~(well_inside_HW & (self.up_HW < self.brow + 0.004))
         kind_HW[upper_HW & (far_HW > _LIKE_SKIN)] = UNKNOWN
         kind_HW[upper_HW & (far_HW > 3.2) & (from_hair_HW < 0.8 * far_HW)] = Kind.HAIR
         kind_HW[upper_HW & (from_hair_HW < 2.0) & (from_hair_HW < 0.5 * far_HW)] = Kind.HAIR
         kind_HW[upper_HW & (far_HW < 2.0) & (far_HW < from_hair_HW)] = Kind.SKIN
+
+
+def eroded(mask_HW: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
+    """Where a whole square of texels is in a mask; outside of the map nothing is."""
+    square = np.ones((width, width), np.uint8)
+    whole_HW = cv2.erode(mask_HW.astype(np.uint8), square, borderType=cv2.BORDER_CONSTANT, borderValue=(0,))
+    return np.asarray(whole_HW) > 0
+
+
+def _soft(map_HW: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(cv2.GaussianBlur(map_HW, (0, 0), 1.0), np.float32)
 
 
 def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | None = None) -> list[Carrier]:

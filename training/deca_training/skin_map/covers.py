@@ -44,7 +44,8 @@ def texture(patch: Patch, shape: tuple[int, ...], rng: np.random.Generator) -> M
     cos, sin = np.cos(turn) / scale, np.sin(turn) / scale
     to_patch_23 = np.array([[cos, -sin, rng.uniform(0, 40)], [sin, cos, rng.uniform(0, 40)]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(patch, to_patch_23, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT))
+    made = cv2.warpAffine(patch, to_patch_23, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(made, np.float32)
 
 
 def _over(picture_HW3: Map, colour_HW3: NDArray, opacity_HW: Map) -> Map:

@@ -19,7 +19,7 @@ from deca.render.uv import texels_of
 from deca_training.relief.pictures import photographed
 from deca_training.relief.pigment import highlights, shadows
 from deca_training.skin_map import covers
-from deca_training.skin_map.carriers import UNKNOWN, Carrier
+from deca_training.skin_map.carriers import UNKNOWN, Carrier, eroded
 from deca_training.skin_map.covers import Cover, Place
 
 _PATCH = 24
@@ -138,8 +138,7 @@ def _mark(kind_HW: NDArray[np.uint8], opacity_HW: NDArray, kind: Kind, keeps: bo
 
 def _patches(carrier: Carrier, kind: Kind) -> list[NDArray[np.float32]]:
     """Up to two squares of a carrier that show one kind alone."""
-    whole_HW = cv2.erode((carrier.kind_HW == kind).astype(np.uint8), np.ones((_PATCH, _PATCH), np.uint8), borderValue=0)
-    rows, columns = np.nonzero(whole_HW)
+    rows, columns = np.nonzero(eroded(carrier.kind_HW == kind, _PATCH))
     half = _PATCH // 2
     return [
         carrier.photo_HW3[rows[k] - half : rows[k] + half, columns[k] - half : columns[k] + half].astype(np.float32)
@@ -166,7 +165,9 @@ def _moved(picture: Picture, rng: np.random.Generator) -> Picture:
     where = columns + error_HW2[..., 0], rows + error_HW2[..., 1]
     photo_HW3 = cv2.remap(picture.photo_HW3, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     person_HW = cv2.remap(picture.person_HW, *where, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    kind_HW = cv2.remap(picture.kind_HW, *where, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=UNKNOWN)
+    kind_HW = cv2.remap(
+        picture.kind_HW, *where, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=(UNKNOWN,)
+    )
     normals_HW3, seen_HW = picture.normals_HW3, picture.seen_HW
     if rng.uniform() < 0.5:
         photo_HW3, person_HW, kind_HW, seen_HW = (
@@ -174,10 +175,7 @@ def _moved(picture: Picture, rng: np.random.Generator) -> Picture:
         )
         normals_HW3 = normals_HW3[:, ::-1] * np.array([-1, 1, 1], np.float32)
     kind_HW = np.where(seen_HW > 0, kind_HW, UNKNOWN).astype(np.uint8)
-    return Picture(
-        np.ascontiguousarray(photo_HW3),
-        np.ascontiguousarray(normals_HW3),
-        np.ascontiguousarray(seen_HW),
-        np.ascontiguousarray(person_HW),
-        kind_HW,
+    photo_HW3, normals_HW3, seen_HW, person_HW = (
+        np.ascontiguousarray(map_HW, np.float32) for map_HW in (photo_HW3, normals_HW3, seen_HW, person_HW)
     )
+    return Picture(photo_HW3, normals_HW3, seen_HW, person_HW, kind_HW)
