@@ -28,7 +28,7 @@ class Leeway:
     tracing: float = 0.0008
 
 
-KNOWN_IDENTITY = Leeway(shape=0.1, tracing_shape=0.08)
+KNOWN_IDENTITY = Leeway(shape=0.05, tracing_shape=0.04)
 """Where a shape encoder made the guess, which knows more of the person than landmarks do."""
 
 
