@@ -49,7 +49,7 @@ def test_evidence_is_what_other_shapes_change(solver: LandmarkSolver) -> None:
 
 def test_the_common_offset_is_where_the_mean_slope_ends() -> None:
     """By hand: H = 2 and 4, g = -1 and -5, and a prior of 1 give 3 / (3 + 1)."""
-    evidence = Evidence(np.array([2.0, 4.0]).reshape(2, 1, 1), np.array([[-1.0], [-5.0]]), np.ones(2))
+    evidence = Evidence(np.array([2.0, 4.0]).reshape(2, 1, 1), np.array([[-1.0], [-5.0]]), np.ones(2, np.float32))
     assert common_offset(evidence, 1.0) == pytest.approx([0.75])
 
 

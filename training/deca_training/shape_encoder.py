@@ -177,7 +177,7 @@ def by_photos(
     seen_NX: NDArray[np.floating],
     evidence: Evidence,
     around_S: NDArray[np.floating],
-    people: Sequence[str],
+    people: list[str],
     metric_SS: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (X, S) and bias (S,) of the estimate that photos of real people teach, and synthetic ones keep.
