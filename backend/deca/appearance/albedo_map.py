@@ -23,11 +23,11 @@ from deca.render.lighting import sh_basis
 _FIT_SIZE, _SIZE = 64, 256
 """Rows of the maps on which the light is fitted, and what is left over of it is found."""
 _LEAST_SHADING = 0.05
-_BROAD, _EDGE = 6.0, 0.25
+_BROAD, _EDGE = 6.0, 0.4
 """Texels (of 256) and steps of the logarithm over which the rest of the light is smoothed: edges of cast shadows stay
-edges. On 60 photos of synthetic people under hard light the albedo errs by 0.014 (of 0..1, exposure and lamp given),
-without this step by 0.017, with half of the light's direction taken out by 0.065."""
-_LIGHTNESS, _HUE = 0.8, 0.5
+edges, and wrinkles dark. On 60 photos of synthetic people under hard light the albedo errs by 0.015 (of 0..1, exposure
+and lamp given), without this step by 0.017, with half of the light's direction taken out by 0.065."""
+_LIGHTNESS, _HUE = 0.8, 0.7
 """Shares of the rest that are light, and not the person's own colours, which the albedo model may not know; by eye."""
 _TONE_34 = np.array(((-0.625, 0.4, 0.737, 0.187), (-0.959, 0.506, 1.022, 0.126), (-1.187, 0.269, 1.508, 0.079)))
 """Logarithm of the skin's sRGB from that of its median on the photo, half white balanced, and 1: least squares over 80
@@ -35,8 +35,9 @@ photos of 40 synthetic people as the product reads them."""
 _GUESSED = 0.6
 """Share of that guess in the skin's tone; the rest is the photo's own tone. On those people all of it errs as much as
 this (CIEDE2000 6.3, none of it 7.7), but on portraits it makes warm light into dark skin and everybody's skin olive."""
-_FARTHEST = 0.7
-"""Steps of the logarithm beyond which the guess is not believed: coloured lamps are stranger than any skin."""
+_DIM, _FARTHEST = 0.25, 0.7
+"""Steps of the logarithm, down and up, beyond which the guess is not believed: coloured lamps are stranger than any
+skin, and photos are too dark, against the sky, more often than too bright. By eye."""
 _WHITENED = 0.5
 """Power of the lamp's tint that is taken out: red skin looks like a warm lamp, and would become grey; by eye."""
 _DARKEST = 0.27
@@ -96,7 +97,7 @@ def without_light(
 def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
     """A probable sRGB of a skin whose median on a photo, white balanced, is this."""
     own_3 = np.log(np.maximum(photographed_3, 0.01))
-    beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_FARTHEST, _FARTHEST)
+    beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_DIM, _FARTHEST)
     tone_3 = np.exp(own_3 + _GUESSED * beyond_3)
     return (tone_3 * max(_DARKEST / tone_3.mean(), 1.0)).clip(0.02, 0.95).astype(np.float32)
 

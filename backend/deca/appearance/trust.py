@@ -29,6 +29,8 @@ _CERTAIN = 0.8
 """Probability from which on a texel's colour is a sample of the skin."""
 _KEPT = 0.75
 """Probability of skin, or of hair on it, from which on a texel's colour is kept: thin frames are never certain."""
+_FEATURE = 50.0
+"""`Regions.tolerance` from which on a texel belongs to brows, eyes or lips."""
 _MIXED = 0.005
 """Width of the border, as a share of the texture, in which skin mixes with the hair or frame beside it."""
 _INSIDE, _OPENING = 1, 2
@@ -138,7 +140,7 @@ def believe(
     Where no network has told what is skin, its colour has to.
     """
     if skin_map is not None:
-        return _told(photo_HW3, seen_HW, view, size, skin_map)
+        return _told(photo_HW3, seen_HW, view, regions, size, skin_map)
     well_seen_HW = seen_HW & (view.facing_HW > FACING)
 
     def model_of(samples_HW: NDArray[np.bool_]) -> skin.ColourModel | None:
@@ -166,7 +168,12 @@ def believe(
 
 
 def _told(
-    photo_HW3: NDArray[np.float32], seen_HW: NDArray[np.bool_], view: SurfaceView, size: int, skin_map: SkinMap
+    photo_HW3: NDArray[np.float32],
+    seen_HW: NDArray[np.bool_],
+    view: SurfaceView,
+    regions: Regions,
+    size: int,
+    skin_map: SkinMap,
 ) -> tuple[skin.ColourModel, NDArray[np.bool_]]:
     """`believe` by a skin map."""
     bare_HW = skin_map.share(Kind.SKIN, size=size)
@@ -178,7 +185,9 @@ def _told(
     else:
         return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
     kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), _disc(_MIXED * size))
-    return light, without_specks(seen_HW & (kept_HW > _KEPT), seen_HW, 0.004 * size)
+    # Brows, lids and lips may look like frames, too.
+    is_kept_HW = kept_HW > np.where(regions.tolerance > _FEATURE, 0.5, _KEPT)
+    return light, without_specks(seen_HW & is_kept_HW, seen_HW, 0.004 * size)
 
 
 def _where_skin_is(
