@@ -15,6 +15,7 @@ from deca.appearance.texture import unwrap_photo
 from deca.head import load_head
 from deca.reconstruct.coarse import fitted_faces
 from deca.reconstruct.decode import Decoder
+from deca.reconstruct.pipeline import builtin_skin_map, with_skin_map
 from deca.vision.faces import find_faces
 from deca.vision.photo import Photo
 
@@ -22,9 +23,7 @@ CLOTH = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
 CLOTH += (377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 EDGE = (449, 450, 451, 6, 231, 230, 229)
 GLASSES = (46, 53, 52, 65, 55, 285, 295, 282, 283, 276, 340, 347, 348, 349, 6, 120, 119, 118, 111)
-UNDER_THE_FRINGE = pytest.mark.xfail(
-    strict=True, reason="the present head's forehead reaches under the fringe, which is taken for skin"
-)
+TAKEN_FOR_SKIN = pytest.mark.xfail(strict=True, reason="the skin map takes flat cloth over half of a face for skin")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,8 @@ def person() -> SimpleNamespace:
     photo, head = Photo(pixels), load_head()
     found = find_faces(photo)[:1]
     (face,) = fitted_faces(photo, Path("astronaut.png"), found, Decoder(head))
-    return SimpleNamespace(pixels=pixels, head=head, face=face, landmarks=found[0].landmarks_L3[:, :2])
+    landmarks, network = found[0].landmarks_L3[:, :2], builtin_skin_map(head)
+    return SimpleNamespace(pixels=pixels, head=head, face=face, landmarks=landmarks, network=network)
 
 
 def painted(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int, int, int]) -> np.ndarray:
@@ -48,9 +48,9 @@ def painted(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int
 
 def shown(person: SimpleNamespace, pixels: np.ndarray) -> dict[str, np.ndarray]:
     """Lab medians of what the texture shows of neck and ears, which the photo's face does not."""
-    face, head = person.face, person.head
+    face, head = with_skin_map(pixels, person.face, person.network), person.head
     texture = unwrap_photo(
-        pixels, face.vertices(), face.to_photo(), head, 512, landmarks_L2=person.landmarks
+        pixels, face.vertices(), face.to_photo(), head, 512, landmarks_L2=person.landmarks, skin_map=face.skin_map
     ).albedo_NN3
     lab = skin.to_lab(texture.astype(np.float32) / 255)
     return {name: np.median(lab[head.masks[name] > 250], axis=0) for name in ("neck", "ears")}
@@ -59,10 +59,10 @@ def shown(person: SimpleNamespace, pixels: np.ndarray) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize(
     ("outline", "colour"),
     [
-        pytest.param(CLOTH + EDGE, (245, 245, 248), marks=UNDER_THE_FRINGE),
-        pytest.param(CLOTH + EDGE, (165, 200, 230), marks=UNDER_THE_FRINGE),
-        pytest.param(CLOTH + EDGE, (25, 25, 28), marks=UNDER_THE_FRINGE),
-        pytest.param(CLOTH + EDGE, (225, 110, 150), marks=UNDER_THE_FRINGE),
+        pytest.param(CLOTH + EDGE, (245, 245, 248), marks=TAKEN_FOR_SKIN),
+        (CLOTH + EDGE, (165, 200, 230)),
+        pytest.param(CLOTH + EDGE, (25, 25, 28), marks=TAKEN_FOR_SKIN),
+        pytest.param(CLOTH + EDGE, (225, 110, 150), marks=TAKEN_FOR_SKIN),
         (GLASSES, (12, 12, 14)),
     ],
     ids=["white", "blue", "black", "pink", "glasses"],
