@@ -145,6 +145,7 @@ def test_the_user_is_told_why_there_are_no_wrinkles() -> None:
 
     class Importer:
         _imported, _errors, _notices, _is_interactive = ["a"], [], ["The built-in weights are damaged."], True
+        _tell = DECA_OT_import_face._tell
 
         def report(self, kind: set[str], text: str) -> None:
             told.append(f"{kind}: {text}")

@@ -187,7 +187,7 @@ def test_command_writes_every_output(head: HeadModel, portrait: Path, tmp_path: 
     names = {path.name for path in folder.iterdir()}
     assert names == {
         *("face_0.json", "overlay.png", "comparison.png", "head.obj", "head.mtl", "head.png", "head_albedo.png"),
-        *("head_coarse.png", "head_detail.png", "head_detail.obj", "head_detail.ply"),
+        *("head_photographed.png", "head_coarse.png", "head_detail.png", "head_detail.obj", "head_detail.ply"),
         *("head_displacement.png", "head_displacement.exr", "head_normals.png"),
         *("head_relief.png", "head_relief.exr", "head_relief_certainty.png"),
     }
