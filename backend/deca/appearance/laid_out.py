@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.appearance.sampling import SurfaceView, inside_photo, sample_photo, view_surface
+from deca.appearance.sampling import SurfaceView, inside_photo, sample_photo, skin_alone, view_surface
 from deca.appearance.trust import outlines
-from deca.head.model import HeadModel, Part
+from deca.head.model import HeadModel
 from deca.render.uv import Texels, texels_of
 from deca.vision.person import person_mask
 
@@ -63,7 +63,7 @@ def lay_out(
     """
     texels = texels_of(head, size)
     view = view_surface(texels, verts_V3, to_photo)
-    on_skin_HW = texels.interpolate((head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01
+    on_skin_HW = skin_alone(texels)
     seen_HW = on_skin_HW & view.visible_HW & (view.facing_HW > GRAZING) & inside_photo(view, *photo_HW3.shape[:2])
     inside_HW, opening_HW = outlines(view, landmarks_L2)
     return LaidOut(

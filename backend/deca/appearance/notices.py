@@ -43,6 +43,9 @@ def notices_of(
 ) -> tuple[Notice, ...]:
     """The notices of a texture, by what was measured beyond the thresholds of this module.
 
+    Their numbers are the share of the face that is mirrored, the difference of the halves' lightness (L), the width of
+    the face in pixels, the chroma of white, and the share of glasses.
+
     Args:
         photo_HW3: The photo unwrapped, sRGB in [0, 1].
         weight_HW: The photo's own share in the texture.
@@ -53,7 +56,19 @@ def notices_of(
         landmarks_L2: MediaPipe's, photo pixels.
         skin_map: What the photo's texels show; None where no network tells.
     """
-    measured = measure(photo_HW3, weight_HW, mirrored_HW, regions, texels, white, landmarks_L2, skin_map)
+    front_HW = np.maximum.reduce([regions.core, regions.forehead, regions.around_eyes, regions.lower_core]) > 0.5
+    other_HW = (mirrored_HW * (1 - weight_HW))[front_HW]
+    aside_HW = texels.interpolate(texels.head.template_V3[:, 0])
+    core_HW = (regions.core > 0.5) & (weight_HW > 0.5)
+    halves = [median_lab(photo_HW3[core_HW & side]) for side in (aside_HW > 0, aside_HW < 0)]
+    lightness = [lab[0] for lab in halves if lab is not None]
+    measured = {
+        MIRRORED: float(other_HW.mean()) if other_HW.size else 0.0,
+        SHADOW: float(np.ptp(lightness)) if lightness else 0.0,
+        SMALL: float(np.linalg.norm(np.subtract(*landmarks_L2[list(_SIDES)]))),
+        CAST: white.cast,
+        GLASSES: _glasses(skin_map, front_HW) if skin_map is not None else 0.0,
+    }
     is_told = {
         MIRRORED: measured[MIRRORED] > MIRRORED_SHARE,
         SHADOW: measured[SHADOW] > SHADOW_LIGHTNESS,
@@ -62,33 +77,6 @@ def notices_of(
         GLASSES: measured[GLASSES] > GLASSES_SHARE,
     }
     return tuple(Notice(code, round(value, 4)) for code, value in measured.items() if is_told[code])
-
-
-def measure(
-    photo_HW3: NDArray[np.float32],
-    weight_HW: NDArray[np.float32],
-    mirrored_HW: NDArray[np.float32],
-    regions: Regions,
-    texels: Texels,
-    white: White,
-    landmarks_L2: NDArray,
-    skin_map: SkinMap | None = None,
-) -> dict[str, float]:
-    """The number of each notice: share of the face that is mirrored, difference of the halves' lightness (L), width of
-    the face in pixels, chroma of white, share of glasses; arguments as of `notices_of`."""
-    front_HW = np.maximum.reduce([regions.core, regions.forehead, regions.around_eyes, regions.lower_core]) > 0.5
-    other_HW = (mirrored_HW * (1 - weight_HW))[front_HW]
-    aside_HW = texels.interpolate(texels.head.template_V3[:, 0])
-    core_HW = (regions.core > 0.5) & (weight_HW > 0.5)
-    halves = [median_lab(photo_HW3[core_HW & side]) for side in (aside_HW > 0, aside_HW < 0)]
-    lightness = [lab[0] for lab in halves if lab is not None]
-    return {
-        MIRRORED: float(other_HW.mean()) if other_HW.size else 0.0,
-        SHADOW: float(np.ptp(lightness)) if lightness else 0.0,
-        SMALL: float(np.linalg.norm(np.subtract(*landmarks_L2[list(_SIDES)]))),
-        CAST: white.cast,
-        GLASSES: _glasses(skin_map, front_HW) if skin_map is not None else 0.0,
-    }
 
 
 def _glasses(skin_map: SkinMap, front_HW: NDArray[np.bool_]) -> float:

@@ -182,3 +182,8 @@ class PartTexels:
 def part_share(texels: Texels, parts: Iterable[Part]) -> NDArray[np.float32]:
     """Share (H, W) of every texel that belongs to the parts, 0 to 1: barycentric weight of their corners."""
     return texels.interpolate(np.isin(texels.head.parts_V, list(parts)).astype(np.float32))
+
+
+def skin_alone(texels: Texels) -> NDArray[np.bool_]:
+    """The texels (H, W) that show the head's skin, and no part of eyes, teeth or mouth."""
+    return texels.interpolate((texels.head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01

@@ -26,12 +26,12 @@ from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_ey
 from deca.appearance.hair import hair_layer
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
-from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, view_surface
+from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
 from deca.errors import OptionError
-from deca.head.model import HeadModel, Part
+from deca.head.model import HeadModel
 from deca.networks.skin_map import Kind
 from deca.render.uv import Texels, texels_of
 from deca_blender.protocol.messages import Notice
@@ -179,7 +179,7 @@ def shown_by_photo(
     texels = texels_of(head, min(size, _PLAN_SIZE))
     view = view_surface(texels, verts_V3, to_photo)
     regions = regions_of(texels)
-    on_skin_HW = texels.interpolate((head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01
+    on_skin_HW = skin_alone(texels)
     seen_HW = on_skin_HW & view.visible_HW & (view.facing_HW > _GRAZING) & inside_photo(view, *photo_pixels.shape[:2])
     photo_HW3 = sample_photo(photo_pixels, view.pixels_HW2, seen_HW)
 

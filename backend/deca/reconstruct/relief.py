@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from deca.appearance.blend import shrink_mask, smoothstep
-from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, view_surface
+from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
 from deca.appearance.trust import FACING, believe, closed, outlines, regions_of
-from deca.head.model import Part
 from deca.networks.decoder import MAP_SIZE
 from deca.networks.relief import Layout, ReliefNetwork
 from deca.reconstruct.face import Face
@@ -91,7 +90,7 @@ def layout_of(photo_HW3: NDArray[np.uint8], face: Face) -> Layout:
     """A photo laid out as the UV map of a head that was fitted to it, a batch of one."""
     texels = texels_of(face.head, MAP_SIZE)
     view = view_surface(texels, face.vertices(), face.to_photo())
-    on_skin_HW = texels.interpolate((face.head.parts_V != Part.SKIN).astype(np.float32), fill=1.0) < 0.01
+    on_skin_HW = skin_alone(texels)
     on_skin_HW &= uv_mask(face.head, DETAIL_MASK).numpy() > 0
     shown_HW = on_skin_HW & view.visible_HW & (view.facing_HW > GRAZING) & inside_photo(view, *photo_HW3.shape[:2])
     colours_HW3 = sample_photo(photo_HW3, view.pixels_HW2, shown_HW)
