@@ -7,13 +7,10 @@ FOLDER gets `result.json` and a screenshot per step.
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import time
-import traceback
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import bpy
@@ -21,9 +18,11 @@ import numpy as np
 from bpy_extras.view3d_utils import location_3d_to_region_2d
 from mathutils import Vector
 
+sys.path.insert(0, str(Path(__file__).parent))
+import session
+from session import RESULT, addon_name, call, heads, key, region, until, view, window
+
 FOLDER, PHOTO, WEIGHTS = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 1 :])
-LIMIT_S = 120
-RESULT: dict[str, object] = {"blender": bpy.app.version_string}
 
 
 def steps() -> Iterator[float]:
@@ -83,7 +82,7 @@ def steps() -> Iterator[float]:
 
     # Once more with weights, whose wrinkles follow the slider.
     (first,) = heads()
-    addon = next(name for name in bpy.context.preferences.addons.keys() if name.endswith("deca_blender"))
+    addon = addon_name()
     bpy.context.preferences.addons[addon].preferences.weights = str(WEIGHTS)
     call(bpy.ops.deca.import_face, filepath=str(PHOTO))
     yield from until(lambda: len(heads()) == 2)
@@ -254,27 +253,6 @@ def difference(first: list[float], second: list[float]) -> float:
     return max(abs(a - b) for a, b in zip(first, second, strict=True))
 
 
-def window() -> bpy.types.Window:
-    return bpy.context.window_manager.windows[0]
-
-
-def view() -> bpy.types.Area:
-    return next(area for area in window().screen.areas if area.type == "VIEW_3D")
-
-
-def region(kind: str) -> bpy.types.Region:
-    return next(region for region in view().regions if region.type == kind)
-
-
-def call(operator: Callable[..., set[str]], **options: object) -> None:
-    with bpy.context.temp_override(window=window(), area=view(), region=region("WINDOW")):
-        operator("INVOKE_DEFAULT", **options)
-
-
-def heads() -> list[bpy.types.Object]:
-    return [obj for obj in bpy.data.objects if obj.deca.is_head]
-
-
 def shown_vertices() -> list[Vector]:
     head = heads()[0]
     mesh = head.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
@@ -313,38 +291,8 @@ def row_of(key: bpy.types.ShapeKey) -> Generator[float, None, int]:
     return int(rows[rows < rows[0] + 25].mean())  # what comes and goes below the sliders moves, too
 
 
-def until(done: Callable[[], bool]) -> Iterator[float]:
-    end = time.monotonic() + LIMIT_S
-    while not done():
-        if time.monotonic() > end:
-            raise TimeoutError("waited too long")
-        yield 0.25
-
-
-def key(name: str) -> None:
-    subprocess.Popen(["xdotool", "mousemove", "500", "400", "key", name])
-
-
 def screenshot(name: str) -> None:
-    # Blender's own screenshot is black under Xvfb.
-    subprocess.run(["import", "-window", "root", str(FOLDER / f"{name}.png")], check=True)
+    session.screenshot(FOLDER / f"{name}.png")
 
 
-SESSION = steps()
-bpy.context.preferences.view.show_splash = False
-
-
-def tick() -> float | None:
-    try:
-        return next(SESSION)
-    except StopIteration:
-        RESULT["ok"] = True
-    except Exception:
-        RESULT["error"] = traceback.format_exc()
-        screenshot("error")
-    (FOLDER / "result.json").write_text(json.dumps(RESULT, indent=1))
-    sys.stdout.flush()
-    os._exit(0)
-
-
-bpy.app.timers.register(tick, first_interval=3, persistent=True)
+session.play(steps(), FOLDER)
