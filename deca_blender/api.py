@@ -118,7 +118,8 @@ def transfer_wrinkles(source: bpy.types.Object, target: bpy.types.Object, amount
     """Lets a head wear another's wrinkles; its shape, expression and texture stay.
 
     Args:
-        source, target: The heads.
+        source: The head that gives.
+        target: The head that takes.
         amount: 0 leaves the target's own wrinkles, 1 gives the source's.
 
     Raises:

@@ -98,7 +98,7 @@ photo shows, and at strength 3; the same person with other expressions, at which
 
 *The heads' two textures, neutral and in even light: as photographed, and the albedo. Hair and glasses are taken off.*
 
-Photos, [why they are in the public domain](../tools/results_photos/README.md): {photos}.
+Photos (why they are in the public domain: `tools/results_photos/README.md`): {photos}.
 
 | | |
 |---|---|

@@ -123,7 +123,10 @@ def reconstruct_person(
     Args:
         paths: The photos; the same one twice counts once.
         decoder: Head model, networks and albedo model.
-        coarse, texture_size, paint_hair, progress: As in `deca.reconstruct.pipeline.reconstruct_photo`.
+        coarse: As in `deca.reconstruct.pipeline.reconstruct`.
+        texture_size: As in `deca.reconstruct.pipeline.reconstruct_photo`.
+        paint_hair: As in `deca.reconstruct.pipeline.reconstruct_photo`.
+        progress: As in `deca.reconstruct.pipeline.reconstruct_photo`.
 
     Raises:
         NoFaceError: No photo shows a face; the message names the photos with their reasons.

@@ -205,7 +205,10 @@ def reconstruct(
         coarse: Where the coarse codes come from: `weights` regresses them (E_c), `fit` fits the landmarks, `auto`
             regresses and refines them by the fit; what DECA's released weights give it leaves as it is, and without
             weights it fits.
-        texture_size, max_faces, paint_hair, progress: As in `reconstruct_photo`.
+        texture_size: As in `reconstruct_photo`.
+        max_faces: As in `reconstruct_photo`.
+        paint_hair: As in `reconstruct_photo`.
+        progress: As in `reconstruct_photo`.
     """
     check_coarse(coarse, decoder)
     progress(0.1, "Finding faces")
