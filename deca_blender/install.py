@@ -42,7 +42,8 @@ def plan(choice: str, wait: bool = False) -> Plan | None:
         if not wait and not _card.done():
             return None
         has_card = _card.result()
-    return install_plan(choice, has_card, platform.system(), platform.machine(), backend_requirements())
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"  # Blender's own makes the environment
+    return install_plan(choice, has_card, platform.system(), platform.machine(), python, backend_requirements())
 
 
 def start(environment: ManagedEnvironment, choice: str) -> Installation:

@@ -1,4 +1,6 @@
-"""What *Install Backend* installs: the `dependencies` of pyproject.toml (it ships with the extension), and which torch.
+"""What *Install Backend* installs: versions that are known to work together, from the locks that ship with the
+extension (`tools/lock.py` makes them), checked against their hashes; for a Python that has none the `dependencies` of
+pyproject.toml.
 
 PyPI's torch computes on NVIDIA cards on Linux, and brings gigabytes of CUDA along; on Windows and macOS it computes on
 the processor only. PyTorch's own indexes have the other kinds.
@@ -11,6 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
+LOCKS = PYPROJECT.parent / "backend" / "locks"
+LOCKED = (
+    ("Linux", "x86_64", "cpu"),
+    ("Linux", "x86_64", "cuda"),
+    ("Linux", "arm64", "cpu"),
+    ("Windows", "x86_64", "cpu"),
+    ("Windows", "x86_64", "cuda"),
+    ("Darwin", "arm64", "cpu"),
+)
+"""System, machine and torch of which there are locks."""
 TORCH_CHOICES = ("auto", "cuda", "cpu")
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 CUDA_INDEX = "https://download.pytorch.org/whl/cu128"
@@ -54,7 +66,9 @@ class Plan:
         return self.download_bytes + self.disk_bytes
 
 
-def install_plan(choice: str, has_nvidia: bool, system: str, machine: str, requirements: list[str]) -> Plan:
+def install_plan(
+    choice: str, has_nvidia: bool, system: str, machine: str, python: str, requirements: list[str], locks: Path = LOCKS
+) -> Plan:
     """Which packages from where.
 
     Args:
@@ -62,7 +76,9 @@ def install_plan(choice: str, has_nvidia: bool, system: str, machine: str, requi
         has_nvidia: Whether there is an NVIDIA card that torch can use.
         system: As `platform.system()` tells it.
         machine: As `platform.machine()` tells it.
-        requirements: Requirement lines for pip, torch among them.
+        python: Version of the Python that they are for, as "3.11".
+        requirements: Requirement lines for pip, torch among them, for where there is no lock.
+        locks: Folder of the locks.
 
     Raises:
         ValueError: `unsupported` says why there are no packages.
@@ -71,16 +87,40 @@ def install_plan(choice: str, has_nvidia: bool, system: str, machine: str, requi
         raise ValueError(reason)
     wants_cuda = choice == "cuda" or (choice == "auto" and has_nvidia)
     torch = "cuda" if wants_cuda and system != "Darwin" else "cpu"
-    index = {("Linux", "cpu"): CPU_INDEX, ("Windows", "cuda"): CUDA_INDEX}.get((system, torch))
+    download, disk = _SIZES_GB[system, torch]
+    installs = _locked(locks / lock_name(system, machine, torch, python)) or _open(
+        requirements, torch_index(system, torch)
+    )
+    return Plan(torch, installs, round(download * _GB), round(disk * _GB))
+
+
+def lock_name(system: str, machine: str, torch: str, python: str) -> str:
+    """The lock's file name; arguments as `install_plan`, `torch` as in `Plan`."""
+    return f"{system}-{_machine(machine)}-{torch}-py{python.replace('.', '')}.txt".lower()
+
+
+def torch_index(system: str, torch: str) -> str:
+    """The index that has this torch, "" for PyPI; arguments as `lock_name`."""
+    return {("Linux", "cpu"): CPU_INDEX, ("Windows", "cuda"): CUDA_INDEX}.get((system, torch), "")
+
+
+def _locked(lock: Path) -> tuple[tuple[str, ...], ...]:
+    """Calls of pip for a lock; none where there is no such lock."""
+    # Each file is complete. torch goes first, from the index that its file names.
+    files = (lock.with_suffix(".torch.txt"), lock) if lock.is_file() else ()
+    return tuple((_BINARY, "--no-deps", "--requirement", str(file)) for file in files if file.is_file())
+
+
+def _open(requirements: list[str], index: str) -> tuple[tuple[str, ...], ...]:
+    """Calls of pip for whatever is newest."""
     # torch alone from there: all else comes from where the user's pip looks, and the second call finds torch installed.
     first = [(_BINARY, "--index-url", index, *filter(_is_torch, requirements))] if index else []
-    download, disk = _SIZES_GB[system, torch]
-    return Plan(torch, (*first, (_BINARY, *requirements)), round(download * _GB), round(disk * _GB))
+    return (*first, (_BINARY, *requirements))
 
 
 def unsupported(system: str, machine: str) -> str:
     """Why the packages do not exist for a kind of computer, or ""; arguments as `install_plan`."""
-    machine = _MACHINES.get(machine.lower(), machine.lower())
+    machine = _machine(machine)
     if (system, machine) == ("Darwin", "x86_64"):
         return "PyTorch no longer exists for Macs with Intel processors"
     if (system, machine) not in {("Linux", "x86_64"), ("Linux", "arm64"), ("Windows", "x86_64"), ("Darwin", "arm64")}:
@@ -100,3 +140,7 @@ def backend_requirements(pyproject: Path = PYPROJECT) -> list[str]:
 
 def _is_torch(requirement: str) -> bool:
     return requirement.startswith("torch") and not requirement[len("torch") :][:1].isalnum()
+
+
+def _machine(name: str) -> str:
+    return _MACHINES.get(name.lower(), name.lower())

@@ -32,7 +32,7 @@ def test_torch_by_machine_card_and_choice(
     system: str, machine: str, card: bool, choice: str, torch: str, index: str | None
 ) -> None:
     needs = ["numpy>=1.26", "torch>=2.6", "torchvision>=0.20"]
-    plan = install_plan(choice, card, system, machine, needs)
+    plan = install_plan(choice, card, system, machine, "3.10", needs)  # a Python without locks
     assert plan.torch == torch
     *first, last = plan.pip_installs
     assert last == ("--only-binary=:all:", *needs)  # all of them, from where the user's pip looks
@@ -43,11 +43,25 @@ def test_torch_by_machine_card_and_choice(
 
 
 def test_the_projects_own_requirements() -> None:
-    plan = install_plan("auto", False, "Linux", "x86_64", backend_requirements())
+    plan = install_plan("auto", False, "Linux", "x86_64", "3.10", backend_requirements())
     first, last = plan.pip_installs
     assert [line.split(">")[0] for line in first if ">" in line] == ["torch"]
     names = {line.split(">")[0] for line in last}
     assert {"torch", "numpy", "scipy", "safetensors"} <= names and "bpy" not in names
+
+
+def test_locked_versions_where_there_is_a_lock() -> None:
+    """torch for the processor from its index, first; then what PyPI has, as it is locked."""
+    plan = install_plan("cpu", True, "Linux", "x86_64", "3.11", ["torch"])
+    calls = [(call[:-1], Path(call[-1])) for call in plan.pip_installs]
+    expected = ("--only-binary=:all:", "--no-deps", "--requirement")
+    assert [options for options, _ in calls] == [expected, expected]
+    (_, own), (_, all_else) = calls
+    assert f"--index-url {CPU}\ntorch==" in own.read_text(encoding="utf-8")
+    assert "\nscipy==" in all_else.read_text(encoding="utf-8")
+    (call,) = install_plan("auto", True, "Linux", "amd64", "3.13", ["torch"]).pip_installs
+    text = Path(call[-1]).read_text(encoding="utf-8")
+    assert call[:-1] == expected and "\ntorch==" in text and "\nnvidia-" in text
 
 
 @pytest.mark.parametrize(
@@ -57,7 +71,7 @@ def test_the_projects_own_requirements() -> None:
 def test_computers_for_which_there_are_no_packages(system: str, machine: str, reason: str) -> None:
     assert reason in unsupported(system, machine)
     with pytest.raises(ValueError, match=reason):
-        install_plan("auto", False, system, machine, ["torch"])
+        install_plan("auto", False, system, machine, "3.11", ["torch"])
 
 
 @pytest.mark.parametrize(
