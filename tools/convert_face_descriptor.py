@@ -74,7 +74,7 @@ def convert(folder: Path) -> None:
     """Writes the asset from the unpacked package, and its licence beside it."""
     from safetensors.numpy import save_file
 
-    (manifest,) = json.loads((folder / f"{MODEL}-weights_manifest.json").read_text())
+    (manifest,) = json.loads((folder / f"{MODEL}-weights_manifest.json").read_text(encoding="utf-8"))
     data = (folder / f"{MODEL}.bin").read_bytes()
     tensors: dict[str, np.ndarray] = {}
     position = 0
@@ -125,7 +125,7 @@ def write_reference(folder: Path) -> None:
     """Stores the chips and what the package itself says about them, run by node on the CPU."""
     chips = reference_chips()
     (folder / "chips.bin").write_bytes(chips.tobytes())
-    (folder / "reference.mjs").write_text(REFERENCE_SCRIPT)
+    (folder / "reference.mjs").write_text(REFERENCE_SCRIPT, encoding="utf-8")
     subprocess.run(["node", "reference.mjs"], cwd=folder, check=True, capture_output=True)
     answers = np.frombuffer((folder / "answers.bin").read_bytes(), "<f4").reshape(len(chips), 128)
     REFERENCE.parent.mkdir(parents=True, exist_ok=True)

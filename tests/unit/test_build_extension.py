@@ -52,13 +52,14 @@ def test_zip_holds_the_product_and_nothing_else(archive: Path) -> None:
     names = zipfile.ZipFile(archive).namelist()
     assert {name.split("/")[0] for name in names if "/" in name} == {"deca_blender", "backend", "assets"}
     assert {
-        "__init__.py",
-        "blender_manifest.toml",
-        "pyproject.toml",
+        *("__init__.py", "blender_manifest.toml", "pyproject.toml"),
         "deca_blender/registration.py",
         "backend/deca/service/__main__.py",
         "assets/openhead/openhead.safetensors",
+        "backend/locks/windows-x86_64-cuda-py313.torch.txt",
     } <= set(names)
+    at_the_top = {name for name in names if "/" not in name}
+    assert at_the_top == {"__init__.py", "blender_manifest.toml", "pyproject.toml", "LICENSE", "README.md"}
     assert not [name for name in names if name.endswith(".pyc") or "/test" in name or "training" in name]
 
 

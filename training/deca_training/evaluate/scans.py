@@ -179,7 +179,7 @@ def read_landmarks(path: Path) -> Array:
             picked = ElementTree.parse(path).getroot().iter("point")
             points = [[float(one.attrib[axis]) for axis in "xyz"] for one in picked if one.get("active", "1") != "0"]
         else:
-            points = np.loadtxt(path, delimiter="," if "," in path.read_text() else None)
+            points = np.loadtxt(path, delimiter="," if "," in path.read_text(encoding="utf-8") else None)
         points_73 = np.asarray(points, np.float64)
     except AssetError:
         raise
