@@ -23,6 +23,7 @@ from .head_mesh import UV_MAP
 from .nodes import Nodes, input_of, output_of
 from .shape_keys import add_driver, add_values
 from .stand_in import STAND_IN, add_stand_in, find_stand_in
+from .versions import modifier_input_path
 from .wrinkles import drive_by_strength
 
 RIG = "wrinkle_rig"
@@ -55,7 +56,7 @@ def show_rig(obj: bpy.types.Object, rig: WrinkleRig) -> None:
     modifier = add_stand_in(obj, "NODES")
     modifier.node_group = _nodes(f"{obj.name} {STAND_IN}", images)
     strength, *weights = (
-        _input_path(modifier, item.identifier)
+        modifier_input_path(modifier, item.identifier)
         for item in modifier.node_group.interface.items_tree
         if item.in_out == "INPUT" and item.socket_type != "NodeSocketGeometry"
     )
@@ -177,11 +178,3 @@ def _nodes(name: str, images: list[bpy.types.Image]) -> bpy.types.GeometryNodeTr
     nodes.link(offset.outputs["Vector"], move.inputs["Offset"])
     nodes.link(move.outputs["Geometry"], outputs.inputs["Geometry"])
     return tree
-
-
-def _input_path(modifier: Any, identifier: str) -> str:
-    """Path of a modifier's input from its object."""
-    path = f'modifiers["{modifier.name}"]'
-    if hasattr(modifier, "properties"):  # Blender 5.2
-        return f"{path}.properties.inputs.{identifier}.value"
-    return f'{path}["{identifier}"]'

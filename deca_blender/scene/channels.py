@@ -7,6 +7,8 @@ from typing import Any
 
 import bpy
 
+from .versions import has_layers
+
 
 def channel_bags(owner: bpy.types.ID) -> list[Any]:
     """What holds the channels (`fcurves`) of a datablock's Action."""
@@ -14,7 +16,7 @@ def channel_bags(owner: bpy.types.ID) -> list[Any]:
     action = animation.action if animation is not None else None
     if action is None:
         return []
-    if not hasattr(action, "layers"):  # until Blender 4.3
+    if not has_layers(action):
         return [action]
     strips = [strip for layer in action.layers for strip in layer.strips]
     return [bag for strip in strips for bag in strip.channelbags if bag.slot == animation.action_slot]

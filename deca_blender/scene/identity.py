@@ -11,6 +11,7 @@ from ..properties.head import DETAIL, EXPRESSION, PHOTO_EXPRESSIONS, RELIEF, SHA
 from ..properties.transfer import TRANSFERRED
 from .head import rig_of
 from .transfer import own_relief, restore_wrinkles, taken_reliefs
+from .versions import forget_groups
 from .wrinkles import pack_map
 
 _CODES = (SHAPE, EXPRESSION, PHOTO_EXPRESSIONS, DETAIL, RELIEF)
@@ -67,10 +68,7 @@ def _strip(head_object: bpy.types.Object) -> set[bpy.types.Image]:
             del head_object[code]
     for field in (*_FIELDS, *_FILES):
         head_object.deca.property_unset(field)
-    if bpy.app.version >= (5, 0, 0):
-        for group in _GROUPS:  # Blender 5 keeps a copy of what files of Blender 4 had here
-            if group in head_object:
-                del head_object[group]
+    forget_groups(head_object, *_GROUPS)
     rig_object = rig_of(head_object)
     photos: set[bpy.types.Image] = set()
     for camera in rig_object.children if rig_object is not None else ():

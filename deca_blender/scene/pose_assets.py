@@ -11,6 +11,7 @@ import bpy
 
 from ..core import arkit
 from ..core.assets import assets_dir
+from .versions import new_channels
 
 LIBRARY = assets_dir() / "poses"
 """Folder of our own expressions; `tools/build_pose_assets.py` makes it."""
@@ -27,21 +28,12 @@ def new_pose(name: str, weights: Mapping[str, float]) -> bpy.types.Action:
         weights: ARKit weights by name; sliders that are not named go to rest.
     """
     action = bpy.data.actions.new(name)
-    curves = _curves(action)
+    curves = new_channels(action)
     for slider in arkit.NAMES:
         curves.new(f"deca_sliders.{slider}").keyframe_points.insert(1, weights.get(slider, 0.0))
     action.asset_mark()
     action.asset_data.tags.new(TAG, skip_if_exists=True)
     return action
-
-
-def _curves(action: Any) -> Any:
-    """The channels of an empty Action, for an object."""
-    if not hasattr(action, "layers"):  # until Blender 4.3
-        return action.fcurves
-    slot = action.slots.new(id_type="OBJECT", name="Head")
-    strip = action.layers.new("Expression").strips.new(type="KEYFRAME")
-    return strip.channelbag(slot, ensure=True).fcurves
 
 
 def apply_pose(rig_object: bpy.types.Object, action: bpy.types.Action, amount: float = 1.0) -> None:

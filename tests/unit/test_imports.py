@@ -124,3 +124,14 @@ def test_the_check_sees_what_it_must(tmp_path: Path) -> None:
     modules = list(imported_modules(bad, tmp_path))
     assert "torch.nn" in modules
     assert "deca_blender.scene" in modules and "deca_blender.scene.rig" in modules
+
+
+def test_one_file_asks_which_blender_it_is() -> None:
+    """Differences between Blenders are in scene/versions.py."""
+    asking = []
+    for path in sorted((ROOT / "deca_blender").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            is_version = isinstance(node, ast.Attribute) and ast.unparse(node) == "bpy.app.version"
+            if is_version or (isinstance(node, ast.Constant) and node.value in ("layers", "action_slot")):
+                asking.append(path.relative_to(ROOT).as_posix())
+    assert set(asking) == {"deca_blender/scene/versions.py"}
