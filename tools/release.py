@@ -90,7 +90,7 @@ def page(entry: dict[str, Any], files: list[Path]) -> str:
         tagline=html.escape(entry["tagline"]),
         version=entry["version"],
         oldest=oldest,
-        drop=html.escape(f"{entry['archive_url']}?repository=./index.json&blender_version_min={oldest}"),
+        drop=html.escape(f"{entry['archive_url']}?repository=.%2Findex.json&blender_version_min={oldest}"),
         rows=rows,
     )
 

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import bpy
 
@@ -52,7 +53,7 @@ def region(kind: str) -> bpy.types.Region:
     return next(region for region in view().regions if region.type == kind)
 
 
-def call(operator: Callable[..., set[str]], **options: object) -> None:
+def call(operator: Callable[..., Any], **options: object) -> None:
     with bpy.context.temp_override(window=window(), area=view(), region=region("WINDOW")):
         operator("INVOKE_DEFAULT", **options)
 
