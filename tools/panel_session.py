@@ -21,7 +21,7 @@ FOLDER, PHOTO = (Path(argument) for argument in sys.argv[sys.argv.index("--") + 
 CHILDREN = ("expression", "wrinkles", "bake", "pose", "coefficients", "transfer")
 """Panels below *Head*, each of which gets a picture without the others."""
 COMES_CLOSED = ("bake", "coefficients", "transfer")
-SHADERS_S, LAYOUT_S, _REDRAWS = 45.0, 3.0, 12
+SHADERS_S, LAYOUT_S, _REDRAWS = 60.0, 3.0, 12
 """What Blender takes to compile shaders and to lay out a region, where the processor draws."""
 SHOWN: set[str] = set()
 
@@ -64,14 +64,14 @@ def steps() -> Iterator[float]:
     call(bpy.ops.deca.import_face, filepath=str(PHOTO))
     yield from until(lambda: len(heads()) == 1)
     view().spaces[0].shading.type = "MATERIAL"
-    call(bpy.ops.deca.view_photo_camera)
-    yield SHADERS_S
-    take("photo_camera")
-    call(bpy.ops.deca.view_photo_camera)
     call(bpy.ops.view3d.view_axis, type="FRONT")
     call(bpy.ops.view3d.view_selected)
     yield SHADERS_S
     take("first_head")
+    call(bpy.ops.deca.view_photo_camera)
+    yield SHADERS_S
+    take("photo_camera")
+    call(bpy.ops.deca.view_photo_camera)
 
     for name in CHILDREN:
         getattr(panels, f"DECA_PT_{name}").poll = classmethod(lambda cls, context: cls.__name__ in SHOWN)
