@@ -18,7 +18,7 @@ from tools.mutants import mutants
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "training/README.md")
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md")
 FILES = re.compile(r"`((?:assets|backend|deca_blender|docs|tests|tools|training|\.github)/[\w./-]*)(?=[` ])")
 """Paths of the repository in code spans; more may follow, as in a command."""
 
