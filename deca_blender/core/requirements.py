@@ -67,7 +67,7 @@ class Plan:
 
 
 def install_plan(
-    choice: str, has_nvidia: bool, system: str, machine: str, python: str, requirements: list[str], locks: Path = LOCKS
+    choice: str, has_nvidia: bool, system: str, machine: str, python: str, requirements: list[str]
 ) -> Plan:
     """Which packages from where.
 
@@ -78,7 +78,6 @@ def install_plan(
         machine: As `platform.machine()` tells it.
         python: Version of the Python that they are for, as "3.11".
         requirements: Requirement lines for pip, torch among them, for where there is no lock.
-        locks: Folder of the locks.
 
     Raises:
         ValueError: `unsupported` says why there are no packages.
@@ -88,9 +87,8 @@ def install_plan(
     wants_cuda = choice == "cuda" or (choice == "auto" and has_nvidia)
     torch = "cuda" if wants_cuda and system != "Darwin" else "cpu"
     download, disk = _SIZES_GB[system, torch]
-    installs = _locked(locks / lock_name(system, machine, torch, python)) or _open(
-        requirements, torch_index(system, torch)
-    )
+    lock = LOCKS / lock_name(system, machine, torch, python)
+    installs = _locked(lock) or _open(requirements, torch_index(system, torch))
     return Plan(torch, installs, round(download * _GB), round(disk * _GB))
 
 
