@@ -19,6 +19,8 @@ INSIDE = "deca_blender/protocol/"
 """Errors between the two processes, which reach users only as the two that `client` makes of them."""
 ERRORS = re.compile(r"(Error|Warning|Died|Failed|Timeout|Cancelled|_NotBegun|_Cause)$")
 """Names of what is raised, warned of or listed with a message and, mostly, a hint as arguments."""
+KIND_FIRST = ("Error", "RequestFailed")
+"""Those whose first argument is not the message but the kind of error."""
 SENTENCE = re.compile(r"^([A-Z{].*\s.*)[.!?]?\s*$", re.DOTALL)
 CALLERS_FAULT = ("ValueError", "KeyError", "TypeError", "NotImplementedError", "RuntimeError", "OSError")
 """Errors of wrong calls by programmers, which no user meets; those with a hint are shown all the same."""
@@ -78,8 +80,8 @@ def _of_file(tree: ast.Module) -> Iterator[tuple[str, str]]:
             continue
         texts = [words(argument) for argument in node.args[name == "_Cause" :]]  # its first is a pattern, not a message
         texts += [words(keyword.value) for keyword in node.keywords if keyword.arg in ("message", "hint")]
-        start = next((n for n, text in enumerate(texts) if SENTENCE.match(text)), None)
-        if start is None:
+        start = int(name in KIND_FIRST)
+        if len(texts) <= start or not SENTENCE.match(texts[start]):
             continue
         hint = texts[start + 1] if len(texts) > start + 1 else ""
         if hint or name not in CALLERS_FAULT:
