@@ -53,8 +53,10 @@ def read_back(path: Path, reader: str = "") -> Any:
         ".usdz": lambda: bpy.ops.wm.usd_import(filepath=str(path)),
         ".obj": lambda: bpy.ops.wm.obj_import(filepath=str(path)),
         ".abc": lambda: bpy.ops.wm.alembic_import(filepath=str(path), as_background_job=False),
-        "ufbx": lambda: bpy.ops.wm.fbx_import(filepath=str(path)),
+        "ufbx": lambda: ops_fbx(filepath=str(path)),
     }
+    has_ufbx = "fbx_import" in dir(bpy.ops.wm)  # from Blender 4.5
+    ops_fbx = bpy.ops.wm.fbx_import if has_ufbx else bpy.ops.import_scene.fbx
     assert readers[reader or path.suffix]() == {"FINISHED"}
     (mesh,) = (obj for obj in bpy.data.objects if obj.type == "MESH" and len(obj.data.vertices) > 100)
     return mesh
