@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 8
+PROTOCOL_VERSION = 9
 
 
 class MessageError(ValueError):
@@ -368,11 +368,14 @@ class ReconstructReply(Message):
         faces: The faces.
         notices: What the user should know of how they were made, a sentence or two each.
         picture: The upright photo as the bytes of a JPEG file, sRGB, without metadata; None when not asked for.
+        sheet: The first face for a contact sheet, as the bytes of a JPEG file: the photo, the head over it, the head;
+            None when not asked for.
     """
 
     faces: tuple[FaceReply, ...]
     notices: tuple[str, ...] = ()
     picture: Annotated[NDArray[np.uint8], Array("uint8", "B")] | None = None
+    sheet: Annotated[NDArray[np.uint8], Array("uint8", "C")] | None = None
 
 
 @dataclass(frozen=True)
@@ -391,6 +394,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
             weights give by the fit, except for DECA's released ones.
         picture_size: At most so many pixels on the longer side of the reply's picture; 0 leaves it out.
         paint_hair: Whether textures have hair painted on the scalp where the photo shows hair.
+        sheet_size: Rows of the reply's picture for a contact sheet, which is three times as wide; 0 leaves it out.
     """
 
     path: str
@@ -402,6 +406,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
     coarse: str = "auto"
     picture_size: int = 0
     paint_hair: bool = False
+    sheet_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -437,13 +442,14 @@ class PersonReply(Message):
             the first has the textures, and its photo tells most; the others follow as asked.
         pictures: The upright photos of the faces.
         left_out: The photos that are not used.
-        notices: As in `ReconstructReply`.
+        notices, sheet: As in `ReconstructReply`.
     """
 
     faces: tuple[FaceReply, ...]
     pictures: tuple[Picture, ...]
     left_out: tuple[LeftOutPhoto, ...] = ()
     notices: tuple[str, ...] = ()
+    sheet: Annotated[NDArray[np.uint8], Array("uint8", "C")] | None = None
 
 
 @dataclass(frozen=True)
@@ -452,7 +458,7 @@ class ReconstructPerson(Request[PersonReply]):
 
     Attributes:
         paths: Photo files on the backend's machine.
-        head, texture_size, weights, coarse, picture_size, paint_hair: As in `ReconstructPhoto`.
+        head, texture_size, weights, coarse, picture_size, paint_hair, sheet_size: As in `ReconstructPhoto`.
     """
 
     paths: tuple[str, ...]
@@ -462,6 +468,7 @@ class ReconstructPerson(Request[PersonReply]):
     coarse: str = "auto"
     picture_size: int = 0
     paint_hair: bool = False
+    sheet_size: int = 0
 
 
 # ---- wrinkles ----------------------------------------------------------------------------------------------------

@@ -132,7 +132,18 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
         faces = [faces[request.face]]
     picture, problems = _picture(lambda: photo, request.picture_size)
     replies = tuple(_face_reply(face, request.path, decoder.networks) for face in faces)
-    return ReconstructReply(replies, (*notices, *problems), picture)
+    sheet, more = _sheet(lambda: photo, faces[0], request.sheet_size)
+    return ReconstructReply(replies, (*notices, *problems, *more), picture, sheet)
+
+
+def _sheet(read: Callable[[], Photo], face: Face, size: int) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+    """The picture for a contact sheet, if it is asked for, and what the user should know of it."""
+    from deca.reconstruct.pictures import contact_jpeg
+
+    try:
+        return (np.frombuffer(contact_jpeg(read().pixels, face, size), np.uint8) if size > 0 else None), ()
+    except Exception as error:  # the head is there
+        return None, (f"The contact sheet has no picture of it ({error or type(error).__name__}).",)
 
 
 def _picture(read: Callable[[], Photo], size: int) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
@@ -163,12 +174,14 @@ def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, devi
         picture, problems = _picture(lambda face=face: read_photo(face.photo), request.picture_size)
         pictures.append(Picture(picture))
         notices = tuple(dict.fromkeys((*notices, *problems)))
+    sheet, problems = _sheet(lambda: read_photo(person.faces[0].photo), person.faces[0], request.sheet_size)
     first, *others = (_face_reply(face, str(face.photo), decoder.networks, is_person=True) for face in person.faces)
     return PersonReply(
         (first, *(replace(face, albedo=None, photographed=None) for face in others)),
         tuple(pictures),
         tuple(LeftOutPhoto(str(left.photo), left.reason) for left in person.left_out),
-        notices,
+        (*notices, *problems),
+        sheet,
     )
 
 
