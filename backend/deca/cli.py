@@ -120,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         "--catalogue", default="", metavar="NAME", help="make DIR/NAME.blend, an asset library of its heads"
     )
     merge.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
+    merge.add_argument("--exit-zero", action="store_true", help="end well also when photos have failed")
     merge.set_defaults(run=_merge)
 
     export = commands.add_parser(
@@ -290,7 +291,8 @@ def _import(options: argparse.Namespace) -> int:
 def _merge(options: argparse.Namespace) -> int:
     from deca.blender import run_merge
 
-    return run_merge(options.out, options.catalogue, options.blender)
+    status = run_merge(options.out, options.catalogue, options.blender)
+    return 0 if options.exit_zero else status
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -65,7 +65,7 @@ def run(options: argparse.Namespace, make_worker: Callable[[Settings], Worker], 
             jobs=options.jobs,
         )
         lines = totals.lines
-        return totals.status
+        return 0 if options.exit_zero and not totals.why else totals.status
     finally:  # also where it was stopped: what is done is to be seen
         try:
             report.write(ledger, report.rows_of(photos, ledger, lines), options.chunk.suffix)

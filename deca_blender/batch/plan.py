@@ -147,6 +147,9 @@ def import_arguments() -> argparse.ArgumentParser:
         default="auto",
         help="how it is told (default: a bar on a terminal, JSON lines elsewhere)",
     )
+    parser.add_argument(
+        "--exit-zero", action="store_true", help="end well also when photos have failed: for farms, which try again"
+    )
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
     parser.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
     parser.add_argument("--no-pictures", action="store_true", help="a contact sheet without pictures")

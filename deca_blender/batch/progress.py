@@ -47,8 +47,8 @@ class OpenJd(JsonLines):
 
     def end(self, totals: Totals) -> None:
         super().end(totals)
-        if totals.status:
-            batch.write(f"openjd_fail: {_one_line(totals.why or _counted(totals))}\n")
+        if totals.why:
+            batch.write(f"openjd_fail: {_one_line(totals.why)}\n")
 
 
 class Bar:

@@ -428,6 +428,9 @@ def test_the_command_writes_reports_that_say_what_became_of_each(
     assert html.count("<figure") == 7 and html.count('class="bad"') == 2 and "no face" in html
     for link in re.findall(r'(?:src|href)="([^"]+)"', html):
         assert (out / FOLDER / link.replace("%3D", "=").replace("%2B", "+")).is_file(), link
+    assert (
+        command.run(options(*map(str, chosen.photos), "--out", out, "--exit-zero"), lambda s: here()(), tmp_path) == 0
+    )
     share = options(photos[0].path.parent, "--out", out, "--chunk", "02/3", "--resume")
     assert command.run(share, lambda settings: here()(), tmp_path) == 0
     assert (out / FOLDER / "report-2-of-3.csv").read_text(encoding="utf-8").count("\n") == 3
@@ -457,7 +460,10 @@ def test_open_job_description_lines(capsys: pytest.CaptureFixture[str]) -> None:
     told.end(totals)
     out = capsys.readouterr().out.splitlines()
     assert out[1:3] == ["openjd_progress: 25.0", "openjd_status: 1 of 4, 1 failed"]
-    assert out[-1] == "openjd_fail: 1 of 4, 1 failed"
+    assert not any("openjd_fail" in line for line in out)  # photos fail, the task does not
+    totals.why = "No room."
+    told.end(totals)
+    assert capsys.readouterr().out.splitlines()[-1] == "openjd_fail: No room."
 
 
 def test_the_bar_stays_on_its_line_and_lists_failures(
