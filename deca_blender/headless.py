@@ -17,7 +17,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from . import backend, headless_export, preferences, registration
+from . import another_blender, backend, headless_export, preferences, registration
 from .batch import command
 from .batch.ledger import PICTURE
 from .batch.plan import SUFFIXES, Settings, import_arguments
@@ -87,11 +87,7 @@ def _worker(settings: Settings) -> Worker:
 
 def _worker_process(settings: Settings) -> Worker:
     """A worker in another Blender like this one."""
-    if bpy.app.binary_path:  # none where Blender is a module
-        program = [bpy.app.binary_path, "--background", "--command", COMMAND, WORKER]
-    else:
-        program = [sys.executable, "-P", "-m", __package__ + ".headless", WORKER]
-    return Elsewhere(program, settings, os.environ)
+    return Elsewhere([*another_blender.command(COMMAND, "headless"), WORKER], settings, os.environ)
 
 
 def _is_final(error: Exception) -> bool:

@@ -121,7 +121,8 @@ class _Run:
         totals: Totals,
         check: Callable[[], None],
     ) -> None:
-        self._ledger, self._recipe, self._told_to, self._mode = ledger, recipe, told_to, mode
+        self._ledger, self._recipe, self._told_to = ledger, recipe, told_to
+        self._mode: Mode = mode
         self._totals, self._check = totals, check
         self._waiting = iter(photos)
         self._lock = threading.Lock()  # guards all below, and who is told

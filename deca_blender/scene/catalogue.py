@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 TAG = "DECA"
 _SPACING = 0.4
@@ -29,7 +30,8 @@ def add_head(name: str, blend: Path, note: str) -> bpy.types.Collection:
     Raises:
         OSError: The file cannot be read, or holds no collection.
     """
-    with bpy.data.libraries.load(str(blend), link=True) as (source, target):
+    libraries: Any = bpy.data.libraries
+    with libraries.load(str(blend), link=True) as (source, target):
         target.collections = source.collections[:1]
     linked: Any = target.collections[0] if target.collections else None
     if linked is None:
@@ -51,12 +53,12 @@ def give_preview(asset: bpy.types.Collection, sheet: Path) -> None:
     picture = bpy.data.images.load(str(sheet))
     try:
         width, height = picture.size
-        pixels: Any = picture.pixels[:]
-        first = width - height
-        rows = [pixels[4 * (row * width + first) : 4 * (row + 1) * width] for row in range(height)]
+        pixels: Any = picture.pixels
+        rgba = np.empty(4 * width * height, np.float32)
+        pixels.foreach_get(rgba)
         preview: Any = asset.preview_ensure()
         preview.image_size = (height, height)
-        preview.image_pixels_float = [value for row in rows for value in row]
+        preview.image_pixels_float.foreach_set(rgba.reshape(height, width, 4)[:, width - height :].ravel())
     finally:
         bpy.data.images.remove(picture)
 

@@ -54,6 +54,16 @@ LEFT_OUT = "Photos that were left out:"
 NOTHING_CHOSEN = "No photo was chosen. Select one or more pictures in the file browser."
 ESC_CANCELS = "Esc: cancel"
 CANCELLED = "Import cancelled"
+IMPORT_FOLDER = "Import Folder of Photos"
+IMPORT_FOLDER_DESCRIPTION = (
+    "Make a file with a head of each photo in a folder, in the background, with a contact sheet of all; what is done"
+    " already is left"
+)
+FOLDER_OUT = "Folder for the heads; beside the photos' folder when empty"
+USE_RECURSIVE = "With the photos of sub-folders"
+USE_ONE_PERSON_FOLDER = "The photos of each folder are of one person and give one head"
+JOBS = "Photos at the same time: each takes a processor and up to 1.6 GB of memory"
+FOLDER_FAILED = "The other Blender has ended without a word; start Blender from a terminal to see why"
 
 RESET = "Reset Expression"
 RESET_DESCRIPTION = "Put the sliders and bones of the active head to rest, or back to what the photo shows"
@@ -377,6 +387,17 @@ def progress(photo: str, index: int, count: int, step: str) -> str:
     """The status bar during an import."""
     which = f" ({index + 1} of {count})" if count > 1 else ""
     return " | ".join(text for text in (f"DECA: {photo}{which}", step, ESC_CANCELS) if text)
+
+
+def folder_progress(made: int, failed: int) -> str:
+    """The status bar while a folder of photos is imported."""
+    return f"DECA: heads made: {made}" + (f", photos failed: {failed}" if failed else "") + f" | {ESC_CANCELS}"
+
+
+def folder_done(made: int, failed: int, why: str, sheet: str) -> str:
+    """What has become of a folder of photos."""
+    text = f"Heads: {made}" + (f"; photos failed: {failed}" if failed else "")
+    return f"{text}. {why + ' ' if why else ''}Contact sheet: {sheet}"
 
 
 def baking(what: str, fraction: float) -> str:

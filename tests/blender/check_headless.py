@@ -227,4 +227,15 @@ def test_formats_and_the_contact_sheet_and_what_is_resumed(folder: Path) -> None
     assert (out / "a.glb").read_bytes() == glb  # as for the .blend, that holds its own place in memory
 
 
+def test_the_button_runs_the_same_batch_in_another_blender(folder: Path) -> None:
+    """Photos that are none: no backend is needed to say so."""
+    (folder / "photos").mkdir()
+    try:
+        bpy.ops.deca.import_folder(directory=str(folder / "photos"))
+    except RuntimeError as error:  # a script is told of nothing but errors
+        raise AssertionError(str(error)) from error
+    rows = (folder / "photos Heads" / FOLDER / "report.csv").read_text(encoding="utf-8")
+    assert rows.count("\n") == 2 and "holds no photo" in rows
+
+
 case.main(globals())

@@ -24,6 +24,7 @@ from deca_blender.batch import command, engine, ledger, report
 from deca_blender.batch.ledger import FOLDER, PICTURE, Ledger
 from deca_blender.batch.plan import SUFFIXES, PlanError, Recipe, Settings, import_arguments, photos_hash, plan
 from deca_blender.batch.progress import Bar, OpenJd
+from deca_blender.batch.watched import Watched
 from deca_blender.batch.workers import Elsewhere, Here, WorkerError
 from deca_blender.core.export import FORMATS, ExportOptions
 from deca_blender.protocol import batch
@@ -485,3 +486,19 @@ def test_lines_have_what_they_had(photos: list[FoundPhoto], tmp_path: Path) -> N
     assert list(line)[:3] == ["photo", "ok", "out"] and line["seconds"] >= 0
     assert line["out"] == str(tmp_path / "out" / "a.blend")
     assert batch.line(**line).endswith("\n")
+
+
+# ---- watched from Blender --------------------------------------------------------------------------------------------
+
+
+def test_a_batch_is_watched_and_stopped(tmp_path: Path) -> None:
+    lines = ["Blender 4.5", '{"photo": "a", "ok": true}', '{"photo": "b", "ok": false, "error": "x"}']
+    lines += ['{"photo": "c", "ok": false, "skipped": true, "error": "x"}', '{"summary": {"photos": 3}}']
+    done = Watched([sys.executable, "-c", f"print({chr(10).join(lines)!r})"], os.environ)
+    done.wait()
+    assert done.is_done() and (done.made, done.failed, done.summary) == (1, 1, {"photos": 3})
+    endless = Watched([sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
+    assert not endless.is_done()
+    endless.stop()
+    endless.wait()
+    assert endless.is_done() and endless.summary is None
