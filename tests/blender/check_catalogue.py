@@ -59,8 +59,12 @@ def test_heads_are_assets_linked_from_their_files(folder: Path) -> None:
         photos.append(FoundPhoto(folder / name.replace("/", " "), name))
     recipe = Recipe(tool="1", head_hash="", weights_hash="")
     assert engine.run(photos, lambda: Here(make, (), lambda error: False), Ledger(out), recipe, Quiet()).status == 0
+    headless_catalogue.HEADS_EACH = 1
+    status, line = catalogue(out, "one")
+    assert (status, line["catalogue"]) == (0, [str(out / "one.blend"), str(out / "one_2.blend")])
+    headless_catalogue.HEADS_EACH = 200
     status, line = catalogue(out, "all")
-    assert (status, line["heads"], line["left_out"]) == (0, 2, [])
+    assert (status, line["catalogue"], line["heads"], line["left_out"]) == (0, [str(out / "all.blend")], 2, [])
     assert (out / "all.blend").stat().st_size < (out / "böb.blend").stat().st_size
     out.rename(folder / "moved")  # paths inside are relative
     bpy.ops.wm.open_mainfile(filepath=str(folder / "moved" / "all.blend"))
