@@ -138,10 +138,7 @@ class _Run:
             else:
                 self._side_by_side()
         finally:
-            with self._lock:
-                self._is_over = True
-            for worker in self._workers:
-                worker.close()
+            self._close()
 
     def _side_by_side(self) -> None:
         threads = concurrent.futures.ThreadPoolExecutor(len(self._workers), "batch")
@@ -152,11 +149,16 @@ class _Run:
                 for job in done:
                     job.result()
         finally:
-            with self._lock:
-                self._is_over = True
-            for worker in self._workers:  # which frees the threads
-                worker.close()
+            self._close()  # which frees the threads
             threads.shutdown()
+
+    def _close(self) -> None:
+        """Ends the workers, all at the same time: each may take seconds."""
+        with self._lock:
+            self._is_over = True
+        with concurrent.futures.ThreadPoolExecutor(len(self._workers), "closing") as threads:
+            for worker in self._workers:
+                threads.submit(worker.close)
 
     def _job(self, worker: Worker, check: Callable[[], None]) -> None:
         while (found := self._next()) is not None:

@@ -52,8 +52,9 @@ def give_preview(asset: bpy.types.Collection, sheet: Path) -> None:
     """Makes the last third of a contact sheet's picture, the head alone, the asset's preview."""
     picture = bpy.data.images.load(str(sheet))
     try:
-        width, height = picture.size
+        size: Any = picture.size
         pixels: Any = picture.pixels
+        width, height = size
         rgba = np.empty(4 * width * height, np.float32)
         pixels.foreach_get(rgba)
         preview: Any = asset.preview_ensure()

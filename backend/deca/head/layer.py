@@ -167,7 +167,8 @@ def layer_of(model: HeadModel, num_shape: int, num_expression: int) -> HeadLayer
 
 @lru_cache(maxsize=4)
 def _kept_layer(model: _Itself, num_shape: int, num_expression: int) -> HeadLayer:
-    return HeadLayer(model.model, num_shape, num_expression)
+    with torch.inference_mode(False):  # whoever asks first, others may want gradients
+        return HeadLayer(model.model, num_shape, num_expression)
 
 
 def contour_rows(pose_BJ3: Tensor) -> Tensor:
