@@ -27,9 +27,8 @@ from typing import Any, Literal
 
 from ..protocol import batch
 from ..protocol.photos import FoundPhoto, told
-from .plan import SUFFIXES, file_hash
+from .plan import FOLDER, SUFFIXES, file_hash
 
-FOLDER = "deca-report"
 PICTURE = "contact.jpg"
 """What a worker calls the picture for the contact sheet."""
 

@@ -13,6 +13,9 @@ from typing import TypeVar
 
 from ..protocol.photos import FoundPerson, FoundPhoto, find_people, find_photos
 
+FOLDER = "deca-report"
+"""What a folder of results holds beside them (`ledger`)."""
+
 SUFFIXES = {"blend": ".blend", "glb": ".glb", "fbx": ".fbx", "usd": ".usdz", "obj": ".obj"}
 """Formats of results, and what their files end with."""
 
@@ -173,7 +176,9 @@ def plan(options: argparse.Namespace) -> list[FoundPhoto]:
     if not paths:
         raise PlanError("no photos: name files or folders, or give --list FILE")
     find = find_people if options.one_person else find_photos
-    return options.chunk.share(find(paths, is_recursive=options.recursive, leave_out=options.out))
+    return options.chunk.share(
+        find(paths, is_recursive=options.recursive, leave_out=(options.out, options.out / FOLDER))
+    )
 
 
 def listed(file: Path) -> list[Path]:

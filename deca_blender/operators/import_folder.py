@@ -9,8 +9,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from .. import another_blender
-from ..batch.ledger import FOLDER
-from ..batch.plan import SUFFIXES
+from ..batch.plan import FOLDER, SUFFIXES
 from ..batch.watched import Watched
 from ..ui import texts
 

@@ -65,7 +65,7 @@ class FoundPerson(FoundPhoto):
     photos: tuple[Path, ...] = ()
 
 
-def find_people(paths: Iterable[Path], is_recursive: bool = False, leave_out: Path | None = None) -> list[FoundPerson]:
+def find_people(paths: Iterable[Path], is_recursive: bool = False, leave_out: Iterable[Path] = ()) -> list[FoundPerson]:
     """The people whose photos files and folders hold: each folder one person, and all files together one.
 
     Arguments and folders are as in `find_photos`; where it is recursive, each sub-folder is a person, too.
@@ -98,7 +98,7 @@ def _holds_photos(path: Path) -> bool:
         return False
 
 
-def find_photos(paths: Iterable[Path], is_recursive: bool = False, leave_out: Path | None = None) -> list[FoundPhoto]:
+def find_photos(paths: Iterable[Path], is_recursive: bool = False, leave_out: Iterable[Path] = ()) -> list[FoundPhoto]:
     """The photos that files and folders stand for, and the folders that give none.
 
     A folder stands for the pictures in it, by name, without hidden files. What is no picture is passed over; what looks
@@ -108,7 +108,7 @@ def find_photos(paths: Iterable[Path], is_recursive: bool = False, leave_out: Pa
     Args:
         paths: Files and folders.
         is_recursive: Folders also stand for what is in their sub-folders, and names begin with those, as `ann/me`.
-        leave_out: A folder whose pictures are no photos: that of the results. Sub-folders alone are left out.
+        leave_out: Sub-folders whose pictures are no photos: those of results.
     """
     used: dict[str, int] = {}
     found = []
@@ -140,7 +140,7 @@ def pictures_below(folder: Path, below: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _photos_of(
-    path: Path, is_recursive: bool, leave_out: Path | None
+    path: Path, is_recursive: bool, leave_out: Iterable[Path]
 ) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]]]:
     """The photos that a path stands for, each with its folder below the path, and the folders that give none, with why.
 
@@ -153,6 +153,7 @@ def _photos_of(
         return [(path, "")], []
     photos: list[tuple[Path, str]] = []
     problems: list[tuple[Path, str]] = []
+    left_out = {os.path.realpath(folder) for folder in leave_out}
     folders, seen = [(path, "")], set()
     while folders:
         folder, below = folders.pop()
@@ -163,13 +164,13 @@ def _photos_of(
             why = f"The folder {folder} cannot be listed ({error.strerror or error}). Check its permissions."
             problems.append((folder, why))
             continue
-        if place in seen:  # a link back, which would go on for ever
+        if place in seen or (below and place in left_out):  # a link back would go on for ever
             continue
         seen.add(place)
         photos += [(path / below / e.name, below) for e in entries if not _is_folder(e) and _is_picture(e)]
         if is_recursive:
             inner = [entry for entry in reversed(entries) if _is_folder(entry)]
-            folders += [(folder / e.name, os.path.join(below, e.name)) for e in inner if folder / e.name != leave_out]
+            folders += [(folder / entry.name, os.path.join(below, entry.name)) for entry in inner]
     if not photos and not problems:
         problems = [(path, f"The folder {path} holds no photo. Photos are JPEG, PNG, WebP, TIFF and the like.")]
     return photos, problems

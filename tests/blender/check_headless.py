@@ -14,7 +14,7 @@ import bpy
 import numpy as np
 
 from deca_blender import backend, headless
-from deca_blender.batch.ledger import FOLDER
+from deca_blender.batch.plan import FOLDER
 from deca_blender.client import RequestFailed
 from deca_blender.protocol.messages import ReconstructReply
 from deca_blender.protocol.photos import result_name, told

@@ -21,8 +21,8 @@ import pytest
 from deca import __version__ as deca_version
 from deca_blender import __version__
 from deca_blender.batch import command, engine, ledger, report
-from deca_blender.batch.ledger import FOLDER, PICTURE, Ledger
-from deca_blender.batch.plan import SUFFIXES, PlanError, Recipe, Settings, import_arguments, photos_hash, plan
+from deca_blender.batch.ledger import PICTURE, Ledger
+from deca_blender.batch.plan import FOLDER, SUFFIXES, PlanError, Recipe, Settings, import_arguments, photos_hash, plan
 from deca_blender.batch.progress import Bar, OpenJd
 from deca_blender.batch.watched import Watched
 from deca_blender.batch.workers import Elsewhere, Here, WorkerError
@@ -313,6 +313,10 @@ def test_sub_folders_are_part_of_names_and_results_are_no_photos(tmp_path: Path)
         (tmp_path / "bob" / "back").symlink_to(tmp_path)  # which would go on for ever
     found = plan(options(tmp_path, "--recursive", "--out", out))
     assert [each.name for each in found] == ["me", "ann/1", "ann/x_ y/2", "bob/1"]
+    (tmp_path / FOLDER / "pictures").mkdir(parents=True)
+    (tmp_path / FOLDER / "pictures" / "me.jpg").touch()
+    beside = plan(options(tmp_path, "--recursive", "--out", out / ".."))  # results go to the photos' own folder
+    assert [each.name for each in beside if each.name.startswith(FOLDER)] == [] and len(beside) == 5
     people = plan(options(tmp_path / "ann", "--recursive", "--one-person", "--out", out))
     assert [(each.name, len(each.photos)) for each in people if isinstance(each, FoundPerson)] == [
         ("ann", 1),
