@@ -35,7 +35,9 @@ def test_options_are_those_of_the_commands(file: Path) -> None:
     commands = next(action.choices for action in _parser()._actions if isinstance(action.choices, dict))
     known = {option for name in ("import", "merge", "reconstruct") for option in commands[name]._option_string_actions}
     text = "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if "SBATCH" not in line)
-    text = re.sub(r"sbatch .*? (?='deca|farm/)|openjd run .*", "", text)  # which have options of their own
+    text = re.sub(
+        r"sbatch .*? (?='deca|farm/)|openjd run .*|blender --command", "", text
+    )  # which have options of their own
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     assert named and named <= known
 
