@@ -133,9 +133,14 @@ def drive_arkit_bones(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadRepl
 
 
 def drive_joints(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadReply) -> None:
-    """Lets the joints follow the expression where the head model says so; works with scripts disabled."""
+    """Lets the joints follow the expression where the head model says so, else the named shapes; needs no scripts."""
     motion_J3E = joint_motions(head)
     if motion_J3E is None:
+        if moving_joints.driven_motions(head).any():
+            add_values(obj, moving_joints.GROUP, moving_joints.named_shape_drivers(head), keys)
+            for joint in rig.ARKIT_JOINTS:
+                for axis, spec in enumerate(moving_joints.follow_drivers(joint)):
+                    add_driver(obj.pose.bones[rig.arkit_bone(joint)], "location", axis, spec, obj)
         return
     drivers = moving_joints.motion_drivers(motion_J3E, head.arkit_names, head.arkit_map)
     add_values(obj, moving_joints.GROUP, drivers, keys)

@@ -1,0 +1,148 @@
+"""Correct by Pins: landmarks are dragged in the photo's camera, and the head follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import bpy
+from bpy.props import BoolProperty, FloatVectorProperty, IntProperty
+from bpy_extras.view3d_utils import region_2d_to_origin_3d
+
+from ..scene import pins
+from ..scene.camera import camera_of, photo_number
+from ..scene.editable import lock
+from ..scene.head import show_photo
+from ..scene.viewports import camera_seen, look_through
+from ..ui import texts
+from .on_head import OnHead
+
+
+class _OnPins(OnHead):
+    """An operator on the pins of the active head."""
+
+    @classmethod
+    def why_not(cls, head: bpy.types.Object | None) -> str:
+        reason = super().why_not(head)
+        if reason or head is None:
+            return reason
+        missing = pins.why_not(head)
+        return texts.locked(lock(head)) or (texts.NO_PINS[missing] if missing else "")
+
+
+class DECA_OT_show_pins(_OnPins, bpy.types.Operator):
+    bl_idname = "deca.show_pins"
+    bl_label = texts.SHOW_PINS
+    bl_description = texts.SHOW_PINS_DESCRIPTION
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return isinstance(context.space_data, bpy.types.SpaceView3D) and super().poll(context)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        head, camera = self.head(context), camera_of(self.head(context))
+        assert camera is not None  # `poll` has seen it
+        interface = context.window_manager.deca
+        sees_photo = camera_seen(context) == camera
+        interface.show_pins = not (interface.show_pins and sees_photo)
+        if not interface.show_pins:
+            return {"FINISHED"}
+        if not sees_photo:
+            look_through(context, camera)
+        if not len(head.deca.photos):  # of several photos, the frame shows the one of the camera
+            show_photo(head)
+        return {"FINISHED"}
+
+
+class DECA_OT_drag_pin(_OnPins, bpy.types.Operator):
+    bl_idname = "deca.drag_pin"
+    bl_label = texts.DRAG_PIN
+    bl_description = texts.DRAG_PIN_DESCRIPTION
+    bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
+
+    landmark: IntProperty(name="Landmark", description="Number of iBUG's landmark", min=0, max=pins.NUM_LANDMARKS - 1)
+    place: FloatVectorProperty(
+        name="Place", description="Where it is to be on the photo, pixels from the top left", size=2, precision=1
+    )
+    release: BoolProperty(name="Release", description="Let the landmark go", options={"SKIP_SAVE"})
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if self.release:
+            pins.remove_pins(context, self.head(context), self.landmark)
+            return {"FINISHED"}
+        correction = pins.Correction(context, self.head(context))
+        correction.pin(self.landmark, self.place)
+        correction.keep()
+        return {"FINISHED"}
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.ctrl or self.release:
+            self.release = True
+            return self.execute(context)
+        self._correction = pins.Correction(context, self.head(context))
+        x, y = self._pointer(context, event)
+        start = self._correction.place_of(self.landmark)
+        self._grip = start[0] - x, start[1] - y
+        self.place = start
+        context.window_manager.modal_handler_add(self)
+        context.workspace.status_text_set(texts.DRAGGING_PIN)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type in {"ESC", "RIGHTMOUSE"}:
+            context.workspace.status_text_set(None)
+            self._correction.cancel()
+            return {"CANCELLED"}
+        if event.type == "MOUSEMOVE":
+            x, y = self._pointer(context, event)
+            self.place = x + self._grip[0], y + self._grip[1]
+            self._correction.pin(self.landmark, self.place)
+        elif event.type in {"LEFTMOUSE", "RET", "NUMPAD_ENTER"} and event.value in {"RELEASE", "PRESS"}:
+            context.workspace.status_text_set(None)
+            self._correction.pin(self.landmark, self.place)
+            self._correction.keep()
+            return {"FINISHED"}
+        return {"RUNNING_MODAL"}
+
+    def _pointer(self, context: bpy.types.Context, event: bpy.types.Event) -> Sequence[float]:
+        """Where the pointer is on the photo, pixels."""
+        region = next(region for region in context.area.regions if region.type == "WINDOW")
+        point = event.mouse_x - region.x, event.mouse_y - region.y
+        space = context.space_data
+        assert isinstance(space, bpy.types.SpaceView3D) and space.region_3d is not None
+        head = self.head(context)
+        return pins.on_photo(head, photo_number(head), tuple(region_2d_to_origin_3d(region, space.region_3d, point)))
+
+
+class DECA_OT_remove_pins(_OnPins, bpy.types.Operator):
+    bl_idname = "deca.remove_pins"
+    bl_label = texts.REMOVE_PINS
+    bl_description = texts.REMOVE_PINS_DESCRIPTION
+
+    @classmethod
+    def why_not(cls, head: bpy.types.Object | None) -> str:
+        reason = super().why_not(head)
+        if reason or head is None:
+            return reason
+        return "" if len(pins.pins_of(head, photo_number(head)).landmarks_I) else texts.NO_PINS["pins"]
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pins.remove_pins(context, self.head(context))
+        return {"FINISHED"}
+
+
+class DECA_OT_reset_named_shapes(OnHead, bpy.types.Operator):
+    bl_idname = "deca.reset_named_shapes"
+    bl_label = texts.RESET_NAMED_SHAPES
+    bl_description = texts.RESET_NAMED_SHAPES_DESCRIPTION
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        pins.reset_named_shapes(self.head(context))
+        return {"FINISHED"}
+
+
+CLASSES = (
+    DECA_OT_show_pins,
+    DECA_OT_drag_pin,
+    DECA_OT_remove_pins,
+    DECA_OT_reset_named_shapes,
+)
