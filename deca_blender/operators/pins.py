@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, FloatVectorProperty, IntProperty
 from bpy_extras.view3d_utils import region_2d_to_origin_3d
 
 from ..scene import pins
-from ..scene.camera import camera_of, photo_number
+from ..scene.camera import camera_of, cameras_of, lay_photo, photo_number
 from ..scene.editable import lock
 from ..scene.head import show_photo
 from ..scene.viewports import camera_seen, look_through
@@ -44,6 +44,9 @@ class DECA_OT_show_pins(_OnPins, bpy.types.Operator):
         interface = context.window_manager.deca
         sees_photo = camera_seen(context) == camera
         interface.show_pins = not (interface.show_pins and sees_photo)
+        context.space_data.overlay.show_bones = not interface.show_pins  # they would lie over the face
+        for photos_camera in cameras_of(head).values():
+            lay_photo(photos_camera, interface.show_pins)
         if not interface.show_pins:
             return {"FINISHED"}
         if not sees_photo:
@@ -75,14 +78,11 @@ class DECA_OT_drag_pin(_OnPins, bpy.types.Operator):
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.ctrl or self.release:
-            self.release = True
-            return self.execute(context)
-        self._correction = pins.Correction(context, self.head(context))
-        x, y = self._pointer(context, event)
-        start = self._correction.place_of(self.landmark)
-        self._grip = start[0] - x, start[1] - y
-        self.place = start
+        head = self.head(context)
+        self._is_held = self.landmark in pins.pins_of(head, photo_number(head)).landmarks_I
+        self._correction, self._is_dragged = pins.Correction(context, head), False
+        self._pressed = event.mouse_x, event.mouse_y
+        self.place, self.release = self._correction.place_of(self.landmark), False
         context.window_manager.modal_handler_add(self)
         context.workspace.status_text_set(texts.DRAGGING_PIN)
         return {"RUNNING_MODAL"}
@@ -92,25 +92,31 @@ class DECA_OT_drag_pin(_OnPins, bpy.types.Operator):
             context.workspace.status_text_set(None)
             self._correction.cancel()
             return {"CANCELLED"}
-        if event.type == "MOUSEMOVE":
-            x, y = self._pointer(context, event)
-            self.place = x + self._grip[0], y + self._grip[1]
+        away = max(abs(event.mouse_x - self._pressed[0]), abs(event.mouse_y - self._pressed[1]))
+        self._is_dragged |= away >= context.preferences.inputs.drag_threshold_mouse
+        if self._is_dragged and event.type in {"MOUSEMOVE", "LEFTMOUSE"}:
+            self.place = self._pointer(context, event.mouse_x, event.mouse_y)
             self._correction.pin(self.landmark, self.place)
-        elif event.type in {"LEFTMOUSE", "RET", "NUMPAD_ENTER"} and event.value in {"RELEASE", "PRESS"}:
-            context.workspace.status_text_set(None)
+        if event.type != "LEFTMOUSE" or event.value != "RELEASE":
+            return {"RUNNING_MODAL"}
+        context.workspace.status_text_set(None)
+        if not self._is_dragged:  # a click holds the landmark where it is, or lets it go
+            self.release = self._is_held
+            if self._is_held:
+                self._correction.cancel()
+                return self.execute(context)
             self._correction.pin(self.landmark, self.place)
-            self._correction.keep()
-            return {"FINISHED"}
-        return {"RUNNING_MODAL"}
+        self._correction.keep()
+        return {"FINISHED"}
 
-    def _pointer(self, context: bpy.types.Context, event: bpy.types.Event) -> Sequence[float]:
-        """Where the pointer is on the photo, pixels."""
+    def _pointer(self, context: bpy.types.Context, mouse_x: int, mouse_y: int) -> Sequence[float]:
+        """Where a place of the window is on the photo, pixels."""
         region = next(region for region in context.area.regions if region.type == "WINDOW")
-        point = event.mouse_x - region.x, event.mouse_y - region.y
+        point = mouse_x - region.x, mouse_y - region.y
         space = context.space_data
         assert isinstance(space, bpy.types.SpaceView3D) and space.region_3d is not None
-        head = self.head(context)
-        return pins.on_photo(head, photo_number(head), tuple(region_2d_to_origin_3d(region, space.region_3d, point)))
+        head, origin = self.head(context), region_2d_to_origin_3d(region, space.region_3d, point)
+        return pins.on_photo(head, photo_number(head), (origin.x, origin.y, origin.z))
 
 
 class DECA_OT_remove_pins(_OnPins, bpy.types.Operator):

@@ -74,12 +74,13 @@ class Correction:
     Args:
         context: Blender's context.
         head_object: A head for which `why_not` says nothing.
+        moves: What pins move, if not what the head says (`Object.deca.pins_move`).
 
     Attributes:
         number: The photo's number: that of the current frame.
     """
 
-    def __init__(self, context: bpy.types.Context, head_object: bpy.types.Object) -> None:
+    def __init__(self, context: bpy.types.Context, head_object: bpy.types.Object, moves: str = "") -> None:
         self.head, self.number = head_object, photo_number(head_object)
         _hold_as_on_photo(head_object, self.number)
         context.view_layer.update()
@@ -87,7 +88,7 @@ class Correction:
         self._before = self._body.sliders_now()
         self._view = self._body.view_now(self.number)
         self._pins = pins_of(head_object, self.number)
-        moves = head_object.deca.pins_move
+        moves = moves or head_object.deca.pins_move
         self._moves_expression, self._moves_shape = moves != "SHAPE", moves != "EXPRESSION"
         fitted, now = _fitted(head_object, self.number), self._before
         start = Sliders(
@@ -149,8 +150,10 @@ class Correction:
 
 def remove_pins(context: bpy.types.Context, head_object: bpy.types.Object, landmark: int = -1) -> None:
     """Takes a photo's pins away, or one of them; without pins the head is as it was fitted."""
-    correction = Correction(context, head_object)
-    correction.unpin([landmark] if landmark >= 0 else range(NUM_LANDMARKS))
+    gone = [landmark] if landmark >= 0 else list(range(NUM_LANDMARKS))
+    is_last = np.isin(pins_of(head_object, photo_number(head_object)).landmarks_I, gone).all()
+    correction = Correction(context, head_object, "BOTH" if is_last else "")  # all that pins have done goes back
+    correction.unpin(gone)
     correction.keep()
 
 

@@ -119,7 +119,9 @@ SHOW_PINS_DESCRIPTION = (
     " follows. Again: hide them"
 )
 DRAG_PIN = "Drag Pin"
-DRAG_PIN_DESCRIPTION = "Drag this landmark to where it is on the photo; Ctrl-click lets it go"
+DRAG_PIN_DESCRIPTION = (
+    "Drag this landmark to where it is on the photo. A click holds it where it is, another lets it go"
+)
 DRAGGING_PIN = "DECA: drag the landmark to where it is on the photo | Esc cancels"
 REMOVE_PINS = "Remove Pins"
 REMOVE_PINS_DESCRIPTION = "Let all landmarks of this photo go: the head goes back to what was found on the photo"
