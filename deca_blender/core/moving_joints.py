@@ -82,9 +82,18 @@ def motion_drivers(
     return drivers
 
 
-def follow_drivers(joint: str) -> list[rig.DriverSpec]:
-    """Drivers of the location (x, y, z) of a bone that named shapes move; they read the group."""
-    return [rig.DriverSpec("a", (rig.Term("a", f'["{GROUP}"]["{joint}_{axis}"]'),)) for axis in _AXES]
+def follow_drivers(joint: str, bone_length: float) -> list[rig.DriverSpec]:
+    """Drivers of the location (x, y, z) of the bone that ARKit sliders turn; they read the group.
+
+    Args:
+        joint: Its joint.
+        bone_length: Length of the joint's bones, which a scale that is applied to the armature multiplies.
+    """
+    length = rig.Term("b", f'data.bones["{rig.arkit_bone(joint)}"].length', bone_length)
+    return [
+        rig.DriverSpec(f"a*b/{bone_length}", (rig.Term("a", f'["{GROUP}"]["{joint}_{axis}"]'), length))
+        for axis in _AXES
+    ]
 
 
 def shift_drivers(joint: str, parent: str | None) -> tuple[list[rig.DriverSpec], list[rig.DriverSpec]]:

@@ -137,7 +137,7 @@ def update_person(
         for number in numbered.keys() & there.keys():
             camera.aim_camera(there[number], specs[number])
         _key_photos(head_object, [number for number in numbered if number >= len(known) or number in keyed])
-        pins.hold_after_refit(head_object)
+        pins.hold_after_refit(context, head_object, list(numbered))
         note_left_out(head_object, left_out)
     _mark(context.scene, head_object, list(numbered) if was_single else added)
     context.scene.frame_set(context.scene.frame_current)

@@ -10,8 +10,9 @@ Shape suffixes are those of `core/pins.py`; V vertices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import bpy
@@ -52,7 +53,8 @@ def why_not(head_object: bpy.types.Object) -> str:
         return "landmarks"
     if any(bone_of(head_object, joint) is None for joint in rig.JOINTS):
         return "rig"
-    return "" if cameras_of(head_object) and all(_photo_size(head_object, 0)) else "camera"
+    number = photo_number(head_object)
+    return "" if number in cameras_of(head_object) and all(_photo_size(head_object, number)) else "camera"
 
 
 def pins_of(head_object: bpy.types.Object, number: int) -> Pins:
@@ -82,6 +84,7 @@ class Correction:
 
     def __init__(self, context: bpy.types.Context, head_object: bpy.types.Object, moves: str = "") -> None:
         self.head, self.number = head_object, photo_number(head_object)
+        self._held = {joint: _turn(head_object, joint) for joint in _HELD}
         _hold_as_on_photo(head_object, self.number)
         context.view_layer.update()
         self._body = _Body(head_object)
@@ -125,7 +128,7 @@ class Correction:
 
     def cancel(self) -> None:
         """Puts the head back to what it was."""
-        _show(self.head, self._before)
+        _show(self.head, self._before, self._held)
 
     def keep(self) -> None:
         """Keeps pins and result with the head."""
@@ -164,14 +167,16 @@ def reset_named_shapes(head_object: bpy.types.Object) -> None:
     head_object.pop(PINNED_SHAPE, None)
 
 
-def hold_after_refit(head_object: bpy.types.Object) -> None:
-    """Corrects the new fit of a head's photos by the pins that they have: places on a photo stay what they are."""
-    numbers = sorted({pin.photo for pin in head_object.deca.pins})
-    head_object.pop(BEFORE_PINS, None)
-    if not numbers or why_not(head_object):
+def hold_after_refit(context: bpy.types.Context, head_object: bpy.types.Object, numbers: Iterable[int]) -> None:
+    """Corrects the new fit of some of a head's photos by their pins: places on a photo stay what they are."""
+    before = {name: list(values) for name, values in head_object.get(BEFORE_PINS, {}).items()}
+    head_object[BEFORE_PINS] = {name: values for name, values in before.items() if int(name) not in set(numbers)}
+    pinned = {pin.photo for pin in head_object.deca.pins} & set(numbers) & cameras_of(head_object).keys()
+    if not pinned or why_not(head_object):
         return
+    context.view_layer.update()  # cameras have been aimed again
     body = _Body(head_object)
-    for number in numbers:
+    for number in sorted(pinned):
         view = body.view_stored(number)
         found = PinFit(body.rig, view)(pins_of(head_object, number))
         _keep_expression(head_object, number, found, True)
@@ -185,8 +190,8 @@ class _Body:
 
     def __init__(self, head_object: bpy.types.Object) -> None:
         self.head = head_object
-        keys = head_object.data.shape_keys
-        assert keys is not None
+        keys, rig_object = head_object.data.shape_keys, rig_of(head_object)
+        assert keys is not None and rig_object is not None
         corners_L3 = np.array(head_object[LANDMARK_VERTS]).reshape(-1, 3)
         self._points, corners = np.unique(corners_L3, return_inverse=True)
         self.shapes = tuple(named_shapes(head_object))
@@ -202,18 +207,16 @@ class _Body:
             expression_EP3=self._directions(rig.EXPRESSION_KEYS),
             shape_NP3=self._directions([rig.named_shape_key(name) for name in self.shapes]),
             shape_prior_NN=self._of_named(NAMED_SHAPE_PRIOR, len(stored_named_shapes(head_object)))[:, self._named()],
-            joint_dirs_NJ3=self._of_named(NAMED_SHAPE_JOINTS, len(rig.JOINTS), 3),
+            joint_dirs_NJ3=armature.size_of(rig_object) * self._of_named(NAMED_SHAPE_JOINTS, len(rig.JOINTS), 3),
             correctives_CP3=self._directions(rig.CORRECTIVE_KEYS),
         )
 
     def sliders_now(self) -> Sliders:
         """What pins move, as it is."""
         values = {name: block.value for name, block in self._blocks.items()}
-        jaw = bone_of(self.head, "jaw")
-        assert jaw is not None
         return Sliders(
             np.array([values.get(name, 0.0) for name in rig.EXPRESSION_KEYS]),
-            axis_angle_of(np.array(jaw.matrix_basis.to_3x3())).astype(np.float64),
+            _turn(self.head, "jaw"),
             np.array([values[rig.named_shape_key(name)] for name in self.shapes]),
         )
 
@@ -366,13 +369,20 @@ def _fitted(head_object: bpy.types.Object, number: int) -> Sliders:
     return Sliders(expression, pose_J3[_JAW], np.zeros(0))
 
 
-def _show(head_object: bpy.types.Object, sliders: Sliders) -> None:
+def _turn(head_object: bpy.types.Object, joint: str) -> Array:
+    """Axis-angle (3,) by which a joint is turned by hand, radians."""
+    bone = bone_of(head_object, joint)
+    assert bone is not None
+    return axis_angle_of(np.array(bone.matrix_basis.to_3x3())).astype(np.float64)
+
+
+def _show(head_object: bpy.types.Object, sliders: Sliders, turns: Mapping[str, Array] = MappingProxyType({})) -> None:
     keys, rig_object = head_object.data.shape_keys, rig_of(head_object)
     assert keys is not None and rig_object is not None
     shape_keys.set_expression(keys, sliders.expression_E)
     for name, value in zip(named_shapes(head_object), sliders.shape_N.tolist(), strict=True):
         keys.key_blocks[rig.named_shape_key(name)].value = value
-    armature.set_pose(rig_object, {"jaw": sliders.jaw_3})
+    armature.set_pose(rig_object, {"jaw": sliders.jaw_3, **turns})
 
 
 def _keep_expression(head_object: bpy.types.Object, number: int, found: Sliders, is_pinned: bool) -> None:
@@ -413,7 +423,7 @@ def _key_expression(head_object: bpy.types.Object, frame: int) -> None:
 
 def _others(head_object: bpy.types.Object, body: _Body, number: int) -> list[tuple[PinView, Pins]]:
     """The other photos that have pins."""
-    numbers = sorted({pin.photo for pin in head_object.deca.pins} - {number})
+    numbers = sorted(({pin.photo for pin in head_object.deca.pins} - {number}) & cameras_of(head_object).keys())
     return [(body.view_stored(other), pins_of(head_object, other)) for other in numbers]
 
 

@@ -77,8 +77,15 @@ def test_measures_move_skin_and_joints() -> None:
     plain = case.posed_verts(HEAD, face.shape, face.expression, pose)
     print(f"off the exact rig: {1e3 * off.max():.3f} mm of {1e3 * np.linalg.norm(wanted - plain, axis=1).max():.1f} mm")
     assert off.max() < 6e-4 and off[np.isin(HEAD.part, (1, 2))].max() < 1e-5  # eyes turn about their middles
+    for obj in (head, head.parent):
+        obj.select_set(True)
+    head.parent.scale = (10, 10, 10)
+    bpy.ops.object.transform_apply(location=False, rotation=False, scale=True)
+    scaled = case.evaluated_verts(head)
+    assert np.abs(scaled - 10 * wanted).max() < 1e-2  # as before, times 10
+    assert np.abs(marks_of(head) - pins.shown_landmarks(head)).max() < 1e-4
     bpy.ops.deca.reset_named_shapes()
-    assert np.abs(case.evaluated_verts(head) - plain).max() < 1e-6
+    assert np.abs(case.evaluated_verts(head) - 10 * plain).max() < 1e-5
 
 
 def test_landmark_goes_where_it_is_dragged_and_the_rest_stays(folder: Path) -> None:
@@ -126,6 +133,8 @@ def test_undo_and_cancel_bring_the_head_back() -> None:
     bpy.ops.ed.undo()
     head = bpy.data.objects[name]
     assert not len(head.deca.pins) and np.abs(case.evaluated_verts(head) - before).max() < 1e-6
+    bpy.ops.deca.straighten()
+    before = case.evaluated_verts(head)
     correction = pins.Correction(bpy.context, head)
     for step in range(1, 4):
         correction.pin(NOSE_TIP, np.add(correction.place_of(NOSE_TIP), (step, 0)))
