@@ -156,7 +156,7 @@ def first_sight(head: bpy.types.Object) -> dict[str, object]:
 
 def pinning(head: bpy.types.Object) -> Iterator[float]:
     """A landmark is dragged by the pointer, taken back, and a click lets it go; Esc cancels a drag."""
-    from bl_ext.user_default.deca_blender.scene import pins
+    from bl_ext.user_default.deca_blender.deca_blender.scene import pins
 
     corner, chin, by = 54, 8, (18, -24)  # pixels of the screen, right and up
 
