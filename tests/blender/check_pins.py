@@ -18,6 +18,7 @@ from deca_blender.scene import pins
 from deca_blender.scene.camera import cameras_of
 from deca_blender.scene.head import show_neutral, show_photo
 from deca_blender.scene.import_face import import_face
+from deca_blender.ui import panels
 
 HEAD = case.head_reply()
 MOUTH_CORNER, OTHER_CORNER, CHIN, NOSE_TIP = 48, 54, 8, 30
@@ -207,7 +208,29 @@ def test_photos_of_one_person_and_photos_added_later() -> None:
     assert not len(head.deca.pins) and "deca_before_pins" not in head and not bpy.ops.deca.drag_pin.poll()
 
 
+def drawn_in(panel: type, head: bpy.types.Object) -> str:
+    """All texts that a panel draws."""
+    drawn: list[str] = []
+
+    class Layout:
+        def __getattr__(self, name: str):
+            if name in ("row", "column"):
+                return lambda **options: Layout()
+            return lambda *args, text="", **options: drawn.append(text or str(args))
+
+    bpy.context.view_layer.objects.active = head
+    fake = type("Panel", (), {"layout": Layout(), "head": staticmethod(lambda context: head)})()
+    panel.draw(fake, bpy.context)  # type: ignore[attr-defined]
+    return " ".join(drawn)
+
+
 def test_heads_that_cannot_be_pinned_say_so() -> None:
+    whole = import_face(bpy.context, HEAD, mild(6))
+    whole.data.shape_keys.key_blocks["shape_nose_length"].value = -2.0
+    assert "Nose Length -7." in drawn_in(panels.DECA_PT_named_shapes, whole)
+    assert "No pins" in drawn_in(panels.DECA_PT_pins, whole)
+    bpy.data.objects.remove(cameras_of(whole)[0])
+    assert pins.why_not(whole) == "camera" and "no photo camera" in drawn_in(panels.DECA_PT_pins, whole)
     plain = replace(
         HEAD,
         landmark_verts=None,
@@ -220,6 +243,8 @@ def test_heads_that_cannot_be_pinned_say_so() -> None:
     )
     head = import_face(bpy.context, plain, mild(5))
     assert pins.why_not(head) == "landmarks" and not bpy.ops.deca.drag_pin.poll()
+    assert "import its" in drawn_in(panels.DECA_PT_pins, head)
+    assert "FLAME" in drawn_in(panels.DECA_PT_named_shapes, head)
     assert not [block.name for block in head.data.shape_keys.key_blocks if block.name.startswith("shape_")]
 
 
