@@ -20,6 +20,7 @@ from .operators import (
     install_backend,
     make_independent,
     photo_camera,
+    pins,
     pose_assets,
     reset_expression,
     straighten,
@@ -32,6 +33,7 @@ from .operators import transfer as transfer_operators
 from .properties import bake, head, interface, sliders, transfer
 from .scene import deletion, live
 from .ui import drop, menus, panels, pie, pose_shelf
+from .ui import pins as pin_handles
 
 CLASSES = (
     *head.CLASSES,
@@ -45,6 +47,7 @@ CLASSES = (
     *reset_expression.CLASSES,
     *straighten.CLASSES,
     *photo_camera.CLASSES,
+    *pins.CLASSES,
     *delete_head.CLASSES,
     *export_head.CLASSES,
     *expressions.CLASSES,
@@ -62,6 +65,7 @@ CLASSES = (
     *drop.CLASSES,
     *pie.CLASSES,
     *pose_shelf.CLASSES,
+    *pin_handles.CLASSES,
     *preferences.CLASSES,
 )
 

@@ -227,6 +227,14 @@ class HeadReply(Message):
         age_direction: How the neutral head of people changes per year of age on average; None where the model does not
             know.
         gloss: How much oilier or wetter than on the cheeks the skin is, 0 to 1.
+        named_shapes: How the neutral head changes when one measure grows by a deviation of the population and the
+            others hardly do; None where the model has no such directions.
+        named_shape_prior: Inner products of their shape codes, so that s^T prior s is how unlikely the shapes s are.
+        named_shape_keys: What the measures are called: `jaw_width`.
+        named_shape_units: Their units: mm or degrees.
+        named_shape_deviations: Deviation of the population in that unit.
+        landmark_verts: The three vertices between which each of iBUG's landmarks lies; None where they are not known.
+        landmark_weights: Where between them.
     """
 
     name: str
@@ -251,6 +259,13 @@ class HeadReply(Message):
     arkit_map: Annotated[NDArray[np.float32], Array("float32", 60, "K")] | None
     age_direction: Annotated[NDArray[np.float32], Array("float32", "V", 3)] | None = None
     gloss: Annotated[NDArray[np.float32], Array("float32", "V")] | None = None
+    named_shapes: Annotated[NDArray[np.float32], Array("float32", "N", "V", 3)] | None = None
+    named_shape_prior: Annotated[NDArray[np.float32], Array("float32", "N", "N")] | None = None
+    named_shape_keys: tuple[str, ...] = ()
+    named_shape_units: tuple[str, ...] = ()
+    named_shape_deviations: tuple[float, ...] = ()
+    landmark_verts: Annotated[NDArray[np.int32], Array("int32", 68, 3)] | None = None
+    landmark_weights: Annotated[NDArray[np.float32], Array("float32", 68, 3)] | None = None
 
 
 @dataclass(frozen=True)

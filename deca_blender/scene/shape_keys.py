@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import rig
+from ..core import moving_joints, rig
 from ..core.wrinkle_rig import NamedDriver
 from ..protocol.messages import HeadReply
 
@@ -37,9 +37,23 @@ def add_shape_keys(obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray) 
         decades = rig.AGE_RANGE / rig.AGE_KEY_YEARS
         positions_V3 = neutral_V3 + rig.AGE_KEY_YEARS * head.age_direction
         _add_key(obj, rig.AGE_KEY, positions_V3, -decades, decades)
+    for name, direction_V3 in zip(head.named_shape_keys, named_shape_directions(head), strict=True):
+        _add_key(obj, rig.named_shape_key(name), neutral_V3 + direction_V3, -rig.SHAPE_RANGE, rig.SHAPE_RANGE)
     keys = obj.data.shape_keys
     assert keys is not None
     return keys
+
+
+def named_shape_directions(head: HeadReply) -> Sequence[NDArray]:
+    """Displacements (V, 3) of the keys of the named shapes: those of the shapes, less what the bones do to the skin.
+
+    Where a named shape moves the joints of jaw and eyes, `armature.drive_joints` moves their bones along, and these
+    take their skin with them.
+    """
+    if head.named_shapes is None:
+        return []
+    motions_NJ3 = moving_joints.driven_motions(head).transpose(2, 0, 1)
+    return list(head.named_shapes - np.einsum("vj,njc->nvc", head.skin_weights, motions_NJ3))
 
 
 def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float, high: float) -> None:

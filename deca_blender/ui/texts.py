@@ -31,6 +31,8 @@ WRINKLE_AGE = "Wrinkle Age"
 NO_WRINKLE_AGE = "The weights do not know age"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
+PANEL_PINS = "Correct by Hand"
+PANEL_NAMED_SHAPES = "Shape by Name"
 
 IMPORT = "Import Face From Photo"
 IMPORT_DESCRIPTION = "Build a rigged, textured head from the face on a photo; several photos become several heads"
@@ -121,6 +123,29 @@ UPDATE_WRINKLES = "Update Wrinkles"
 UPDATE_WRINKLES_DESCRIPTION = "Decode the wrinkles of the selected heads for what they look like now, and wait for it"
 NO_WRINKLES = "The selected heads have no wrinkles: choose weights in the preferences and import the photo again"
 
+SHOW_PINS = "Pins on Photo"
+SHOW_PINS_DESCRIPTION = (
+    "Look through the photo's camera and show the head's landmarks: drag one to where it is on the photo, and the head"
+    " follows. Again: hide them"
+)
+DRAG_PIN = "Drag Pin"
+DRAG_PIN_DESCRIPTION = (
+    "Drag this landmark to where it is on the photo. A click holds it where it is, another lets it go"
+)
+DRAGGING_PIN = "DECA: drag the landmark to where it is on the photo | Esc cancels"
+REMOVE_PINS = "Remove Pins"
+REMOVE_PINS_DESCRIPTION = "Let all landmarks of this photo go: the head goes back to what was found on the photo"
+RESET_NAMED_SHAPES = "Reset Shape"
+RESET_NAMED_SHAPES_DESCRIPTION = "Put all of these sliders to 0: the shape is as found on the photos"
+NO_PINS = {
+    "landmarks": "The head does not know its landmarks, or its mesh was changed: import its photo again",
+    "rig": "The head's armature, or a bone of it, was deleted",
+    "camera": "The head has no photo camera any more",
+    "pins": "No landmark of this photo is held",
+}
+NO_NAMED_SHAPES = (
+    "The head has no measures with names: its head model has none (FLAME), or it was imported by an earlier version"
+)
 PANEL_BAKE = "Bake"
 BAKE_FRAMES = "Bake Wrinkles"
 BAKE_FRAMES_DESCRIPTION = (
@@ -350,6 +375,17 @@ def missing(names: list[str]) -> list[str]:
     """Lines about the shape keys and bones of a head that are not there any more."""
     rest = [f"and {len(names) - 5} more"] if len(names) > 6 else names[5:]
     return [MISSING, *names[:5], *rest] if names else []
+
+
+def pins(count: int) -> str:
+    """How many landmarks of a photo are held."""
+    return "No pins" if not count else f"{count} pin{'s' if count > 1 else ''}"
+
+
+def named_shape(name: str, change: float, unit: str) -> str:
+    """What a slider of a measure changes, and by how much it does."""
+    label = name.replace("_", " ").title()
+    return f"{label} {change:+.1f} {'°' if unit == 'degrees' else unit}" if abs(change) >= 0.05 else label
 
 
 def notices_on_photo(count: int) -> str:

@@ -69,9 +69,13 @@ def _echo(request: Echo, progress: ProgressCall) -> EchoReply:
 def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
     from deca.appearance.gloss import skin_gloss
     from deca.head import load_head
+    from deca.head.named_shapes import directions, load_named_shapes, prior
 
     head = load_head(request.head)
     polygons_P4, uv_polygons_P4 = head.faces_of_four()
+    shapes, marks = load_named_shapes(head), head.landmarks_68
+    if marks is not None and not marks.placed.all():
+        marks = None
     return HeadReply(
         name=head.name,
         hash=head.hash,
@@ -95,6 +99,13 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         arkit_map=head.arkit_map_K52,
         age_direction=next((age.direction(head.shape_dirs_V3S) for age in head.traits if age.name == "age"), None),
         gloss=skin_gloss(head),
+        named_shapes=directions(head, shapes) if shapes else None,
+        named_shape_prior=prior(shapes) if shapes else None,
+        named_shape_keys=tuple(shape.key for shape in shapes),
+        named_shape_units=tuple(shape.unit for shape in shapes),
+        named_shape_deviations=tuple(shape.deviation for shape in shapes),
+        landmark_verts=head.faces_F3[marks.faces].astype(np.int32) if marks is not None else None,
+        landmark_weights=marks.bary.astype(np.float32) if marks is not None else None,
     )
 
 
