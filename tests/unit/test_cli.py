@@ -166,7 +166,7 @@ def test_export_hands_its_arguments_to_blender_and_its_report_on(
     assert captured.out.splitlines() == [line, summary] and captured.err == "half a word\n"
     died = blender("exit 0")
     assert main(["export", "a.blend", "--out", "o", "--blender", died]) == 1
-    assert "before all heads were exported" in capfd.readouterr().err
+    assert "before all was done" in capfd.readouterr().err
     with pytest.raises(SystemExit):
         main(["export", "a.blend", "--out", "o", "--format", "stl"])
 
