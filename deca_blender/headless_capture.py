@@ -119,6 +119,7 @@ def _options(arguments: argparse.Namespace, turn: str, smoothing: float) -> Capt
         smoothing=smoothing if arguments.smoothing is None else arguments.smoothing,
         start=arguments.start,
         end=arguments.end,
+        neutral=arguments.neutral_at,
         face=arguments.face,
         is_other_person=arguments.other_person,
         use_mirror=arguments.mirror,

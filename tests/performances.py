@@ -36,7 +36,7 @@ class Acted:
 
 
 def act(head: HeadModel, count: int, seed: int = 3) -> Acted:
-    """Opens the jaw and closes it, smiles, raises the brows, blinks, and turns the head from right to left."""
+    """Opens the jaw and closes it, begins to smile, lowers the brows, and turns the head from right to left."""
     t_F = np.linspace(0, 1, count)
     swell_F = np.sin(np.pi * t_F) ** 2
     weights_F = {
@@ -51,9 +51,9 @@ def act(head: HeadModel, count: int, seed: int = 3) -> Acted:
     assert head.arkit_map_K52 is not None
     mapped_FK = rows_F52 @ head.arkit_map_K52.T.astype(np.float64)
     pose_F53 = np.zeros((count, 5, 3))
-    pose_F53[:, 0, 1] = np.radians(np.linspace(-20, 20, count))
+    pose_F53[:, 0, 1] = np.radians(np.linspace(-12, 12, count))
     pose_F53[:, 2] = mapped_FK[:, 51:54]
-    shape_S = np.random.default_rng(seed).normal(0, 0.7, 100)
+    shape_S = np.random.default_rng(seed).normal(0, 0.4, 100)
     return Acted(shape_S, weights_F, mapped_FK[:, :50], pose_F53)
 
 

@@ -14,9 +14,9 @@ from .rotations import axis_angles, product, quaternions
 
 Array = NDArray[np.floating]
 
-_SHARE_OF_NOISE = 0.02
-"""Root mean square of the skin's movement, relative to an average shape's, that is not worth another slider: without
-it, shapes that nearly cancel each other out would both go up."""
+_THRIFT = 0.03
+"""By how much a weight alone falls short: the price for shapes that nearly cancel each other out not to go up together,
+a mouth to the left and to the right."""
 _JAW_LEVER, _EYE_LEVER = 0.08, 0.012
 """Metres from the joint to what its rotation moves: chin, iris."""
 _SWEEPS, _SETTLED = 400, 1e-5
@@ -27,8 +27,8 @@ def arkit_weights(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The ARKit weights (F, A) in 0..1, and what is left for the joints' own bones (F, 5, 3).
 
-    Least squares over the skin's vertices, by coordinate descent. Rotations stay exact: the bones take what the sliders
-    do not turn.
+    Least squares over the skin's vertices with thrift (an L1 norm), by coordinate descent. Rotations stay exact: the
+    bones take what the sliders do not turn.
 
     Args:
         expression_FE: Expression coefficients.
@@ -52,7 +52,8 @@ def arkit_weights(
         weight = lever**2 * count * (0.2 if joint == "jaw" else 0.05)  # of the skin, so much goes along
         gram_AA += weight * turn_3A.T @ turn_3A
         right_AF += weight * turn_3A.T @ pose_F53[:, rig.JOINTS.index(joint)].T
-    gram_AA[np.diag_indices_from(gram_AA)] += _SHARE_OF_NOISE**2 * np.mean(np.diag(gram_AA))
+    gram_AA[np.diag_indices_from(gram_AA)] += 1e-6 * np.mean(np.diag(gram_AA))  # the tongue moves no skin
+    right_AF -= _THRIFT * np.diag(gram_AA)[:, None]
     weights_AF = _descend(gram_AA, right_AF)
     own_F53 = np.array(pose_F53, np.float64)
     for joint in rig.ARKIT_JOINTS:

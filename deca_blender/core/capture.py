@@ -34,6 +34,8 @@ class CaptureOptions:
         smoothing: Standard deviation of the smoothing's window, seconds; 0 for none.
         start: Seconds of the video that are left out at its beginning.
         end: Second at which it is left; 0 for its end.
+        neutral: Second of the video at which the face is at rest, so that what the head shows is relative to it;
+            negative to take the expression as it is seen.
         face: Which of several faces, the most prominent first.
         is_other_person: Fit the identity to the video, for somebody else than the head.
         use_mirror: Swap left and right.
@@ -44,6 +46,7 @@ class CaptureOptions:
     smoothing: float = SMOOTHING_S
     start: float = 0.0
     end: float = 0.0
+    neutral: float = -1.0
     face: int = 0
     is_other_person: bool = False
     use_mirror: bool = False
@@ -143,7 +146,10 @@ def take_of_video(
     assert reply is not None and outcome.head is not None
     take = _take(reply.times - options.start, reply.expression, reply.pose)
     take = replace(take, seen_F=reply.seen.astype(bool))
-    frames_N, take = takes.at_frames(takes.smoothed(takes.filled(take), options.smoothing), rate)
+    take = takes.filled(take)
+    if options.neutral >= 0:
+        take = takes.relative_to(take, options.neutral - options.start, ("jaw",))
+    frames_N, take = takes.at_frames(takes.smoothed(take, options.smoothing), rate)
     return frames_N, _for_head(take, outcome.head, options, model_hash, has_arkit)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .expressions import mirrored_name
-from .rotations import axis_angles, quaternions
+from .rotations import axis_angles, product, quaternions
 
 Array = NDArray[np.floating]
 
@@ -23,6 +23,7 @@ blink or a hand that passes."""
 SMOOTHING_S = 0.08
 """Standard deviation of the smoothing's window, unless asked for otherwise. A blink takes 0.15 to 0.3 seconds."""
 
+_REST_S = 0.1  # to either side of the time at which a face is at rest
 _REACH = 3.0  # standard deviations to either side that the window is wide
 
 
@@ -145,6 +146,25 @@ def mirrored(take: Take) -> Take:
         sliders={mirrored_name(name): values_F for name, values_F in take.sliders.items()},
         joints={other.get(name, name): turns_F3 * (1, -1, -1) for name, turns_F3 in take.joints.items()},
     )
+
+
+def relative_to(take: Take, time: float, joints: tuple[str, ...]) -> Take:
+    """The take as if the face were at rest at a time; the average of a fifth of a second around it counts.
+
+    Args:
+        take: A filled one.
+        time: Seconds; the nearest frame's where there is none.
+        joints: Joints that are at rest there as well.
+    """
+    near_F = np.abs(take.times_F - time) <= _REST_S + 1e-6
+    near_F[np.argmin(np.abs(take.times_F - time))] = True
+    sliders = {name: values_F - values_F[near_F].mean() for name, values_F in take.sliders.items()}
+    turned = dict(take.joints)
+    for joint in joints:
+        if joint in turned:
+            rest_14 = quaternions(-turned[joint][near_F].mean(axis=0, keepdims=True))
+            turned[joint] = axis_angles(product(np.tile(rest_14, (len(take), 1)), quaternions(turned[joint])))
+    return replace(take, sliders=sliders, joints=turned)
 
 
 def turning(take: Take, joint: str | None) -> Take:

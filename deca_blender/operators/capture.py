@@ -110,6 +110,7 @@ class DECA_OT_performance_from_video(OntoHead, bpy.types.Operator):
     face: IntProperty(name="Face", description=texts.FACE, default=0, min=0)
     start: FloatProperty(name="From", description=texts.VIDEO_START, default=0.0, min=0.0, subtype="TIME_ABSOLUTE")
     end: FloatProperty(name="To", description=texts.VIDEO_END, default=0.0, min=0.0, subtype="TIME_ABSOLUTE")
+    neutral: FloatProperty(name="Neutral At", description=texts.NEUTRAL_AT, default=-1.0, min=-1.0)
     use_video_rate: BoolProperty(name="Video's Frame Rate", description=texts.VIDEO_RATE, default=False)
     use_range: BoolProperty(name="Extend Scene", description=texts.EXTEND_SCENE, default=True)
     use_sound: BoolProperty(name="Sound", description=texts.SOUND, default=False)
@@ -131,6 +132,7 @@ class DECA_OT_performance_from_video(OntoHead, bpy.types.Operator):
             smoothing=self.smoothing,
             start=self.start,
             end=self.end,
+            neutral=self.neutral,
             face=self.face,
             is_other_person=self.is_other_person,
             use_mirror=self.use_mirror,

@@ -34,6 +34,9 @@ def capture_arguments() -> argparse.ArgumentParser:
     )
     parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds of the video to leave out")
     parser.add_argument("--end", type=float, default=0.0, metavar="S", help="second of the video to stop at")
+    parser.add_argument(
+        "--neutral-at", type=float, default=-1.0, metavar="S", help="second of the video at which the face is at rest"
+    )
     parser.add_argument("--face", type=int, default=0, metavar="N", help="which face, counted from 0 (default: 0)")
     parser.add_argument("--other-person", action="store_true", help="the video shows somebody else than the head")
     parser.add_argument("--mirror", action="store_true", help="swap left and right")

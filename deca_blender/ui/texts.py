@@ -456,6 +456,9 @@ OTHER_PERSON = (
 )
 VIDEO_START = "Seconds of the video that are left out"
 VIDEO_END = "Second of the video at which to stop; 0 for its end"
+NEUTRAL_AT = (
+    "Second of the video at which the face is at rest: the head moves relative to it; -1 to take expressions as seen"
+)
 VIDEO_RATE = "Change the scene's frame rate to the video's; else the performance is sampled at the scene's frames"
 EXTEND_SCENE = "Move the scene's last frame to the last keyframe where it ends before"
 SOUND = "Add the video's sound to the sequencer"

@@ -29,7 +29,8 @@ class FaceTracker:
 
     def __init__(self, face: int = 0, device: str | torch.device = "cpu") -> None:
         self._face, self._device = face, str(device)
-        self._region: Region | None = None
+        self._region: Region | None = None  # where it was seen last
+        self._is_lost = True
         self._looked_at = self._checked_at = -np.inf
 
     def follow(self, pixels: NDArray[np.uint8], time: float) -> NDArray[np.float32] | None:
@@ -39,23 +40,20 @@ class FaceTracker:
             pixels: (H, W, 3) uint8, sRGB, upright.
             time: The frame's, seconds; frames come in their order.
         """
-        if self._region is not None:
-            points_L3 = self._followed(pixels, time)
-            if points_L3 is not None:
-                return points_L3
-            self._looked_at = -np.inf  # what was followed is lost: look at once
-        if time - self._looked_at < LOOK_AGAIN_S:
-            return None
+        points_L3 = self._followed(pixels, time) if self._region is not None else None
+        was_lost, self._is_lost = self._is_lost, points_L3 is None
+        if points_L3 is not None or (was_lost and time - self._looked_at < LOOK_AGAIN_S):
+            return points_L3
         return self._found(pixels, time)
 
     def _followed(self, pixels: NDArray[np.uint8], time: float) -> NDArray[np.float32] | None:
+        """The face where it was seen last: what covers a face for a moment is gone soon."""
         assert self._region is not None
         (points_L3,), (presence,) = landmark_net(self._device).locate(pixels, [self._region])
-        region, growth = region_of(points_L3), region_of(points_L3).side / self._region.side
-        self._region = None
-        if presence < MIN_PRESENCE or not 1 / _MAX_GROWTH < growth < _MAX_GROWTH:
+        region = region_of(points_L3)
+        if presence < MIN_PRESENCE or not 1 / _MAX_GROWTH < region.side / self._region.side < _MAX_GROWTH:
             return None
-        if time - self._checked_at >= CHECK_S:
+        if self._is_lost or time - self._checked_at >= CHECK_S:
             if second_look(Photo(pixels), points_L3, self._device) < MIN_SECOND_SCORE:
                 return None
             self._checked_at = time
@@ -68,5 +66,5 @@ class FaceTracker:
         if len(faces) <= self._face:
             return None
         points_L3 = faces[self._face].landmarks_L3
-        self._region = region_of(points_L3)
+        self._region, self._is_lost = region_of(points_L3), False
         return points_L3
