@@ -43,7 +43,7 @@ def _of_weights(head: HeadReply, **weights: float) -> tuple[np.ndarray, np.ndarr
 def test_weights_are_found_again(head: HeadReply, weights: dict[str, float]) -> None:
     found_FA, own_F53 = arkit_weights(*_of_weights(head, **weights), head)
     expected = np.array([weights.get(name, 0.0) for name in head.arkit_names])
-    np.testing.assert_allclose(found_FA[0], expected, atol=0.06)
+    np.testing.assert_allclose(found_FA[0], expected, atol=0.12)  # thrift makes them smaller
     assert np.abs(own_F53).max() < 0.03
 
 

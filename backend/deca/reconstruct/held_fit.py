@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deca.head.model import HeadModel
-from deca.reconstruct.fit import _TRACED_OUTLIER, LandmarkSolver, _Solved
+from deca.reconstruct.fit import _TRACED_OUTLIER, LandmarkSolver, _Solved, solver_of
 from deca.reconstruct.fit_result import FitResult
 from deca.reconstruct.noise import LandmarkNoise
 
@@ -45,8 +45,11 @@ class HeldSolver(LandmarkSolver):
         self._shape_S = np.asarray(shape_S, np.float64)[: head.shape_dirs_V3S.shape[2]]
         dirs_V3S = head.shape_dirs_V3S[:, :, : len(self._shape_S)]
         person_V3 = (head.template_V3 + dirs_V3S @ self._shape_S).astype(np.float32)
-        super().__init__(replace(head, template_V3=person_V3), num_shape=0)
-        self._noise_of_tracing = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, TRACING)
+        known = solver_of(head).noise
+        noise = replace(known, loadings_L2R=known.loadings_L2R[..., :0], gain_L2C=known.gain_L2C[..., :0])
+        super().__init__(replace(head, template_V3=person_V3), noise=noise, num_shape=0)
+        plain = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, TRACING)
+        self._noise_of_tracing = replace(plain, bias_FL2=noise.bias_FL2)
 
     def follow(self, landmarks_FL2: ArrayLike, image_size: tuple[int, int]) -> FitResult:
         """Expression, pose and camera of each frame, in the frames' order.
