@@ -108,7 +108,7 @@ def live_link_face(lines: list[str], rate: float = 0.0) -> Take:
         )
         return from_euler(np.stack((-yaw_F, -pitch_F, roll_F), axis=1), "yxz")
 
-    sliders = {name: np.clip(column(name, place), 0.0, 1.0) for name, place in known.items()}
+    sliders = {name: np.clip(column(rows[0][1][place], place), 0.0, 1.0) for name, place in known.items()}
     zeros = np.zeros(int(later_F.sum()))
     joints = {"root": turns("Head", zeros), "eye_l": turns("LeftEye", zeros), "eye_r": turns("RightEye", zeros)}
     return Take(times_F[later_F] - times_F[0], sliders, joints)
