@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from . import backend, preferences, registration
 from .client import ClientError, Job
@@ -173,6 +174,7 @@ def _video(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, o
     without = [[round(start, 3), round(end, 3)] for start, end, _ in told_gaps(reply.seen, reply.times)]
     facts = _keyed(keyed) | {"video_frames": len(reply.times), "video_rate": round(reply.rate, 3)}
     facts["without_face_s"] = without
+    facts["landmark_error"] = round(float(np.median(reply.error[reply.seen != 0])), 5)
     notices = [notice for notice in notices if notice]
     return facts | ({"notices": notices} if notices else {})
 

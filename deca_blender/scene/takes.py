@@ -157,5 +157,5 @@ def _eulers(turns_N3: NDArray, order: Any) -> NDArray[np.float64]:
     for quaternion_4 in quaternions(turns_N3):
         turn = Quaternion(quaternion_4.tolist())
         last = turn.to_euler(order) if last is None else turn.to_euler(order, last)
-        rows.append(tuple(last))
+        rows.append((last.x, last.y, last.z))
     return np.array(rows)

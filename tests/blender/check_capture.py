@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import json
+import wave
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import blender_case
 import bpy
 import numpy as np
 
-from deca_blender import backend
+from deca_blender import backend, headless_capture
 from deca_blender.core import rig
 from deca_blender.protocol.messages import HeadReply, PerformanceReply, ReconstructReply
+from deca_blender.scene import takes
 from deca_blender.scene.channels import curves_of
 from deca_blender.scene.head import rig_of
 from deca_blender.scene.import_face import import_face
@@ -191,6 +196,39 @@ def test_every_way_of_writing_rotations() -> None:
         bpy.ops.deca.performance_from_video(filepath="/a.mp4", smoothing=0.0)
         bpy.context.scene.frame_set(25)
         _assert_shows(obj, reply, performance.expression[12], performance.pose[12])
+
+
+def test_a_videos_sound(folder: Path) -> None:
+    path = folder / "a é.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 8000 * 2))  # two seconds
+    scene = bpy.context.scene
+    scene.render.fps = 24
+    assert takes.add_sound(scene, str(path), 10) == "" and takes.add_sound(scene, str(path), 10, offset=0.5) == ""
+    editor = scene.sequence_editor
+    strips = sorted(getattr(editor, "strips", None) or editor.sequences, key=lambda strip: strip.channel)
+    assert [strip.frame_final_start for strip in strips] == [10, 10]
+    assert [strip.frame_final_end for strip in strips] == [58, 46]
+
+
+def test_without_a_window(folder: Path) -> None:
+    obj = _head(blender_case.head_reply())
+    blend, out, recording = folder / "head.blend", folder / "out" / "take.blend", folder / "a.csv"
+    name = obj.name
+    bpy.ops.wm.save_as_mainfile(filepath=str(blend))
+    recording.write_text("Timecode,JawOpen\n10:00:00:00.0,0.5\n10:00:00:30.0,0.75\n")
+    arguments = [str(recording), "--head", str(blend), "--out", str(out), "--turn", "none", "--frame", "3"]
+    with redirect_stdout(io.StringIO()) as printed:
+        statuses = [headless_capture.main(arguments), headless_capture.main(arguments)]
+        statuses.append(headless_capture.main([str(folder / "b.csv"), *arguments[1:], "--overwrite"]))
+    lines = [json.loads(line) for line in printed.getvalue().splitlines() if line.startswith("{")]
+    assert statuses == [0, 0, 1] and len(lines) == 6
+    assert lines[0]["ok"] and lines[0]["frames"] == [3, 15] and lines[0]["head"] == name
+    assert lines[2]["skipped"] and not lines[4]["ok"] and lines[5]["summary"]["failed"] == 1
+    bpy.ops.wm.open_mainfile(filepath=str(out))
+    bpy.context.scene.frame_set(15)
+    assert bpy.data.objects[name].data.shape_keys.key_blocks["jawOpen"].value == 0.75
 
 
 if __name__ == "__main__":
