@@ -23,7 +23,7 @@ import numpy as np
 
 from . import backend, preferences, registration
 from .core import wrinkle_rig
-from .core.capture import CaptureOptions, Performed, track_video
+from .core.capture import CaptureOptions, Performed, see_photo, track_video
 from .core.export import ExportOptions, format_of
 from .core.expressions import PRESETS
 from .core.reconstruction import reconstruct_photos, wait_for_outcomes
@@ -132,15 +132,8 @@ def expression_from_photo(
         core.capture.CaptureError: The head cannot show it, or the photo has no such face.
     """
     chosen = CaptureOptions(**{"turn": "NONE"} | options)
-    steps = reconstruct_photos(
-        backend.session(),
-        [str(photo)],
-        texture_size=0,
-        max_faces=chosen.face + 1,
-        weights=weights or head.deca.weights or preferences.weights(),
-        head=model_reference(head),
-        picture_size=0,
-    )
+    weights = weights or head.deca.weights or preferences.weights()
+    steps = see_photo(backend.session(), str(photo), model_reference(head), weights, chosen)
     (outcome,) = wait_for_outcomes(steps)
     if outcome.error is not None:
         raise outcome.error

@@ -20,8 +20,8 @@ import numpy as np
 
 from . import backend, preferences, registration
 from .client import ClientError, Job
-from .core.capture import CaptureError, CaptureOptions, Performed, told_gaps, track_video
-from .core.reconstruction import Outcome, reconstruct_photos, wait_for_outcomes
+from .core.capture import CaptureError, CaptureOptions, Performed, see_photo, told_gaps, track_video
+from .core.reconstruction import Outcome, wait_for_outcomes
 from .core.takes import SMOOTHING_S
 from .protocol import batch
 from .protocol.capture_arguments import RECORDINGS, capture_arguments
@@ -143,15 +143,8 @@ def _recording(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[st
 
 def _photo(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, object]:
     options = _options(arguments, "none", 0.0)
-    steps = reconstruct_photos(
-        backend.session(),
-        [str(arguments.source)],
-        texture_size=0,
-        max_faces=options.face + 1,
-        weights=head.deca.weights or preferences.weights(),
-        head=model_reference(head),
-        picture_size=0,
-    )
+    weights = head.deca.weights or preferences.weights()
+    steps = see_photo(backend.session(), str(arguments.source), model_reference(head), weights, options)
     outcome = _only(steps)
     capture.show_expression(head, outcome, options, arguments.frame)
     return {"frames": [arguments.frame, arguments.frame], **({"notices": outcome.notices} if outcome.notices else {})}

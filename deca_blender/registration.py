@@ -70,8 +70,7 @@ _cli_handles: list[object] = []
 
 
 def register() -> None:
-    """Registers classes, properties, menus and the commands `deca_import`, `deca_export` and
-    `deca_capture`."""
+    """Registers classes, properties, menus and the commands `deca_import`, `deca_export` and `deca_capture`."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()

@@ -15,7 +15,7 @@ from ..client import ClientError, Job, RequestCancelled, Session
 from ..protocol.messages import DescribeHead, HeadReply, PerformanceReply, TrackPerformance
 from . import rig, takes
 from .arkit_fit import arkit_weights
-from .reconstruction import Outcome
+from .reconstruction import Outcome, reconstruct_photos
 from .takes import SMOOTHING_S, Take
 
 
@@ -61,6 +61,22 @@ class Performed(Outcome):
     """
 
     performance: PerformanceReply | None = None
+
+
+def see_photo(
+    session: Session, photo: str, head: str, weights: str, options: CaptureOptions
+) -> Iterator[Job | Outcome]:
+    """Has the backend look at a photo; yields as `core.reconstruction.reconstruct_photos`, for `take_of_photo`.
+
+    Args:
+        session: The line to the backend.
+        photo: The picture file, on the backend's machine.
+        head: Name of the head's model, or the path of its file.
+        weights: Weights file; "" for the built-in ones, if any.
+        options: Which face.
+    """
+    faces = options.face + 1
+    return reconstruct_photos(session, [photo], 0, faces, weights=weights, head=head, picture_size=0)
 
 
 def track_video(

@@ -8,8 +8,8 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .. import backend, preferences
-from ..core.capture import CaptureError, CaptureOptions, Performed, told_gaps, track_video
-from ..core.reconstruction import Outcome, reconstruct_photos
+from ..core.capture import CaptureError, CaptureOptions, Performed, see_photo, told_gaps, track_video
+from ..core.reconstruction import Outcome
 from ..core.takes import SMOOTHING_S
 from ..scene import capture, live, takes
 from ..scene.editable import pose_lock
@@ -72,23 +72,18 @@ class DECA_OT_expression_from_photo(OntoHead, bpy.types.Operator):
         head, photo = self._onto(context)
         if head is None or not photo:
             return {"CANCELLED"}
-        steps = reconstruct_photos(
-            backend.session(),
-            [photo],
-            texture_size=0,
-            max_faces=self.face + 1,
-            weights=head.deca.weights or preferences.weights(),
-            head=model_reference(head),
-            picture_size=0,
+        weights = head.deca.weights or preferences.weights()
+        options = self._options = CaptureOptions(
+            sliders=self.sliders, turn=self.turn, face=self.face, use_mirror=self.use_mirror
         )
+        steps = see_photo(backend.session(), photo, model_reference(head), weights, options)
         return self._run(context, steps, [photo])
 
     def _build(self, context: bpy.types.Context, outcome: Outcome) -> None:
         head = self._target(context)
         if head is None:
             return
-        options = CaptureOptions(sliders=self.sliders, turn=self.turn, face=self.face, use_mirror=self.use_mirror)
-        capture.show_expression(head, outcome, options, context.scene.frame_current if self.use_key else None)
+        capture.show_expression(head, outcome, self._options, context.scene.frame_current if self.use_key else None)
         self._is_done = True
         if not self._is_interactive:  # else the live update follows
             live.update_now(head)
@@ -116,10 +111,8 @@ class DECA_OT_performance_from_video(OntoHead, bpy.types.Operator):
     use_sound: BoolProperty(name="Sound", description=texts.SOUND, default=False)
 
     def _photos(self) -> list[str]:
-        if self.directory and not any(file.name for file in self.files) and not self.filepath:
-            return [bpy.path.abspath(self.directory)]  # a folder of numbered pictures
         path = bpy.path.abspath(self.filepath)
-        return super()._photos() or ([path] if path else [])
+        return super()._photos() or ([path] if path else [])  # which may be a folder of numbered pictures
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head, video = self._onto(context)

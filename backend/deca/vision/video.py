@@ -133,6 +133,8 @@ def open_video(path: str | Path, rate: float = DEFAULT_RATE) -> Video:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or stream.guessed_rate or DEFAULT_RATE)
         duration = float(container.duration or 0) / 1e6  # FFmpeg's AV_TIME_BASE
+        if stream.duration:  # the sound may be longer
+            duration = float(stream.duration * stream.time_base)
         return Video(path, rate, duration, bool(container.streams.audio))
 
 
