@@ -162,8 +162,8 @@ def performance_from_video(
         core.capture.CaptureError: The head cannot show it.
     """
     chosen, scene = CaptureOptions(**options), bpy.context.scene
-    shape, rate = capture.shape_of(head), takes.scene_rate(scene)
-    steps = track_video(backend.session(), str(video), shape, model_reference(head), rate, chosen)
+    model, rate = (model_reference(head), head.deca.model_hash), takes.scene_rate(scene)
+    steps = track_video(backend.session(), str(video), capture.shape_of(head), *model, rate, chosen)
     (outcome,) = wait_for_outcomes(steps)
     if outcome.error is not None:
         raise outcome.error

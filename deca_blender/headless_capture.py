@@ -152,9 +152,9 @@ def _photo(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, o
 
 def _video(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, object]:
     options, scene = _options(arguments, "root", SMOOTHING_S), bpy.context.scene
-    rate = takes.scene_rate(scene)
+    model, rate = (model_reference(head), head.deca.model_hash), takes.scene_rate(scene)
     source, shape = str(arguments.source), capture.shape_of(head)
-    outcome = _only(track_video(backend.session(), source, shape, model_reference(head), rate, options))
+    outcome = _only(track_video(backend.session(), source, shape, *model, rate, options))
     assert isinstance(outcome, Performed) and outcome.performance is not None
     reply = outcome.performance
     if arguments.video_rate:

@@ -82,8 +82,9 @@ def see_photo(
 def track_video(
     session: Session,
     path: str,
-    shape_S: NDArray[np.floating],
+    shape_S: NDArray[np.floating] | None,
     head: str,
+    model_hash: str,
     rate: float,
     options: CaptureOptions,
 ) -> Iterator[Job | Outcome]:
@@ -94,8 +95,9 @@ def track_video(
     Args:
         session: The line to the backend.
         path: The video, or numbered pictures, on the backend's machine.
-        shape_S: The identity of the head.
+        shape_S: The identity of the head; None where it is not known.
         head: Name of its head model, or the path of its file.
+        model_hash: Hash of the head model that the identity belongs to; it says nothing to another.
         rate: Frames per second of numbered pictures.
         options: Which part, which face, whose identity.
 
@@ -106,9 +108,10 @@ def track_video(
         asked = session.submit(DescribeHead(head))
         yield asked
         model = asked.result()
+        is_known = shape_S is not None and model.hash == model_hash and not options.is_other_person
         request = TrackPerformance(
             path,
-            None if options.is_other_person else np.asarray(shape_S, np.float32),
+            np.asarray(shape_S, np.float32) if is_known else None,
             head,
             rate=rate,
             start=options.start,

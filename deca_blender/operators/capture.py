@@ -130,10 +130,8 @@ class DECA_OT_performance_from_video(OntoHead, bpy.types.Operator):
             is_other_person=self.is_other_person,
             use_mirror=self.use_mirror,
         )
-        rate = takes.scene_rate(context.scene)
-        steps = track_video(
-            backend.session(), video, capture.shape_of(head), model_reference(head), rate, self._options
-        )
+        model, rate = (model_reference(head), head.deca.model_hash), takes.scene_rate(context.scene)
+        steps = track_video(backend.session(), video, capture.shape_of(head), *model, rate, self._options)
         return self._run(context, steps, [video])
 
     def _build(self, context: bpy.types.Context, outcome: Outcome) -> None:

@@ -24,9 +24,10 @@ from .head import arkit_names
 from .takes import TakeKeys, key_take, scene_rate, show_take
 
 
-def shape_of(head_object: bpy.types.Object) -> NDArray[np.float64]:
-    """The identity that a head was made with; of a head whose identity was stripped, the mean person's."""
-    return np.asarray(head_object.get(SHAPE, ()), np.float64)
+def shape_of(head_object: bpy.types.Object) -> NDArray[np.float64] | None:
+    """The identity that a head was made with; None where identity data was stripped."""
+    stored = head_object.get(SHAPE)
+    return None if stored is None else np.asarray(stored, np.float64)
 
 
 def show_expression(

@@ -151,8 +151,9 @@ def test_heads_of_an_earlier_model_move_by_arkit() -> None:
     reply = blender_case.head_reply()
     obj = _head(reply)
     obj.deca.model_hash = "earlier"
-    _with_backend(reply, _performance(reply))
+    asked = _with_backend(reply, _performance(reply))
     bpy.ops.deca.performance_from_video(filepath="/a.mp4")
+    assert asked[-1].shape is None  # its coefficients mean another face now
     moved = {curve.data_path for curve in curves_of(obj.data.shape_keys)}
     assert rig.slider("jawOpen") in moved and rig.slider("exp_000") not in moved
 
