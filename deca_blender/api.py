@@ -131,7 +131,8 @@ def expression_from_photo(
         ClientError: The backend cannot be started, or finds no face.
         core.capture.CaptureError: The head cannot show it, or the photo has no such face.
     """
-    chosen = CaptureOptions(**{"turn": "NONE"} | options)
+    options.setdefault("turn", "NONE")
+    chosen = CaptureOptions(**options)
     weights = weights or head.deca.weights or preferences.weights()
     steps = see_photo(backend.session(), str(photo), model_reference(head), weights, chosen)
     (outcome,) = wait_for_outcomes(steps)
@@ -198,7 +199,8 @@ def import_face_recording(
         core.capture.CaptureError: The head has no ARKit sliders, or the file is damaged.
         OSError: It cannot be read.
     """
-    chosen = CaptureOptions(**{"smoothing": 0.0} | options)
+    options.setdefault("smoothing", 0.0)
+    chosen = CaptureOptions(**options)
     return capture.key_recording(
         bpy.context.scene, head, recording, chosen, frame, neutral=neutral, rate=rate, is_gaze_by_bones=gaze == "BONES"
     )
