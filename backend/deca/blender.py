@@ -137,17 +137,40 @@ def run_export(arguments: Sequence[str], blender: str | None = None) -> int:
         Stopped: By Ctrl-C or a signal; the child has ended.
         BrokenPipeError: Nobody reads the report; the child has ended.
     """
+    return _run_reporting("headless_export", "blend", arguments, blender)
+
+
+def run_capture(arguments: Sequence[str], blender: str | None = None) -> int:
+    """Puts what a face in a video, on a photo or in a phone's recording does onto the head of a .blend file.
+
+    The child's report (a JSON line, then a summary) goes to stdout, all else that it prints to stderr.
+
+    Args:
+        arguments: As `protocol.capture_arguments` has them.
+        blender: Blender executable.
+
+    Returns:
+        0 when it is on the head, or was there already; 1 when it failed.
+
+    Raises:
+        BlenderError: No Blender was found, it could not be started, or it has ended without its summary.
+        Stopped: By Ctrl-C or a signal; the child has ended.
+        BrokenPipeError: Nobody reads the report; the child has ended.
+    """
+    return _run_reporting("headless_capture", "capture", arguments, blender)
+
+
+def _run_reporting(program: str, first: str, arguments: Sequence[str], blender: str | None) -> int:
+    """Runs a program of the add-on that reports by lines whose first key is `first`; its exit status."""
     has_ended = False
 
     def take(line: str) -> None:
         nonlocal has_ended
-        has_ended |= "summary" in (_reported(line, "blend") or {})
+        has_ended |= "summary" in (_reported(line, first) or {})
 
-    status = _run([*headless_command(blender, "headless_export"), *arguments], take)
+    status = _run([*headless_command(blender, program), *arguments], take)
     if not has_ended and status != _USAGE:
-        raise BlenderError(
-            f"Blender ended before all heads were exported (exit status {status}).", "What it printed may say why."
-        )
+        raise BlenderError(f"Blender ended before all was done (exit status {status}).", "What it printed may say why.")
     return status
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from deca.errors import DecaError, OutputError
 from deca_blender.batch.plan import import_arguments
+from deca_blender.protocol.capture_arguments import capture_arguments
 from deca_blender.protocol.export_arguments import export_arguments
 
 if TYPE_CHECKING:
@@ -127,6 +128,11 @@ def _parser() -> argparse.ArgumentParser:
         "export", parents=[export_arguments()], help="heads in .blend files to GLB, FBX, USD, OBJ and Alembic"
     )
     export.set_defaults(run=_export)
+
+    capture = commands.add_parser(
+        "capture", parents=[capture_arguments()], help="what a face in a video, photo or recording does, onto a head"
+    )
+    capture.set_defaults(run=_capture)
 
     edit = commands.add_parser("edit", help="what is painted on a face's colours, in its photo's light")
     edit.add_argument("photo", type=path, metavar="PHOTO", help="the photo")
@@ -300,6 +306,12 @@ def _export(options: argparse.Namespace) -> int:
 
     _make_folder(options.out)
     return run_export(options.arguments, options.blender)
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from deca.blender import run_capture
+
+    return run_capture(options.arguments, options.blender)
 
 
 if __name__ == "__main__":

@@ -486,6 +486,61 @@ class ReconstructPerson(Request[PersonReply]):
     sheet_size: int = 0
 
 
+# ---- performances ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PerformanceReply(Message):
+    """What a face does in a video, frame by frame, as it was seen: nothing is smoothed.
+
+    Attributes:
+        head: Name of the head model that the coefficients belong to.
+        head_hash: Hash of its file.
+        rate: Frames per second of the video.
+        times: Seconds from the video's beginning.
+        seen: 1 where there is a face; other frames hold zeros.
+        expression: Expression coefficients.
+        pose: Axis-angle of root, neck, jaw, left eye, right eye, radians.
+        error: As `FaceReply.landmark_error`.
+        has_audio: Whether the video has sound.
+        notices: What the user should know, a sentence or two each.
+    """
+
+    head: str
+    head_hash: str
+    rate: float
+    times: Annotated[NDArray[np.float64], Array("float64", "F")]
+    seen: Annotated[NDArray[np.uint8], Array("uint8", "F")]
+    expression: Annotated[NDArray[np.float32], Array("float32", "F", "E")]
+    pose: Annotated[NDArray[np.float32], Array("float32", "F", 5, 3)]
+    error: Annotated[NDArray[np.float32], Array("float32", "F")]
+    has_audio: bool
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TrackPerformance(Request[PerformanceReply]):
+    """Asks what a face does in a video.
+
+    Attributes:
+        path: On the backend's machine: a video file, a folder of numbered pictures, or one of them.
+        shape: Shape coefficients of who is seen; None to fit them to the video.
+        head: Name of the head model that they belong to, or the path of its file.
+        rate: Frames per second of pictures.
+        start: Seconds into the video.
+        end: Where to stop, seconds; 0 for the video's end.
+        face: Which of several faces, the most prominent first.
+    """
+
+    path: str
+    shape: Annotated[NDArray[np.float32], Array("float32", "S")] | None
+    head: str = "openhead"
+    rate: float = 24.0
+    start: float = 0.0
+    end: float = 0.0
+    face: int = 0
+
+
 # ---- wrinkles ----------------------------------------------------------------------------------------------------
 
 
@@ -608,6 +663,7 @@ MESSAGES: dict[str, type[Message]] = {
         *(Hello, HelloReply, Ping, PingReply, Echo, EchoReply, Shutdown, ShutdownReply),
         *(DescribeHead, HeadReply, ConvertHead, ConvertHeadReply),
         *(ReconstructPhoto, ReconstructReply, ReconstructPerson, PersonReply),
+        *(TrackPerformance, PerformanceReply),
         *(DescribeWeights, WeightsReply, DecodeWrinkles, WrinklesReply),
         *(BakeNormalMap, NormalMapReply),
     )

@@ -64,18 +64,25 @@ def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float
 
 
 def set_expression(keys: bpy.types.Key, expression_E: NDArray) -> None:
-    """Sets the expression keys; sliders that are too short for a value are lengthened (Blender's limit is 10).
+    """Sets the expression keys; sliders that are too short for a value are lengthened.
 
     Coefficients without a key are ignored: no photo sets those beyond (tongue, ...).
     """
-    for index, value in enumerate(np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()):
+    values = np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()
+    make_room(keys, values)
+    for index, value in enumerate(values):
         key = keys.key_blocks.get(rig.expression_key(index))
-        if key is None:  # the user has deleted or renamed it
-            continue
+        if key is not None:  # the user may have deleted or renamed it
+            key.value = value
+
+
+def make_room(keys: bpy.types.Key, values_E: Sequence[float]) -> None:
+    """Lengthens the sliders of the expression keys that are too short for values (Blender's limit is 10)."""
+    for index, value in enumerate(values_E):
+        key = keys.key_blocks.get(rig.expression_key(index))
         reach = min(math.ceil(abs(value)), rig.EXPRESSION_RANGE)
-        if reach > key.slider_max:
+        if key is not None and reach > key.slider_max:
             key.slider_min, key.slider_max = -reach, reach
-        key.value = value
 
 
 def clear_arkit(keys: bpy.types.Key, names: tuple[str, ...]) -> None:

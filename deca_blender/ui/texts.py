@@ -473,3 +473,80 @@ def install_failed(why: str) -> str:
 def installing(state: InstallState, detail: str) -> str:
     """The status bar during an installation."""
     return " | ".join(text for text in (f"DECA: {state.value}", detail[:80], ESC_CANCELS) if text)
+
+
+PANEL_CAPTURE = "Capture"
+EXPRESSION_FROM_PHOTO = "Expression From Photo"
+EXPRESSION_FROM_PHOTO_DESCRIPTION = (
+    "Show the expression of the face on any photo on the active head; its shape, texture and wrinkles stay its own"
+)
+PERFORMANCE = "Performance From Video"
+PERFORMANCE_DESCRIPTION = (
+    "Key what the face in a video, or in numbered pictures, does onto the active head, from the current frame on:"
+    " expression, jaw, gaze and turn of the head"
+)
+RECORDING = "Import Face Recording"
+RECORDING_DESCRIPTION = (
+    "Key a recording of a phone onto the active head, from the current frame on: a CSV file of Live Link Face or a text"
+    " file of Face Cap"
+)
+NO_FILE_CHOSEN = "No file was chosen. Select one in the file browser."
+CAPTURE_SLIDERS = "Which sliders move"
+CAPTURE_SLIDER_ITEMS = [
+    ("COEFFICIENTS", "Coefficients", "The head model's own: all that was seen, but without names"),
+    ("ARKIT", "ARKit", "The named sliders, for editing: as near as they come to what was seen"),
+]
+TURN = "Which bone turns the head as it turns before the camera"
+TURN_ITEMS = [
+    ("NONE", "None", "The head is held as it is"),
+    ("ROOT", "Root", "The whole head with its neck, as imports have it"),
+    ("NECK", "Neck", "The head on its neck"),
+]
+FACE = "Which of several faces, counted from 0, the largest first"
+CAPTURE_MIRROR = "Swap left and right; ARKit sliders move then"
+CAPTURE_KEY = "Set keyframes on all sliders and bones at the current frame"
+SMOOTHING = (
+    "Seconds over which jitter is smoothed, without lag: movements much longer than this keep their height. 0 for none"
+)
+OTHER_PERSON = (
+    "The video shows somebody else than the head: their shape is fitted first, so that it is not read as an expression"
+)
+VIDEO_START = "Seconds of the video that are left out"
+VIDEO_END = "Second of the video at which to stop; 0 for its end"
+NEUTRAL_AT = (
+    "Second of the video at which the face is at rest: the head moves relative to it; -1 to take expressions as seen"
+)
+VIDEO_RATE = "Change the scene's frame rate to the video's; else the performance is sampled at the scene's frames"
+EXTEND_SCENE = "Move the scene's last frame to the last keyframe where it ends before"
+SOUND = "Add the video's sound to the sequencer"
+NO_SOUND = "The video has no sound"
+NEUTRAL_FILE = "A recording of the same face at rest, which is taken off"
+GAZE_BY = "Where the eyes look is recorded twice, and must not add up"
+GAZE_ITEMS = [
+    ("SLIDERS", "Sliders", "The eyeLook sliders, which move the lids along"),
+    ("BONES", "Bones", "The angles of the eyes, on their bones"),
+]
+TIMECODE_RATE = "Frames per second that the file's timecodes count in; 0 to see from the file"
+
+
+def keyed(count: int, first: int, last: int, name: str) -> str:
+    """What was keyed."""
+    return f"Keyed {count} frames, {first} to {last}, on {name}"
+
+
+def without_face(times: list[tuple[float, float, int]], gaps: tuple[tuple[int, int], ...]) -> list[str]:
+    """Where a video shows no face, and what became of these frames.
+
+    Args:
+        times: First and last second, and number of frames.
+        gaps: First and last frame of the scene without keyframes.
+    """
+    if not times:
+        return []
+    shown = ", ".join(f"{start:.2f} to {end:.2f} s" if end > start else f"{start:.2f} s" for start, end, _ in times[:6])
+    more = f" and {len(times) - 6} more" if len(times) > 6 else ""
+    told = f"No face in {sum(count for _, _, count in times)} frames of the video: {shown}{more}. "
+    if not gaps:
+        return [told + "Short gaps are interpolated."]
+    left = ", ".join(f"{first} to {last}" for first, last in gaps[:6])
+    return [told + f"Short gaps are interpolated; no keyframes at the frames {left}."]

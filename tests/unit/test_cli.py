@@ -186,9 +186,23 @@ def test_export_hands_its_arguments_to_blender_and_its_report_on(
     assert captured.out.splitlines() == [line, summary] and captured.err == "half a word\n"
     died = blender("exit 0")
     assert main(["export", "a.blend", "--out", "o", "--blender", died]) == 1
-    assert "before all heads were exported" in capfd.readouterr().err
+    assert "before all was done" in capfd.readouterr().err
     with pytest.raises(SystemExit):
         main(["export", "a.blend", "--out", "o", "--format", "stl"])
+
+
+@posix
+def test_capture_hands_its_arguments_to_blender_and_its_report_on(
+    tmp_path: Path, blender: Callable[[str], str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = ['{"capture": "a.mp4", "ok": true}', '{"summary": {"captures": 1, "failed": 0, "skipped": 0}}']
+    stand_in = blender(f"""printf "%s\\n" "$@" >'{tmp_path}/arguments'\nprintf '{lines[0]}\\n{lines[1]}\\n'""")
+    options = ["a.mp4", "--head", "a.blend", "--out", "b.blend", "--sliders", "arkit", "--blender", stand_in]
+    assert main(["capture", *options]) == 0 and capfd.readouterr().out.splitlines() == lines
+    given = (tmp_path / "arguments").read_text().splitlines()
+    assert given[given.index("--") + 1 :] == options and "headless_capture" in "".join(given)
+    with pytest.raises(SystemExit):
+        main(["capture", "a.mp4", "--head", "a.blend"])
 
 
 def deca(*arguments: str | Path, cwd: Path, **options) -> subprocess.Popen:

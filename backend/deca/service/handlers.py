@@ -29,12 +29,14 @@ from deca_blender.protocol.messages import (
     HeadReply,
     LeftOutPhoto,
     NormalMapReply,
+    PerformanceReply,
     PersonReply,
     Picture,
     ReconstructPerson,
     ReconstructPhoto,
     ReconstructReply,
     Request,
+    TrackPerformance,
     WeightsReply,
     WrinklesReply,
 )
@@ -56,6 +58,7 @@ def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
         ConvertHead: _convert_head,
         ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
         ReconstructPerson: lambda request, progress: _reconstruct_person(request, progress, device),
+        TrackPerformance: lambda request, progress: _track_performance(request, progress, device),
         DescribeWeights: lambda request, progress: _describe_weights(request, device),
         DecodeWrinkles: lambda request, progress: _decode_wrinkles(request, device),
         BakeNormalMap: _bake_normal_map,
@@ -221,6 +224,37 @@ def _face_reply(face: Face, photo: str, networks: Networks | None, is_person: bo
         relief=np.frombuffer(face.reliefs[0][0].pack(), np.uint8) if face.reliefs else None,
         knows_age=decodes is not None and decodes.age_D is not None,
         notices=face.texture.notices if face.texture else (),
+    )
+
+
+def _track_performance(request: TrackPerformance, progress: ProgressCall, device: Device) -> PerformanceReply:
+    progress(0.0, "Starting")
+    from deca.head import load_head
+    from deca.reconstruct.performance import track_performance
+
+    head = load_head(request.head)
+    done = track_performance(
+        request.path,
+        head,
+        request.shape,
+        rate=request.rate,
+        start=request.start,
+        end=request.end,
+        face=request.face,
+        device=device.resolve(),
+        progress=progress,
+    )
+    return PerformanceReply(
+        head=head.name,
+        head_hash=head.hash,
+        rate=done.rate,
+        times=done.times_F,
+        seen=done.seen_F.astype(np.uint8),
+        expression=done.expression_FE,
+        pose=done.pose_F53,
+        error=done.error_F,
+        has_audio=done.has_audio,
+        notices=done.notices,
     )
 
 
