@@ -33,6 +33,12 @@ EXPRESSION_RANGE = 10.0
 AGE_KEY = "age"
 """Name of the shape key that makes the neutral head older, where the head model knows how; 1 is a decade."""
 
+LIKENESS_KEY = "Likeness"
+"""Name of the shape key of what the person's neutral head has beyond the shape coefficients; 0 turns it off."""
+
+IDENTITY_KEYS = (AGE_KEY, LIKENESS_KEY)
+"""Shape keys of ours that say who it is: no expression."""
+
 AGE_KEY_YEARS = 10.0
 AGE_RANGE = 30.0
 """Years younger and older than on the photo: half of an adult life, as far as one straight direction can be trusted."""
