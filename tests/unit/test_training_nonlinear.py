@@ -24,18 +24,17 @@ from deca_training.cli import main
 from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.fitted import FittedPhotos
+from deca_training.data.photo_albedo import batches, components_of, view_of
 from deca_training.data.sources import batches_of, load_source
 from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.generate import AGES, Generator, generate
 from deca_training.engine import Hardware, load_networks, read_run, train
 from deca_training.evaluate.nonlinear import (
     AlbedoSpace,
-    _batches,
     evaluate_shapes,
     evaluate_textures,
     learnt_space,
     linear_space,
-    view_of,
 )
 from deca_training.export_nonlinear import export_nonlinear
 from deca_training.fit_photos import fit_photos
@@ -103,7 +102,7 @@ def test_recipes(variant: str, stage: str) -> None:
 def test_both_stages_run_and_make_a_weights_file(people: Path, fitted: Path, tmp_path: Path) -> None:
     known, seen = tmp_path / "known", tmp_path / "seen"
     steps: dict[str, Any] = {"steps": 2, "validate_every": 2, "picture_every": 1}
-    first, second = tiny("nonlinear_pretrain", **steps), tiny(**steps)
+    first, second = tiny("nonlinear_pretrain", **steps), tiny(**steps, albedo_photos=str(fitted))
     train(first, people, known, hardware=CPU, progress=False)
     train(second, fitted, seen, start=known / "last.ckpt", hardware=CPU, progress=False)
     for run in (known, seen):
@@ -194,7 +193,8 @@ def test_ablations(changes: dict, missing: set[str], fitted: Path) -> None:
     stage = Alone(recipe)
     batch = a_batch(fitted, recipe)
     terms, numbers = stage.terms(batch, None)
-    expected = {name for name, weight in vars(recipe.losses).items() if weight} - {"neutral_truth", "albedo_truth"}
+    expected = {name for name, weight in vars(recipe.losses).items() if weight}
+    expected -= {"neutral_truth", "albedo_truth", "albedo_space"}
     assert set(terms) == expected - missing
     if missing:
         assert torch.allclose(terms["reconstruction"], numbers["l21_true"])
@@ -324,6 +324,51 @@ def test_d_s_learns_the_space() -> None:
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:3])
 
 
+def test_components_of_maps_with_gaps() -> None:
+    """Maps of three components with a fifth unknown: all of it is found again, as SVD finds it of the whole maps."""
+    generator = torch.Generator().manual_seed(2)
+    maps = torch.randn(60, 3, generator=generator) @ torch.randn(3, 500, generator=generator)
+    known = torch.rand(maps.shape, generator=generator) > 0.2
+    found = components_of(torch.where(known, maps, 9.0), known, 3, torch.zeros(500))
+    given = found.mean_X + found.codes_NK @ found.basis_KX
+    assert (given - maps).square().mean() < 2e-3 * maps.square().mean()
+    assert torch.allclose(found.codes_NK.std(0, correction=0), torch.ones(3), atol=1e-3)
+    sizes = torch.linalg.svdvals(maps - maps.mean(0))[:3]
+    assert torch.allclose(found.basis_KX.norm(dim=1) * 60**0.5, sizes, rtol=0.05)
+
+
+def test_albedo_beyond_the_linear_model(fitted: Path, face: NonlinearHead) -> None:
+    """A photo's code gives what its fitted albedo lacks where the photo shows it; D_A learns what codes stand for, and
+    the stage takes photos' codes as known."""
+    recipe = tiny(albedo_photos=str(fitted))
+    stage = Alone(recipe)
+    space, photos = stage.photo_albedo, FittedPhotos.load(fitted)
+    assert space is not None
+    (batch,) = batches(photos)
+    view, light_B93 = view_of(face, batch)
+    code = space.codes(batch.names)
+    assert code is not None and code.shape == (4, 270) and batch.geometry is not None
+    assert space.codes(("another.jpg",)) is None
+    shown = (view.seen_B1HW > 0.5).expand_as(view.photo_B3HW)
+    shading = sh_shading(view.normals_B3HW, light_B93).clamp(min=0.15)
+    wanted = (view.photo_B3HW / shading).clamp(0, 1)
+    linear = face.albedo(batch.geometry.albedo_BA, torch.zeros(()))
+    off = (linear + space.offsets(code) - wanted)[shown].abs().mean()
+    assert off < 0.3 * (linear - wanted)[shown].abs().mean()
+    known = stage._known(batch)
+    assert known is not None and torch.equal(known.albedo_BA[:, 50:], code)
+    assert torch.equal(known.albedo_BA[:, :50], batch.geometry.albedo_BA)
+    optimizer = torch.optim.Adam(stage.model.networks.parameters(), 3e-3)
+    losses = []
+    for _ in range(60):
+        loss = stage._space_terms(8)["albedo_space"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:3])
+
+
 def test_e_begins_as_e_c(tmp_path: Path) -> None:
     """From DECA's weights E takes what E_c knows; the codes beyond the linear models' are its own."""
     recipe = tiny()
@@ -417,7 +462,7 @@ def test_components_explain_what_is_seen(fitted: Path, face: NonlinearHead) -> N
     """Codes of unit spread; with one photo more than components the seen albedo comes back exactly."""
     photos = FittedPhotos.load(fitted)
     space = learnt_space(photos, face, 320)
-    (batch,) = _batches(photos)
+    (batch,) = batches(photos)
     view, light_B93 = view_of(face, batch)
     albedo = view.photo_B3HW / sh_shading(view.normals_B3HW, light_B93).clamp(min=0.15)
     seen = (view.seen_B1HW > 0.5).expand_as(albedo)

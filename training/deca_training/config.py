@@ -49,6 +49,7 @@ class LossWeights:
         known_codes: Distance of the encoder from codes that are known.
         albedo_truth: Distance from the albedo of synthetic subjects.
         shape_space: Of D_S from random heads beyond the linear model, which need no photos.
+        albedo_space: Of D_A from random albedos of the photos' principal components (`PhotoAlbedo`).
     """
 
     landmark: float = 0.0
@@ -78,6 +79,7 @@ class LossWeights:
     known_codes: float = 0.0
     albedo_truth: float = 0.0
     shape_space: float = 0.0
+    albedo_space: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Recipe:
         decoders: Of the nonlinear face model, with the switches of its paper's ablations.
         heads: Random heads that the nonlinear face model's shapes begin with (`BeyondLinear`).
         heads_outside: How far these are from the span of the shape coefficients, millimetres.
+        albedo_photos: Fitted photos whose albedos the nonlinear face model's begin with (`PhotoAlbedo`); "" for none.
         landmarks: Which landmarks the head is compared on: iBUG's 68, or all of MediaPipe's that the head carries.
         coarse_reduction: Of `CoarseEncoder`: 2 has E_c see crops of 112 pixels, which takes a quarter of the time.
         render_size: Side of the coarse rendering.
@@ -143,6 +146,7 @@ class Recipe:
     decoders: DecoderSizes = field(default_factory=DecoderSizes)
     heads: int = 2000
     heads_outside: float = 2.0
+    albedo_photos: str = ""
     landmarks: Literal["68", "478"] = "68"
     coarse_reduction: int = 1
     render_size: int = 224

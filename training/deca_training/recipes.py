@@ -120,6 +120,7 @@ def nonlinear(stage: Stage) -> Recipe:
         neutral_truth=0.2,
         albedo_truth=2.0,
         shape_space=0.5,
+        albedo_space=2.0,
     )
     if stage == "nonlinear_pretrain":
         losses = replace(losses, reconstruction=0.0, perceptual=0.0, albedo_constancy=0.0)

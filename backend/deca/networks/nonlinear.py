@@ -88,13 +88,13 @@ class DecoderSizes:
 
     @classmethod
     def small(cls) -> DecoderSizes:
-        """For CPUs: half the resolution and an eighth of the channels."""
+        """For CPUs: half the resolution, and few channels where maps are large: a wide start costs next to nothing."""
         return cls(
             map_size=128,
             rows=128,
             columns=96,
-            global_channels=(64, 64, 48, 32, 16, 8),
-            local_channels=(32, 24, 16, 8),
+            global_channels=(192, 128, 64, 32, 16, 8),
+            local_channels=(64, 32, 16, 8),
             fused_channels=8,
         )
 

@@ -14,6 +14,7 @@ P parameters, R noise factors.
 from __future__ import annotations
 
 from collections import OrderedDict
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -231,6 +232,19 @@ class LandmarkSolver:
         solved = self._solved(detected_BL2, trust_BL, image_size, focal_px, guess, max_iterations, trace)
         return self._result(detected_BL2, solved)
 
+    def left(self, landmarks_BL2: ArrayLike, image_size: tuple[int, int], guess: Guess) -> Array:
+        """What the fit leaves of landmarks (B, L, 2), their bias included: detected less projected, metres, x right and
+        y up on the picture with the head's roll removed. Arguments as in `fit`."""
+        solved = self._solved(*self._checked(landmarks_BL2, None, None), image_size, None, guess)
+        return solved.placed.upright_BL2 - self._project(solved.state, solved.data)[0]
+
+    def stiff(self, sigma: float) -> LandmarkSolver:
+        """This solver with expression coefficients of another standard deviation: to see what none would leave."""
+        other, expression = copy(self), np.arange(_VIEW + self.reduced.num_shape, _VIEW + self.reduced.num_codes)
+        other._precision = self._precision.copy()
+        other._precision[expression, expression] = 1 / sigma**2
+        return other
+
     def evidence(
         self, landmarks_BL2: ArrayLike, image_size: tuple[int, int], shape_BS: NDArray
     ) -> tuple[Array, NDArray[np.float32]]:
@@ -289,8 +303,8 @@ class LandmarkSolver:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
-            noise = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
-            data = self._data(noise, placed, mean_BP)
+            plain = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
+            data = self._data(replace(plain, bias_FL2=self.noise.bias_FL2), placed, mean_BP)
             state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
         return _Solved(state, data, placed)
 
@@ -554,7 +568,9 @@ class LandmarkSolver:
         pose_B53[:, 0] = axis_angle(root_B33)
         joint_B2 = shift_B2 + moved_B2 * (1, -1)
         photo_BL2 = scale_B[:, None, None] * (rest_BL3 @ root_B33.transpose(0, 2, 1))[..., :2] * (1, -1)
-        distance_BL = np.linalg.norm(photo_BL2 + joint_B2[:, None] - landmarks_BL2, axis=2)
+        bias_BL2 = self.noise.bias(placed.yaw_B, placed.pitch_B) @ turn(roll_B).transpose(0, 2, 1)
+        expected_BL2 = landmarks_BL2 - placed.scale_B[:, None, None] * bias_BL2 * (1, -1)
+        distance_BL = np.linalg.norm(photo_BL2 + joint_B2[:, None] - expected_BL2, axis=2)
         if self.reduced.num_points == 478:
             size_B = np.linalg.norm(landmarks_BL2[:, OUTER_EYES[0]] - landmarks_BL2[:, OUTER_EYES[1]], axis=1)
         else:

@@ -65,8 +65,8 @@ class FitResult:
         pose_B53: Axis-angle of root, neck (zero), jaw, left and right eye, radians.
         scale_B: Photo pixels per metre; `photo = scale * (x, -y) + offset` for posed vertices (x, y, z).
         offset_B2: Photo pixel of the head space's origin.
-        error_B: Mean distance of the interior landmarks from their surface points, as a fraction of the distance
-            between the outer eye corners on the photo.
+        error_B: Mean distance of the interior landmarks, less their bias, from their surface points, as a fraction of
+            the distance between the outer eye corners on the photo.
     """
 
     shape_BS: Array

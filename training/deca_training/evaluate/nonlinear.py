@@ -9,7 +9,7 @@ map, X = 3 H W, Y of crops, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,23 +20,17 @@ from tqdm import tqdm
 from deca.appearance.albedo import AlbedoModel
 from deca.errors import OptionError
 from deca.head import HeadModel
-from deca.networks import Codes
 from deca.networks.nonlinear import DecoderSizes, NonlinearCard, NonlinearNetworks
-from deca.reconstruct.nonlinear import NonlinearHead, TexelView, fit_shapes, fit_textures
+from deca.reconstruct.nonlinear import NonlinearHead, fit_shapes, fit_textures
 from deca.render.camera import project
-from deca.render.lighting import sh_shading
 from deca.render.renderer import Renderer
 from deca_training.batch import Batch
-from deca_training.data.augment import Augmentation
 from deca_training.data.fitted import FittedPhotos
+from deca_training.data.photo_albedo import batches, components_of, fitted_verts, shown_albedo, view_of
 from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.evaluate.tables import Table
 
 _AT_ONCE = 16
-_DARK = 0.15
-"""Shading below which a photo says nothing of albedo."""
-_ROUNDS = 4
-"""Of filling in what photos do not show from the components, and finding these again."""
 Embedding = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -91,55 +85,13 @@ def learnt_space(photos: FittedPhotos, face: NonlinearHead, components: int) -> 
         face: Gives the window.
         components: As many as the nonlinear code has; fewer where there are no more photos.
     """
-    rows, known = [], []
-    for batch in _batches(photos):
-        view, light_B93 = view_of(face, batch)
-        shading_B3HW = sh_shading(view.normals_B3HW, light_B93)
-        seen_B1HW = (view.seen_B1HW > 0.5) & (shading_B3HW.amin(1, keepdim=True) > _DARK)
-        rows.append((view.photo_B3HW / shading_B3HW.clamp(min=_DARK)).clamp(0, 1).flatten(1))
-        known.append(seen_B1HW.expand(-1, 3, -1, -1).flatten(1))
-    albedo_BX, known_BX = torch.cat(rows), torch.cat(known)
-    count = min(components, len(albedo_BX) - 1)
-    seen_X = known_BX.sum(0)
-    mean_X = torch.where(seen_X > 0, (albedo_BX * known_BX).sum(0) / seen_X.clamp(min=1), face.mean_Y)
-    filled_BX = torch.where(known_BX, albedo_BX, mean_X)
-    basis_AX = mean_X[None] * 0
-    for _ in range(_ROUNDS):
-        mean_X = filled_BX.mean(0)
-        centred_BX = filled_BX - mean_X
-        # Few photos of many texels: by their inner products.
-        vectors_BB = torch.linalg.eigh(centred_BX @ centred_BX.T).eigenvectors
-        scores_BA = vectors_BB[:, -count:]
-        basis_AX = scores_BA.T @ centred_BX / len(centred_BX) ** 0.5  # a component at unit spread of its code
-        found_BX = mean_X + len(centred_BX) ** 0.5 * scores_BA @ basis_AX
-        filled_BX = torch.where(known_BX, albedo_BX, found_BX)
+    found = components_of(*shown_albedo(photos, face), components, face.mean_Y)
+    count = len(found.basis_KX)
 
     def albedo_of(code_BN: Tensor) -> Tensor:
-        return (mean_X + code_BN @ basis_AX).view(-1, 3, *face.covered_HW.shape)
+        return (found.mean_X + code_BN @ found.basis_KX).view(-1, 3, *face.covered_HW.shape)
 
     return AlbedoSpace(f"PCA {count} of the same photos", albedo_of, lambda batch: torch.zeros(len(batch), count))
-
-
-def view_of(face: NonlinearHead, batch: Batch) -> tuple[TexelView, Tensor]:
-    """What photos show of the heads that were fitted to them, and the light that was."""
-    codes = batch.geometry
-    assert codes is not None and batch.seen_B1HW is not None
-    with torch.no_grad():
-        verts_BV3 = _fitted_verts(face, codes)
-        view = face.view(verts_BV3, codes.camera_B3, batch.image_B3HW, torch.ones_like(batch.mask_B1HW))
-        return replace(view, seen_B1HW=view.seen_B1HW * face.shown_on_window(batch.seen_B1HW)), codes.light_B93
-
-
-def _fitted_verts(face: NonlinearHead, codes: Codes) -> Tensor:
-    nothing = torch.zeros(len(codes.shape_BS), 3, *face.covered_HW.shape)
-    return face.posed(codes, nothing)
-
-
-def _batches(photos: FittedPhotos) -> Iterator[Batch]:
-    none, rng = Augmentation.none(), np.random.default_rng(0)  # which nothing is asked of
-    for start in range(0, len(photos), _AT_ONCE):
-        part = range(start, min(start + _AT_ONCE, len(photos)))
-        yield photos.batch(part, none, [rng] * len(part))
 
 
 def evaluate_textures(
@@ -163,7 +115,7 @@ def evaluate_textures(
     """
     errors: dict[str, list[float]] = {space.name: [] for space in spaces}
     cosines: dict[str, list[float]] = {space.name: [] for space in spaces}
-    for batch in tqdm(_batches(photos), disable=not progress, unit="batch"):
+    for batch in tqdm(batches(photos), disable=not progress, unit="batch"):
         view, light_B93 = view_of(face, batch)
         for space in spaces:
             found = fit_textures(space.albedo_of, space.first_of(batch), light_B93, view, steps=steps)
@@ -198,7 +150,7 @@ def _identity(
     """Cosines of photos and renderings, drawn over the skin that the photos show."""
     codes = batch.geometry
     assert codes is not None and batch.seen_B1HW is not None
-    verts_BV3 = _fitted_verts(face, codes)
+    verts_BV3 = fitted_verts(face, codes)
     surface = Renderer.of_head(face.head)(verts_BV3, project(verts_BV3, codes.camera_B3))
     size = face.sizes.map_size
     map_B4YY = albedo_B3HW.new_zeros(len(albedo_B3HW), 4, size, size)

@@ -11,6 +11,7 @@ Shape suffixes: B photos, L landmarks, H W rows and columns of the window of the
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from deca.networks.nonlinear import Pair
 from deca.reconstruct.nonlinear import render
 from deca_training.batch import Batch
 from deca_training.config import EARLY, Recipe
+from deca_training.data.fitted import FittedPhotos
+from deca_training.data.photo_albedo import PhotoAlbedo
 from deca_training.data.synthetic.heads import BeyondLinear
 from deca_training.features.early import EarlyFaceFeatures
 from deca_training.features.vgg import load_vgg
@@ -44,9 +47,9 @@ from deca_training.nonlinear_pictures import nonlinear_grid
 from deca_training.stages.base import StageModule, Terms
 
 _VGG_LAYERS = ("relu1_2", "relu2_2", "relu3_2")
-_HEADS_PER_PHOTO = {"nonlinear_pretrain": 4.0, "nonlinear": 0.5}
-"""Random heads that D_S learns beside each photo. With fewer it learns nothing at first but their mean, which is none;
-later it is only to keep them."""
+_RANDOM_PER_PHOTO = {"nonlinear_pretrain": 4.0, "nonlinear": 0.5}
+"""Random heads and albedos that D_S and D_A learn beside each photo. With fewer they learn nothing at first but their
+mean; later it is only to keep them."""
 
 
 class NonlinearStage(StageModule):
@@ -71,6 +74,11 @@ class NonlinearStage(StageModule):
             free = recipe.sizes.shape - sizes.linear_shape
             shapes = face.head, sizes.linear_shape, free, face.share_V1
             self.space = BeyondLinear(*shapes, recipe.heads, recipe.heads_outside)
+        self.photo_albedo: PhotoAlbedo | None = None
+        if recipe.losses.albedo_space and recipe.albedo_photos and sizes.decoder != "linear":
+            photos = FittedPhotos.load(Path(recipe.albedo_photos))
+            photos.check_head(face.head.hash)
+            self.photo_albedo = PhotoAlbedo(photos, face, recipe.sizes.albedo - sizes.linear_albedo)
         self.features: FeatureNetwork | None = None
         self.feature_layers: tuple[str, ...] = ()
         if recipe.losses.perceptual:
@@ -100,9 +108,13 @@ class NonlinearStage(StageModule):
         return nonlinear_grid(self.model, batch)
 
     def _known(self, batch: Batch) -> Codes | None:
-        """What is known of the codes; f_S beyond the linear part too, where the whole shape is known."""
+        """What is known of the codes; f_S and f_A beyond the linear part too, where shape or albedo are known."""
         if batch.truth is None:
-            return batch.geometry
+            known, code_BK = batch.geometry, self.photo_albedo and self.photo_albedo.codes(batch.names)
+            if known is None or code_BK is None:
+                return known
+            linear_BA = known.albedo_BA[:, : self.recipe.decoders.linear_albedo]
+            return replace(known, albedo_BA=torch.cat((linear_BA, code_BK), 1))
         known, leading = batch.truth.codes, self.recipe.decoders.linear_shape
         linear_BS = known.shape_BS[:, :leading]
         if self.space is None:
@@ -114,18 +126,28 @@ class NonlinearStage(StageModule):
         return replace(known, shape_BS=torch.cat((linear_BS, code_BK), 1))
 
     def _space_terms(self, photos: int) -> Terms:
-        """D_S on random heads: codes of which it is known what they stand for, hence without E."""
-        if self.space is None:
-            return {}
+        """D_S on random heads and D_A on random albedos: codes of which it is known what they stand for, hence without
+        E."""
         generator = torch.Generator().manual_seed(hash((self.recipe.seed, self.global_step)) % 2**63)
-        heads = max(round(photos * _HEADS_PER_PHOTO[self.recipe.stage]), 2)
-        code_BN = torch.randn(heads, self.recipe.sizes.shape, generator=generator).to(self.device)
-        wanted_BV3 = self.space.offsets(code_BN[:, self.recipe.decoders.linear_shape :])
-        pair = self.model.networks.displacement(code_BN)
-        apart = [
-            neutral_truth_loss(self.model.face.offsets(map_B3HW), wanted_BV3, self.model.face_V) for map_B3HW in pair
-        ]
-        return {"shape_space": torch.stack(apart).mean()}
+        count = max(round(photos * _RANDOM_PER_PHOTO[self.recipe.stage]), 2)
+        terms: Terms = {}
+        if self.space is not None:
+            code_BN = torch.randn(count, self.recipe.sizes.shape, generator=generator).to(self.device)
+            wanted_BV3 = self.space.offsets(code_BN[:, self.recipe.decoders.linear_shape :])
+            pair = self.model.networks.displacement(code_BN)
+            apart = [
+                neutral_truth_loss(self.model.face.offsets(map_B3HW), wanted_BV3, self.model.face_V)
+                for map_B3HW in pair
+            ]
+            terms["shape_space"] = torch.stack(apart).mean()
+        if self.photo_albedo is not None:
+            code_BN = torch.randn(count, self.recipe.sizes.albedo, generator=generator).to(self.device)
+            wanted_B3HW = self.photo_albedo.offsets(code_BN[:, self.recipe.decoders.linear_albedo :])
+            skin_B1HW = self.model.face.skin_HW.expand(count, 1, -1, -1)
+            pair = self.model.networks.albedo_offset(code_BN)
+            apart = [photometric_loss(wanted_B3HW, map_B3HW, skin_B1HW) for map_B3HW in pair]
+            terms["albedo_space"] = torch.stack(apart).mean()
+        return terms
 
     def _code_terms(self, codes: Codes, known: Codes | None, batch: Batch, displacement_B3HW: Tensor) -> Terms:
         terms: Terms = {}
