@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
-PROTOCOL_VERSION = 8
+PROTOCOL_VERSION = 9
 
 
 class MessageError(ValueError):
