@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from deca.head import HeadModel, load_head
@@ -140,7 +140,7 @@ def test_eyes_stay_and_lids_and_lips_still_meet(head: HeadModel, solver: Likenes
     blink_E[0, :51] = torch.from_numpy(head.arkit_map_K52[:51, names].sum(1))
     layer = HeadLayer(head, 10, 100)
     near_V = np.flatnonzero(
-        (head.parts_V == Part.SKIN) & (cKDTree(head.template_V3[eyes_V]).query(head.template_V3)[0] < 0.003)
+        (head.parts_V == Part.SKIN) & (KDTree(head.template_V3[eyes_V]).query(head.template_V3)[0] < 0.003)
     )
     for _ in range(3):
         offset_V3 = modes_V3K @ rng.normal(0, 1.0, modes_V3K.shape[2])

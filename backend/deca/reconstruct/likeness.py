@@ -132,7 +132,7 @@ def sees_likeness(head: HeadModel) -> bool:
 def covariance(first_N3: Array, second_M3: Array) -> Array:
     """k of the module's text (N, M), square metres, for each coordinate of the field."""
     squared_NM = (first_N3**2).sum(1)[:, None] + (second_M3**2).sum(1) - 2 * first_N3 @ second_M3.T
-    return sum((size**2 * np.exp(-squared_NM / (2 * reach**2)) for reach, size in SCALES), np.zeros_like(squared_NM))
+    return np.sum([size**2 * np.exp(-squared_NM / (2 * reach**2)) for reach, size in SCALES], axis=0)
 
 
 def field_modes(head: HeadModel) -> Array:
