@@ -39,14 +39,14 @@ from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
 """Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
-_TAUGHT, _KEEP = 1e-3, 0.03
+_TAUGHT, _KEEP = 1e-4, 0.0075
 """Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
 squared landmark distances in percent; chosen on people to choose on."""
 _HARDLY_SEEN = 0.05
 """Of the mean coefficient's squared distance: what directions that hardly show are taken to have, too."""
 _WRONG = 25.0
 """Squared landmark distance, in percent, from which on landmarks are not of a face that can be used."""
-_PHOTOS_EACH = 3
+_PHOTOS_EACH = 5
 _CLOSER = 0.01
 """Square millimetres by which a coefficient must bring the face closer, per vertex, to leave the person's own value."""
 
