@@ -30,6 +30,7 @@ from deca.head.model import HeadModel, Part
 from deca.reconstruct.fit import _VIEW, solver_of
 from deca.reconstruct.fit_result import HELD, FitResult, Guess
 from deca.reconstruct.joint_fit import JointSolver, Marks
+from deca.reconstruct.landmark_head import NUM_POSE
 
 Array = NDArray[np.floating]
 
@@ -37,7 +38,7 @@ SCALES = ((0.012, 0.0005), (0.025, 0.001), (0.05, 0.0015))
 """Lengths l_s and standard deviations a_s of the field, metres: a nose's wing, a chin, a jaw."""
 LOPSIDED = 0.25
 """What differs between the sides, as a share of what does not."""
-ERROR = 0.0085
+ERROR = 0.005
 """Standard deviation of a landmark's error, metres, if its errors were its own. They are not: the network errs alike on
 all landmarks of a region, so that this is several times of what it is off by. Chosen by photos of people that the
 displacement has not seen and by rendered heads of known geometry (docs/fit.md)."""
@@ -104,7 +105,7 @@ class LikenessSolver(JointSolver):
         codes, shapes = self.reduced.num_codes, self.reduced.num_shape
         projected_1L2, _, enlargement_1L = self._project(state, data)
         plane_1L23 = self._picture_plane(state, data, projected_1L2, enlargement_1L)
-        turns_1L33 = state.root_B33[:, None] @ self.reduced.turns(state.params_BP[:, codes : codes + 7])
+        turns_1L33 = state.root_B33[:, None] @ self.reduced.turns(state.params_BP[:, codes : codes + NUM_POSE])
         moves_L2K = (plane_1L23 @ turns_1L33)[0] @ self.modes[1]
         moves_NK = (root_L[:, None, None] * moves_L2K).reshape(len(residual_N), -1)
 
