@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import blender_case as case
 import bpy
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca_blender.core import rig
+from deca_blender.core.export import ExportOptions
+from deca_blender.scene.export_head import export_head
 from deca_blender.scene.import_face import ImportOptions, import_face
 from deca_blender.scene.reshape import change_likeness, reshape
 
@@ -59,6 +62,16 @@ def test_more_photos_change_it_and_leave_it_off_where_it_is_off() -> None:
     plain = new_head(likeness=None)
     change_likeness(plain, LIKENESS)
     assert np.abs(case.evaluated_verts(plain) - coefficients_alone() - LIKENESS).max() < 1e-6
+
+
+def test_exports_have_it_in_the_neutral_face(folder: Path) -> None:
+    head = new_head()
+    head.data.shape_keys.key_blocks[rig.LIKENESS_KEY].value = 0.5
+    done = export_head(bpy.context, head, folder / "head", ExportOptions(format="obj"))
+    rows = [line.split()[1:4] for line in done.files[0].read_text().splitlines() if line.startswith("v ")]
+    written, expected = np.array(rows, np.float64), coefficients_alone() + 0.5 * LIKENESS
+    size, wanted = (np.linalg.norm(verts - verts.mean(0), axis=1) for verts in (written, expected))
+    assert np.abs(size - wanted).max() < 2e-5
 
 
 case.main(globals())
