@@ -23,15 +23,16 @@ import numpy as np
 
 from . import backend, preferences, registration
 from .core import wrinkle_rig
+from .core.capture import CaptureOptions, Performed, see_photo, track_video
 from .core.export import ExportOptions, format_of
 from .core.expressions import PRESETS
 from .core.reconstruction import reconstruct_photos, wait_for_outcomes
-from .scene import armature, live, transfer
+from .scene import armature, capture, live, takes, transfer
 from .scene import bake as bakes
 from .scene import export_head as exports
 from .scene import import_face as imports
 from .scene.expression import key_pose, set_arkit_weights
-from .scene.head import rig_of, show_neutral
+from .scene.head import model_reference, rig_of, show_neutral
 from .scene.normal_map import wrinkle_normals
 from .scene.wrinkles import has_wrinkles
 
@@ -112,6 +113,97 @@ def set_expression(
         key_pose(head, frame)
     if not bakes.is_baked(head):
         live.update_now(head)
+
+
+def expression_from_photo(
+    head: bpy.types.Object, photo: str | Path, *, frame: int | None = None, weights: str = "", **options: Any
+) -> None:
+    """Puts the expression of the face on a photo onto a head, whoever it shows; the head's identity stays.
+
+    Args:
+        head: The head.
+        photo: The picture file.
+        frame: Sets keyframes there on all sliders and joints.
+        weights: Weights file; "" for the head's own.
+        options: `sliders`, `turn` (at first `NONE`), `face` and `use_mirror`, as in `core.capture.CaptureOptions`.
+
+    Raises:
+        ClientError: The backend cannot be started, or finds no face.
+        core.capture.CaptureError: The head cannot show it, or the photo has no such face.
+    """
+    options.setdefault("turn", "NONE")
+    chosen = CaptureOptions(**options)
+    weights = weights or head.deca.weights or preferences.weights()
+    steps = see_photo(backend.session(), str(photo), model_reference(head), weights, chosen)
+    (outcome,) = wait_for_outcomes(steps)
+    if outcome.error is not None:
+        raise outcome.error
+    capture.show_expression(head, outcome, chosen, frame)
+    if not bakes.is_baked(head):
+        live.update_now(head)
+
+
+def performance_from_video(
+    head: bpy.types.Object, video: str | Path, *, frame: int = 1, use_video_rate: bool = False, **options: Any
+) -> takes.TakeKeys:
+    """Keys what the face in a video does onto a head.
+
+    Args:
+        head: The head.
+        video: A video file; or a folder of numbered pictures, or one of them, at the scene's frame rate.
+        frame: Frame of the video's beginning, or of the part that is asked for.
+        use_video_rate: Changes the scene's frame rate to the video's.
+        options: As in `core.capture.CaptureOptions`.
+
+    Returns:
+        Which frames have keyframes.
+
+    Raises:
+        ClientError: The backend cannot be started, cannot read the video, or finds no face.
+        core.capture.CaptureError: The head cannot show it.
+    """
+    chosen, scene = CaptureOptions(**options), bpy.context.scene
+    model, rate = (model_reference(head), head.deca.model_hash), takes.scene_rate(scene)
+    steps = track_video(backend.session(), str(video), capture.shape_of(head), *model, rate, chosen)
+    (outcome,) = wait_for_outcomes(steps)
+    if outcome.error is not None:
+        raise outcome.error
+    assert isinstance(outcome, Performed) and outcome.performance is not None
+    if use_video_rate:
+        takes.use_rate(scene, outcome.performance.rate)
+    return capture.key_performance(scene, head, outcome, chosen, frame)
+
+
+def import_face_recording(
+    head: bpy.types.Object,
+    recording: str | Path,
+    *,
+    frame: int = 1,
+    neutral: str | Path | None = None,
+    rate: float = 0.0,
+    gaze: str = "SLIDERS",
+    **options: Any,
+) -> takes.TakeKeys:
+    """Keys a phone's recording onto a head: a CSV file of Live Link Face, or a text file of Face Cap.
+
+    Args:
+        head: A head with ARKit sliders.
+        recording: The file.
+        frame: Frame of its beginning.
+        neutral: A recording of the same face at rest, which is taken off.
+        rate: Frames per second that its timecodes count in; 0 to see from the file.
+        gaze: `SLIDERS` for the `eyeLook` sliders, `BONES` for the eyes' angles.
+        options: `turn`, `smoothing` (at first 0) and `use_mirror`, as in `core.capture.CaptureOptions`.
+
+    Raises:
+        core.capture.CaptureError: The head has no ARKit sliders, or the file is damaged.
+        OSError: It cannot be read.
+    """
+    options.setdefault("smoothing", 0.0)
+    chosen = CaptureOptions(**options)
+    return capture.key_recording(
+        bpy.context.scene, head, recording, chosen, frame, neutral=neutral, rate=rate, is_gaze_by_bones=gaze == "BONES"
+    )
 
 
 def transfer_wrinkles(source: bpy.types.Object, target: bpy.types.Object, amount: float = 1.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from .client import ClientError, Job, LaunchSettings, Session, State
@@ -12,12 +13,21 @@ _session: Session | None = None
 _settings: LaunchSettings | None = None
 _ping: Job[PingReply] | None = None
 _device = ""
+_asked_device = ""
+
+
+def use_device(name: str) -> None:
+    """Has networks run on a device whatever the preferences say."""
+    global _asked_device
+    _asked_device = name
 
 
 def session() -> Session:
     """The session with the backend of the current preferences; nothing is started before its first request."""
     global _session, _settings
     settings = launch_settings()
+    if _asked_device:
+        settings = replace(settings, device=_asked_device)
     if _session is None or settings != _settings:
         close()
         _session, _settings = Session(settings), settings

@@ -1,46 +1,77 @@
-"""Photos to .blend files without a window: `deca import`, which runs this as `python -P -m deca_blender.headless`, and
-`blender --command deca_import --out DIR PHOTO...` where the add-on is installed.
+"""Photos to files without a window: `deca import`, which runs `python -P -m deca_blender.headless --worker` for each of
+its jobs, and `blender --command deca_import --out DIR PHOTO...` where the add-on is installed.
 
-Prints a JSON line per photo and a summary line at the end (`protocol.batch`); other lines on stdout are Blender's own.
+The engine of both is `batch`; here is what makes the files of one photo.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
+import numpy as np
 
-from . import backend, preferences, registration
-from .client import ClientError
-from .core.reconstruction import reconstruct_person, reconstruct_photos, wait_for_outcomes
+from . import another_blender, backend, headless_export, preferences, registration
+from .batch import command
+from .batch.ledger import PICTURE
+from .batch.plan import SUFFIXES, Settings, import_arguments
+from .batch.workers import Elsewhere, Here, Worker, serve
+from .client import ClientError, RequestFailed
+from .core.assets import assets_dir
+from .core.export import ExportError, ExportOptions
+from .core.reconstruction import Outcome, reconstruct_person, reconstruct_photos, wait_for_outcomes
 from .protocol import batch
-from .protocol.messages import HeadReply
+from .protocol.messages import FaceReply, HeadReply
 from .protocol.notices import told as notices_told
-from .protocol.photos import FoundPerson, FoundPhoto, find_people, find_photos
+from .protocol.photos import FoundPerson, FoundPhoto
 from .scene import live
+from .scene.export_head import export_head
 from .scene.import_face import ImportFaceError, ImportOptions, import_face
 from .scene.import_person import import_person
 from .scene.save import clear_file, save_copy
 
 COMMAND = "deca_import"
+WORKER = "--worker"
+
+_OF_THE_PHOTO = ("PhotoError", "NoFaceError", "LandmarkError")
+"""Kinds of the backend's errors that will be the same tomorrow."""
+
+_SHEET_SIZE = 192
+"""Rows of the pictures on the contact sheet, and columns of each of the three: three heads fill half a screen."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Imports photos; returns 0 when all were imported or there already, 1 when some failed, 2 for wrong usage.
+    """Imports photos; returns 0 when all were imported or there already, 1 when some failed, 2 for wrong usage, 75 when
+    it ended early and is to be tried again.
 
-    130, 143 and 141 as in a shell: stopped by Ctrl-C, terminated, nobody reads the report any more.
+    130 and 141 as in a shell: stopped by Ctrl-C, nobody reads what is told any more.
     """
+    if list(argv) == [WORKER]:
+        with registration.registered():
+            try:
+                return serve(_worker, sys.stdin)
+            except BrokenPipeError:
+                return batch.PIPE_CLOSED
+            finally:
+                backend.close()
+    parser = argparse.ArgumentParser(
+        prog=COMMAND, parents=[import_arguments()], description="Photos to files with a rigged head each."
+    )
     try:
-        options = _parser().parse_args(argv)
+        options = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed why
-        return stop.code if isinstance(stop.code, int) else 2
+        return stop.code if isinstance(stop.code, int) else command.USAGE
     with registration.registered():
+        options.weights = options.weights or preferences.weights()
+        options.head = options.head or preferences.head_file(preferences.head())
         try:
-            return _run(options)
+            return command.run(options, _worker if options.jobs == 1 else _worker_process, assets_dir())
         except batch.Stopped as stop:
             return stop.status
         except BrokenPipeError:
@@ -49,72 +80,104 @@ def main(argv: Sequence[str]) -> int:
             backend.close()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=COMMAND, description="Photos to .blend files with a rigged head each.")
-    parser.add_argument("photos", nargs="+", type=_path, metavar="PHOTO", help="photo files, or folders of them")
-    parser.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the .blend files")
-    parser.add_argument("--overwrite", action="store_true", help="replace files that are there (default: skip those)")
-    parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
-    parser.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
-    parser.add_argument(
-        "--one-person", action="store_true", help="the photos named give one head, and so do those of each folder"
-    )
-    parser.add_argument("--head", type=_path, metavar="FILE", help="head model file in place of the bundled OpenHead")
-    parser.add_argument("--weights", type=_path, metavar="FILE", help="weights file that gives the heads wrinkles")
-    return parser
+def _worker(settings: Settings) -> Worker:
+    """A worker in this Blender."""
+    return Here(_Maker(settings), (ImportFaceError, ExportError, ClientError), _is_final)
 
 
-def _path(text: str) -> Path:
-    if not text:  # which would mean the current folder
-        raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text).absolute()
+def _worker_process(settings: Settings) -> Worker:
+    """A worker in another Blender like this one."""
+    return Elsewhere([*another_blender.command(COMMAND, "headless"), WORKER], settings, os.environ)
 
 
-def _run(options: argparse.Namespace) -> int:
-    weights = str(options.weights or preferences.weights())
-    head = str(options.head or preferences.head())
-    built = ImportOptions(use_resolution=True, weights=weights, head=preferences.head_file(head))
-    described: HeadReply | None = None
+def _is_final(error: Exception) -> bool:
+    return isinstance(error, RequestFailed) and error.kind in _OF_THE_PHOTO
 
-    def work(found: FoundPhoto) -> dict[str, object]:
-        nonlocal described
-        blend = options.out / f"{found.name}.blend"
-        if not options.overwrite and os.path.lexists(blend):
-            raise batch.already_there(blend)
-        how = {"weights": weights, "head": head, "described": described, "paint_hair": options.paint_hair}
-        if isinstance(found, FoundPerson):
-            photos = [str(path) for path in found.photos]
-            steps = reconstruct_person(backend.session(), photos, options.texture_size, **how)
-        else:
-            steps = reconstruct_photos(backend.session(), [str(found.path)], options.texture_size, **how)
-        (outcome,) = wait_for_outcomes(steps)
-        if outcome.error is not None:
-            raise outcome.error
-        described = outcome.head
-        assert described is not None
+
+class _Maker:
+    """Makes the files of photos, one after another.
+
+    Args:
+        settings: What to make, and how.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._head = settings.head or preferences.BUNDLED_HEAD
+        self._built = ImportOptions(
+            use_resolution=True, weights=settings.weights, head=preferences.head_file(self._head)
+        )
+        self._described: HeadReply | None = None
+        if settings.device:
+            backend.use_device(settings.device)
+
+    def __call__(self, found: FoundPhoto, into: Path) -> dict[str, object]:
+        """Writes the files of a photo, or of a person's photos, into a folder; gives what the line says of it."""
+        outcome = self._reconstruct(found)
+        assert outcome.head is not None
         clear_file()
-        if isinstance(found, FoundPerson):
-            person = (outcome.faces, outcome.pictures, built, outcome.left_out)
-            live.update_now(import_person(bpy.context, described, *person))
+        is_person = isinstance(found, FoundPerson)
+        if is_person:
+            person = (outcome.faces, outcome.pictures, self._built, outcome.left_out)
+            head = import_person(bpy.context, outcome.head, *person)
         else:
-            live.update_now(import_face(bpy.context, described, outcome.faces[0], built, outcome.picture))
-        try:
-            save_copy(blend)
-        except OSError as error:
-            raise ImportFaceError(
-                f"{blend} could not be written ({error.strerror or error}). Choose another folder with --out."
-            ) from error
+            head = import_face(bpy.context, outcome.head, outcome.faces[0], self._built, outcome.picture)
+        live.update_now(head)
+        notices = [*outcome.notices, *self._write(head, into, found.name.rpartition("/")[2])]
+        if outcome.sheet is not None:
+            (into / PICTURE).write_bytes(outcome.sheet.tobytes())
         face = outcome.faces[0]
-        told: dict[str, object] = {"out": str(blend), "landmark_error": round(face.landmark_error, 5)}
+        told: dict[str, object] = {"landmark_error": round(face.landmark_error, 5), "digest": digest(outcome.faces)}
         told["texture_notices"] = notices_told(face.notices)
-        if isinstance(found, FoundPerson):
+        if is_person:
             told["photos"] = [face.photo for face in outcome.faces]
             told["left_out"] = [{"photo": left.photo, "reason": left.reason} for left in outcome.left_out]
             told["landmark_error"] = [round(face.landmark_error, 5) for face in outcome.faces]
-        return told | ({"notices": outcome.notices} if outcome.notices else {})
+        return told | ({"notices": notices} if notices else {})
 
-    found = find_people(options.photos) if options.one_person else find_photos(options.photos)
-    return batch.run(found, work, (ImportFaceError, ClientError))
+    def _reconstruct(self, found: FoundPhoto) -> Outcome:
+        settings = self._settings
+        how = {
+            "weights": settings.weights,
+            "head": self._head,
+            "described": self._described,
+            "paint_hair": settings.paint_hair,
+            "sheet_size": _SHEET_SIZE if settings.pictures else 0,
+        }
+        if isinstance(found, FoundPerson):
+            photos = [str(path) for path in found.photos]
+            steps = reconstruct_person(backend.session(), photos, settings.texture_size, **how)
+        else:
+            steps = reconstruct_photos(backend.session(), [str(found.path)], settings.texture_size, **how)
+        (outcome,) = wait_for_outcomes(steps)
+        if outcome.error is not None:
+            raise outcome.error
+        self._described = outcome.head
+        return outcome
+
+    def _write(self, head: bpy.types.Object, into: Path, stem: str) -> list[str]:
+        """Writes the head in each format; what there is to say of it."""
+        notices: list[str] = []
+        if "blend" in self._settings.formats:
+            save_copy(into / f"{stem}{SUFFIXES['blend']}")
+        normals = headless_export.Normals(head, headless_export.NORMALS_SIZE)
+        for format in self._settings.formats:
+            if format != "blend":
+                options = ExportOptions(format=format)
+                done = export_head(bpy.context, head, into / f"{stem}{SUFFIXES[format]}", options, normals.png(options))
+                notices += [notice for notice in (normals.problem, *done.notices) if notice and notice not in notices]
+        return notices
+
+
+def digest(faces: Sequence[FaceReply]) -> str:
+    """First 16 hex digits of a hash of all that was found on photos, without the photos' paths: the same for the same
+    photos and models on the same kind of processor, whatever a format makes of it."""
+    total = hashlib.sha256()
+    for face in faces:
+        for name, value in sorted((f.name, getattr(face, f.name)) for f in dataclasses.fields(face)):
+            if isinstance(value, np.ndarray):
+                total.update(f"{name} {value.dtype} {value.shape}".encode() + np.ascontiguousarray(value).tobytes())
+    return total.hexdigest()[:16]
 
 
 if __name__ == "__main__":

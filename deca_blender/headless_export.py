@@ -28,6 +28,8 @@ from .scene.normal_map import wrinkle_normals
 from .scene.wrinkles import has_wrinkles
 
 COMMAND = "deca_export"
+NORMALS_SIZE = 1024
+"""Rows of the map of normals where nothing else is asked for."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -111,14 +113,14 @@ def _exports(
         yield {"ok": False, "error": f"{blend} holds no head in its scene."}
     for head in heads:
         name = result_name(blend) if len(heads) == 1 else f"{result_name(blend)}_{result_name(head.name)}"
-        normals = _Normals(head, arguments.normals)
+        normals = Normals(head, arguments.normals)
         for format, chosen in options.items():
             started = time.perf_counter()
             outcome = _export(head, arguments.out / f"{name}{chosen.suffix}", chosen, normals, arguments.overwrite)
             yield {"head": head.name, "format": format} | outcome | {"seconds": round(time.perf_counter() - started, 2)}
 
 
-class _Normals:
+class Normals:
     """The map of normals of a head, made when a format wants it for the first time."""
 
     def __init__(self, head: bpy.types.Object, size: int) -> None:
@@ -138,7 +140,7 @@ class _Normals:
 
 
 def _export(
-    head: bpy.types.Object, path: Path, options: ExportOptions, normals: _Normals, is_overwriting: bool
+    head: bpy.types.Object, path: Path, options: ExportOptions, normals: Normals, is_overwriting: bool
 ) -> dict[str, object]:
     if not is_overwriting and os.path.lexists(path):
         return {"ok": False, "skipped": True, "error": str(batch.already_there(path))}

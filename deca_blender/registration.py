@@ -11,14 +11,17 @@ from . import backend, install, models, preferences
 from .operators import (
     add_photos,
     bake_normal_map,
+    capture,
     delete_head,
     diagnostics,
     export_head,
     expressions,
     import_face,
+    import_folder,
     install_backend,
     make_independent,
     photo_camera,
+    pins,
     pose_assets,
     reset_expression,
     straighten,
@@ -30,7 +33,8 @@ from .operators import models as model_operators
 from .operators import transfer as transfer_operators
 from .properties import bake, head, interface, sliders, transfer
 from .scene import deletion, live
-from .ui import drop, menus, panels, pie, pose_shelf
+from .ui import capture_panel, drop, menus, panels, pie, pose_shelf
+from .ui import pins as pin_handles
 
 CLASSES = (
     *head.CLASSES,
@@ -39,13 +43,16 @@ CLASSES = (
     *bake.CLASSES,
     *sliders.CLASSES,
     *import_face.CLASSES,
+    *import_folder.CLASSES,
     *add_photos.CLASSES,
     *reset_expression.CLASSES,
     *straighten.CLASSES,
     *photo_camera.CLASSES,
+    *pins.CLASSES,
     *delete_head.CLASSES,
     *export_head.CLASSES,
     *expressions.CLASSES,
+    *capture.CLASSES,
     *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
     *transfer_operators.CLASSES,
@@ -57,9 +64,11 @@ CLASSES = (
     *model_operators.CLASSES,
     *diagnostics.CLASSES,
     *panels.CLASSES,
+    *capture_panel.CLASSES,
     *drop.CLASSES,
     *pie.CLASSES,
     *pose_shelf.CLASSES,
+    *pin_handles.CLASSES,
     *preferences.CLASSES,
 )
 
@@ -67,7 +76,7 @@ _cli_handles: list[object] = []
 
 
 def register() -> None:
-    """Registers classes, properties, menus and the commands `deca_import` and `deca_export`."""
+    """Registers classes, properties, menus and the commands `deca_import`, `deca_export` and `deca_capture`."""
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()
@@ -81,7 +90,11 @@ def register() -> None:
     live.register(lambda: backend.session(), lambda: preferences.weights(), lambda: preferences.head())
     live.set_cache_bytes(preferences.cache_bytes())
     models.register(lambda: backend.session(), lambda path: preferences.use_head(path))
-    for name, run in (("deca_import", _run_import), ("deca_export", _run_export)):
+    for name, run in (
+        ("deca_import", _run_import),
+        ("deca_export", _run_export),
+        ("deca_capture", _run_capture),
+    ):
         _cli_handles.append(bpy.utils.register_cli_command(name, run))
 
 
@@ -131,5 +144,11 @@ def _run_import(arguments: Sequence[str]) -> int:
 
 def _run_export(arguments: Sequence[str]) -> int:
     from .headless_export import main
+
+    return main(arguments)
+
+
+def _run_capture(arguments: Sequence[str]) -> int:
+    from .headless_capture import main
 
     return main(arguments)

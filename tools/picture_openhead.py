@@ -1,8 +1,10 @@
-"""Pictures of the built-in head for docs/openhead.md: 24 random people, age and sex, the 52 ARKit shapes, the presets.
+"""Pictures of the built-in head for docs/openhead.md: 24 random people, age and sex, the 52 ARKit shapes, the presets,
+and for docs/correcting.md the shape sliders with names.
 
     python tools/picture_openhead.py [--head FILE] [--out docs]
 
-Writes `openhead_people.jpg`, `openhead_traits.jpg`, `openhead_shapes.jpg` and `openhead_presets.jpg`.
+Writes `openhead_people.jpg`, `openhead_traits.jpg`, `openhead_shapes.jpg`, `openhead_presets.jpg` and
+`openhead_named.jpg`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from deca.head import HeadModel, load_head  # noqa: E402
 from deca.head.layer import HeadLayer  # noqa: E402
+from deca.head.named_shapes import load_named_shapes  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
 from deca.render.renderer import Renderer  # noqa: E402
 from deca_blender.core.expressions import PRESETS  # noqa: E402
@@ -33,6 +36,8 @@ Codes = tuple[NDArray, NDArray, NDArray]
 PEOPLE, SEED = 24, 7
 VIEW = View(span=0.33, centre=(0.0, -0.015))
 CELL = 200
+SEEN_FROM_THE_SIDE = ("head_depth", "chin_forward", "eye_depth", "nose_depth", "nose_tip_up")
+"""Shape sliders that change depths."""
 DEGREES = 30.0
 """By which every second picture of a person is turned."""
 
@@ -107,7 +112,22 @@ def presets(studio: Studio) -> Iterator[tuple[str, NDArray[np.uint8]]]:
             yield name, studio.clay(studio.codes(shape_S, dict(weights)), 0.0)
 
 
-SHEETS = {"people": (people, 12), "traits": (traits, 6), "shapes": (shapes, 13), "presets": (presets, 15)}
+def named(studio: Studio) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The shape sliders at both of two deviations, from where they show."""
+    for shape in load_named_shapes(studio.head):
+        for value in (-2, 2):
+            label = f"{shape.key.replace('_', ' ').title()} {value * shape.deviation:+.0f} {shape.unit}"
+            yaw = 2 * DEGREES if shape.key in SEEN_FROM_THE_SIDE else 0.0
+            yield label, studio.clay(studio.codes(value * shape.code_S), yaw)
+
+
+SHEETS = {
+    "people": (people, 12),
+    "traits": (traits, 6),
+    "shapes": (shapes, 13),
+    "presets": (presets, 15),
+    "named": (named, 6),
+}
 """What each picture shows, and how many in a row."""
 
 

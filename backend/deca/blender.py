@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib.util
 import json
@@ -10,13 +11,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deca.assets import assets_dir
 from deca.errors import DecaError
+from deca_blender.batch import command, report
+from deca_blender.batch.ledger import Ledger
+from deca_blender.batch.workers import Elsewhere
 from deca_blender.protocol import batch
-from deca_blender.protocol.photos import FoundPhoto, find_people, find_photos, told
+from deca_blender.protocol.photos import told
 
 _GRACE_S = 10.0
 _USAGE = 2
@@ -60,43 +64,59 @@ def headless_command(blender: str | None = None, program: str = "headless") -> l
     )
 
 
-def run_import(
-    photos: Sequence[Path],
-    out: Path,
-    *,
-    texture_size: int,
-    paint_hair: bool = False,
-    overwrite: bool = False,
-    one_person: bool = False,
-    head: Path | None = None,
-    weights: Path | None = None,
-    blender: str | None = None,
-) -> int:
-    """Imports photos into one .blend file each, or people into one each (`find_people`), under `out`.
+def run_import(options: argparse.Namespace) -> int:
+    """Imports photos, or people, into files of a rigged head each.
 
-    The child's report (a JSON line per photo, then a summary) goes to stdout, all else that it prints to stderr. Where
-    the child ends without its summary, each photo that has no line yet is told to have failed.
-    `head` and `weights` are the files of a head model and of networks; None for OpenHead, and for its built-in weights.
+    Args:
+        options: As `batch.plan.import_arguments` has them, and `blender`.
 
     Returns:
-        0 when every photo was imported, or was there already without `overwrite`; else 1.
+        As `batch.command.run`.
 
     Raises:
-        BlenderError: No Blender was found, or it could not be started.
-        Stopped: By Ctrl-C or a signal; the child has ended.
-        BrokenPipeError: Nobody reads the report; the child has ended.
+        BlenderError: No Blender was found.
+        Stopped: By Ctrl-C; all children have ended.
+        BrokenPipeError: Nobody reads what is told; all children have ended.
     """
-    photos = [path.absolute() for path in photos]  # no name starts with a dash then
-    command = headless_command(blender)
-    command += [f"--out={out.absolute()}", f"--texture-size={texture_size}"]
-    command += [*["--overwrite"] * overwrite, *["--one-person"] * one_person]
-    command += ["--paint-hair"] * paint_hair
-    command += [f"{option}={path.absolute()}" for option, path in (("--head", head), ("--weights", weights)) if path]
-    report = _Report()
-    status = _run([*command, *map(str, photos)], report.take)
-    if report.failed is None:
-        return report.complete(find_people(photos) if one_person else find_photos(photos), status)
-    return 1 if report.failed else 0
+    program = [*headless_command(options.blender), "--worker"]
+    return command.run(options, lambda settings: Elsewhere(program, settings, _environment()), assets_dir())
+
+
+def run_merge(out: Path, catalogue: str, blender: str | None = None) -> int:
+    """Makes one report of all that was done in a folder of results, and a catalogue of its heads.
+
+    Args:
+        out: The folder.
+        catalogue: Name of the catalogue below the folder, "" for none.
+        blender: Blender executable.
+
+    Returns:
+        0 when all is well, 1 when photos have failed.
+
+    Raises:
+        BlenderError: There is nothing to merge, no Blender, or it has not made the catalogue.
+    """
+    ledger = Ledger(out)
+    rows = [report.row_of(record) for record in ledger.records()]
+    if not rows:
+        raise BlenderError(f"{out} holds no results of `deca import`.", "Name the folder that --out named.")
+    sheet = report.write(ledger, rows)
+    failed = sum(not row.line["ok"] for row in rows)
+    made = {"photos": len(rows), "failed": failed, "sheet": told(sheet)}
+    if catalogue:
+        has_made = False
+
+        def take(line: str) -> None:
+            nonlocal has_made
+            has_made |= _reported(line, "catalogue") is not None
+
+        status = _run([*headless_command(blender, "headless_catalogue"), str(out.absolute()), catalogue], take)
+        if status or not has_made:
+            raise BlenderError(
+                f"Blender has not made the catalogue (exit status {status}).", "What it printed says why."
+            )
+    batch.write(batch.line(summary=made))
+    return 1 if failed else 0
 
 
 def run_export(arguments: Sequence[str], blender: str | None = None) -> int:
@@ -117,17 +137,40 @@ def run_export(arguments: Sequence[str], blender: str | None = None) -> int:
         Stopped: By Ctrl-C or a signal; the child has ended.
         BrokenPipeError: Nobody reads the report; the child has ended.
     """
+    return _run_reporting("headless_export", "blend", arguments, blender)
+
+
+def run_capture(arguments: Sequence[str], blender: str | None = None) -> int:
+    """Puts what a face in a video, on a photo or in a phone's recording does onto the head of a .blend file.
+
+    The child's report (a JSON line, then a summary) goes to stdout, all else that it prints to stderr.
+
+    Args:
+        arguments: As `protocol.capture_arguments` has them.
+        blender: Blender executable.
+
+    Returns:
+        0 when it is on the head, or was there already; 1 when it failed.
+
+    Raises:
+        BlenderError: No Blender was found, it could not be started, or it has ended without its summary.
+        Stopped: By Ctrl-C or a signal; the child has ended.
+        BrokenPipeError: Nobody reads the report; the child has ended.
+    """
+    return _run_reporting("headless_capture", "capture", arguments, blender)
+
+
+def _run_reporting(program: str, first: str, arguments: Sequence[str], blender: str | None) -> int:
+    """Runs a program of the add-on that reports by lines whose first key is `first`; its exit status."""
     has_ended = False
 
     def take(line: str) -> None:
         nonlocal has_ended
-        has_ended |= "summary" in (_reported(line, "blend") or {})
+        has_ended |= "summary" in (_reported(line, first) or {})
 
-    status = _run([*headless_command(blender, "headless_export"), *arguments], take)
+    status = _run([*headless_command(blender, program), *arguments], take)
     if not has_ended and status != _USAGE:
-        raise BlenderError(
-            f"Blender ended before all heads were exported (exit status {status}).", "What it printed may say why."
-        )
+        raise BlenderError(f"Blender ended before all was done (exit status {status}).", "What it printed may say why.")
     return status
 
 
@@ -178,45 +221,6 @@ def _reported(line: str, first: str) -> dict | None:
         print(line[:start], file=sys.stderr, flush=True)
     batch.write(line[start:])
     return values
-
-
-class _Report:
-    """Passes the child's report on, line by line.
-
-    Attributes:
-        failed: How many photos failed; None until the summary has come.
-    """
-
-    def __init__(self) -> None:
-        self.failed: int | None = None
-        self._lines: list[dict] = []
-
-    def take(self, line: str) -> None:
-        """Takes a line that the child has printed."""
-        values = _reported(line, "photo")
-        if values is None:
-            return
-        if "summary" in values:
-            self.failed = values["summary"]["failed"]
-        else:
-            self._lines.append(values)
-
-    def complete(self, photos: Sequence[FoundPhoto], status: int) -> int:
-        """Writes what is missing of a report whose child has ended: the photos without a line have failed."""
-        lines = self._lines
-        done = Counter(line["photo"] for line in lines)
-        for found in photos:
-            if done[told(found.path)]:
-                done[told(found.path)] -= 1
-                continue
-            why = (
-                found.problem or f"Blender ended before this photo was done (exit status {status}); stderr may say why."
-            )
-            lines.append({"photo": told(found.path), "ok": False, "error": why})
-            batch.write(batch.line(**lines[-1]))
-        skipped = sum("skipped" in line for line in lines)
-        batch.write(batch.summary(len(lines), sum(not line["ok"] for line in lines) - skipped, skipped))
-        return 1
 
 
 def _addon() -> Path:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deca.errors import DecaError, OutputError
+from deca_blender.batch.plan import import_arguments
+from deca_blender.protocol.capture_arguments import capture_arguments
 from deca_blender.protocol.export_arguments import export_arguments
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0 all done, 1 something failed, 2 wrong usage.
+    """Runs one command; returns the exit status: 0 all done, 1 something failed, 2 wrong usage, 75 to be tried again.
 
     130, 143 and 141 as in a shell: stopped by Ctrl-C, terminated, nobody reads the output any more.
     """
@@ -107,21 +109,30 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct.add_argument("--device", default="cpu", help="where networks run: cpu, cuda, cuda:1, ..., or auto")
     reconstruct.set_defaults(run=_reconstruct)
 
-    blend = commands.add_parser("import", parents=[photos], help="photos to .blend files with a rigged head")
-    blend.add_argument("--head", type=path, metavar="FILE", help="head model file in place of the bundled OpenHead")
-    blend.add_argument(
-        "--weights",
-        type=path,
-        metavar="FILE",
-        help="weights file that gives the heads wrinkles (default: the built-in ones)",
-    )
+    blend = commands.add_parser("import", parents=[import_arguments()], help="photos to files with a rigged head each")
     blend.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
     blend.set_defaults(run=_import)
+
+    merge = commands.add_parser(
+        "merge", help="one report, and one catalogue, of all that `deca import` did in a folder"
+    )
+    merge.add_argument("out", type=path, metavar="DIR", help="the folder that --out named")
+    merge.add_argument(
+        "--catalogue", default="", metavar="NAME", help="make DIR/NAME.blend, an asset library of its heads"
+    )
+    merge.add_argument("--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)")
+    merge.add_argument("--exit-zero", action="store_true", help="end well also when photos have failed")
+    merge.set_defaults(run=_merge)
 
     export = commands.add_parser(
         "export", parents=[export_arguments()], help="heads in .blend files to GLB, FBX, USD, OBJ and Alembic"
     )
     export.set_defaults(run=_export)
+
+    capture = commands.add_parser(
+        "capture", parents=[capture_arguments()], help="what a face in a video, photo or recording does, onto a head"
+    )
+    capture.set_defaults(run=_capture)
 
     edit = commands.add_parser("edit", help="what is painted on a face's colours, in its photo's light")
     edit.add_argument("photo", type=path, metavar="PHOTO", help="the photo")
@@ -280,17 +291,14 @@ def _import(options: argparse.Namespace) -> int:
     from deca.blender import run_import
 
     _make_folder(options.out)
-    return run_import(
-        options.photos,
-        options.out,
-        texture_size=options.texture_size,
-        paint_hair=options.paint_hair,
-        overwrite=options.overwrite,
-        one_person=options.one_person,
-        head=options.head,
-        weights=options.weights,
-        blender=options.blender,
-    )
+    return run_import(options)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from deca.blender import run_merge
+
+    status = run_merge(options.out, options.catalogue, options.blender)
+    return 0 if options.exit_zero else status
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -298,6 +306,12 @@ def _export(options: argparse.Namespace) -> int:
 
     _make_folder(options.out)
     return run_export(options.arguments, options.blender)
+
+
+def _capture(options: argparse.Namespace) -> int:
+    from deca.blender import run_capture
+
+    return run_capture(options.arguments, options.blender)
 
 
 if __name__ == "__main__":

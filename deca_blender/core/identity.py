@@ -31,6 +31,13 @@ def joint_positions(head: HeadReply, neutral_V3: NDArray) -> NDArray[np.float64]
     return head.joint_regressor.astype(np.float64) @ neutral_V3
 
 
+def named_shape_motions(head: HeadReply) -> NDArray[np.float64] | None:
+    """How far the named shapes move the joints: (J, 3, N) metres at 1; None where the head model has none."""
+    if head.named_shapes is None:
+        return None
+    return np.einsum("jv,nvc->jcn", head.joint_regressor.astype(np.float64), head.named_shapes)
+
+
 def joint_motions(head: HeadReply) -> NDArray[np.float64] | None:
     """How far expression moves the joints: (J, 3, E) metres per unit of each coefficient; None where they stay."""
     if not head.joints_follow_expression:

@@ -4,23 +4,53 @@ A joint is where its bone rests plus d, which is linear in the expression. Rest 
 topmost bone of a joint is shifted by d - d_parent, it turns there, and the skin hangs on one more bone below, which is
 shifted back by d: a vertex v goes to P + R (v - J - d), which is skinning about the moved joint.
 
-Shape suffixes: J joints, E expression coefficients, K = E + 9 rows of the ARKit map, A ARKit shapes.
+Named shapes of the neutral head move joints, too, in heads whose joints do not follow expression. There the bones that
+ARKit sliders turn, which nobody keys, are shifted by d, and the skin's keys lack what that does: with the weights w,
+v goes to R (v + s - w d - J) + J + d, which is skinning about the moved joint.
+
+Shape suffixes: N named shapes, J joints, E expression coefficients, K = E + 9 rows of the ARKit map, A ARKit shapes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import rig
+from .identity import named_shape_motions
 from .wrinkle_rig import NamedDriver, sum_drivers
+
+if TYPE_CHECKING:
+    from ..protocol.messages import HeadReply
 
 GROUP = "joint_motion"
 """Custom property of the armature object that holds d of every joint: `jaw_x`, ..., metres in head space."""
 
 _AXES = "xyz"
+
+
+def driven_motions(head: HeadReply) -> NDArray[np.float64]:
+    """How far the bones of jaw and eyes are shifted by the named shapes: (J, 3, N) metres at 1; the others rest."""
+    motions_J3N = named_shape_motions(head)
+    if motions_J3N is None:
+        return np.zeros((len(rig.JOINTS), 3, 0))
+    driven_J = [joint in rig.ARKIT_JOINTS and head.arkit_map is not None for joint in rig.JOINTS]
+    return motions_J3N * (np.array(driven_J) & (not head.joints_follow_expression))[:, None, None]
+
+
+def named_shape_drivers(head: HeadReply) -> list[NamedDriver]:
+    """Drivers of the group's values that named shapes give, from the values of the shape keys."""
+    drivers: list[NamedDriver] = []
+    paths = [rig.slider(rig.named_shape_key(name)) for name in head.named_shape_keys]
+    for joint, motion_3N in zip(rig.JOINTS, driven_motions(head), strict=True):
+        for axis, motion_N in zip(_AXES, motion_3N.tolist(), strict=True):
+            if joint in rig.ARKIT_JOINTS:
+                terms = [(round(metres, 7), "{}", path) for metres, path in zip(motion_N, paths, strict=True)]
+                drivers += sum_drivers(f"{joint}_{axis}", terms)
+    return drivers
 
 
 def deform_bone(joint: str) -> str:
@@ -50,6 +80,20 @@ def motion_drivers(
             terms = [(metres, "{}", rig.slider(key)) for metres, key in zip(motion_K, keys, strict=True)]
             drivers += sum_drivers(f"{joint}_{axis}", terms)
     return drivers
+
+
+def follow_drivers(joint: str, bone_length: float) -> list[rig.DriverSpec]:
+    """Drivers of the location (x, y, z) of the bone that ARKit sliders turn; they read the group.
+
+    Args:
+        joint: Its joint.
+        bone_length: Length of the joint's bones, which a scale that is applied to the armature multiplies.
+    """
+    length = rig.Term("b", f'data.bones["{rig.arkit_bone(joint)}"].length', bone_length)
+    return [
+        rig.DriverSpec(f"a*b/{bone_length}", (rig.Term("a", f'["{GROUP}"]["{joint}_{axis}"]'), length))
+        for axis in _AXES
+    ]
 
 
 def shift_drivers(joint: str, parent: str | None) -> tuple[list[rig.DriverSpec], list[rig.DriverSpec]]:

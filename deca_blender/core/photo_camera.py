@@ -77,6 +77,21 @@ def photo_camera(camera: NDArray, crop: NDArray, resolution: tuple[int, int]) ->
     return PhotoCamera(matrix, 1 / pixels_per_metre, (width, height))
 
 
+def metres_per_pixel(
+    ortho_scale: float, photo: tuple[int, int], render: tuple[int, int], aspect: tuple[float, float] = (1.0, 1.0)
+) -> float:
+    """Size of a photo pixel at the head, from the `ortho_scale` that `ortho_scale_driver` gives.
+
+    Args:
+        ortho_scale: Of the photo's camera.
+        photo: Width and height of the photo.
+        render: Width and height of the render, pixels.
+        aspect: Width and height of the render's pixels.
+    """
+    (width, height), (x, y), (p, q) = photo, render, aspect
+    return ortho_scale / (max(width, height * x * p / (y * q)) * max(1.0, y * q / (x * p)))
+
+
 def ortho_scale_driver(camera: PhotoCamera) -> DriverSpec:
     """The `ortho_scale` (with `sensor_fit = 'AUTO'`) that fits the whole photo into any render, as backgrounds are.
 

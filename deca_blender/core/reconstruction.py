@@ -28,6 +28,7 @@ class Outcome:
         picture: The upright photo as `ReconstructReply` has it.
         pictures: Those of a person's faces.
         left_out: Photos that tell nothing of the person.
+        sheet: The picture for a contact sheet as `ReconstructReply` has it.
     """
 
     photo: str
@@ -38,6 +39,7 @@ class Outcome:
     picture: NDArray[np.uint8] | None = None
     pictures: tuple[NDArray[np.uint8] | None, ...] = ()
     left_out: tuple[LeftOutPhoto, ...] = ()
+    sheet: NDArray[np.uint8] | None = None
 
 
 def reconstruct_photos(
@@ -51,6 +53,7 @@ def reconstruct_photos(
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
     paint_hair: bool = False,
+    sheet_size: int = 0,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs photos in turn; failures are outcomes, and the next photo follows.
 
@@ -67,7 +70,7 @@ def reconstruct_photos(
         head: Name of a head model, or the path of its file on the backend's machine.
         picture_size: Pixels on the longer side of the upright photo that comes along; 0 for none.
         described: What the backend has said of that head model; None to ask it.
-        paint_hair: As in `ReconstructPhoto`.
+        paint_hair, sheet_size: As in `ReconstructPhoto`.
 
     Raises:
         RequestCancelled: A job that had been yielded was cancelled.
@@ -88,11 +91,12 @@ def reconstruct_photos(
                 coarse=coarse,
                 picture_size=picture_size,
                 paint_hair=paint_hair,
+                sheet_size=sheet_size,
             )
             job = session.submit(request)
             yield job
             reply = job.result()
-            yield Outcome(photo, model, reply.faces, notices=reply.notices, picture=reply.picture)
+            yield Outcome(photo, model, reply.faces, notices=reply.notices, picture=reply.picture, sheet=reply.sheet)
         except RequestCancelled:
             raise
         except ClientError as error:
@@ -108,6 +112,7 @@ def reconstruct_person(
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
     paint_hair: bool = False,
+    sheet_size: int = 0,
 ) -> Iterator[Job | Outcome]:
     """Reconstructs one person from several photos; a failure is an outcome.
 
@@ -129,12 +134,21 @@ def reconstruct_person(
             weights=weights,
             picture_size=picture_size,
             paint_hair=paint_hair,
+            sheet_size=sheet_size,
         )
         job = session.submit(request)
         yield job
         reply = job.result()
         pictures = tuple(picture.jpeg for picture in reply.pictures)
-        yield Outcome(photos[0], model, reply.faces, notices=reply.notices, pictures=pictures, left_out=reply.left_out)
+        yield Outcome(
+            photos[0],
+            model,
+            reply.faces,
+            notices=reply.notices,
+            pictures=pictures,
+            left_out=reply.left_out,
+            sheet=reply.sheet,
+        )
     except RequestCancelled:
         raise
     except ClientError as error:

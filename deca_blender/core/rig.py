@@ -36,12 +36,15 @@ AGE_KEY = "age"
 LIKENESS_KEY = "Likeness"
 """Name of the shape key of what the person's neutral head has beyond the shape coefficients; 0 turns it off."""
 
-IDENTITY_KEYS = (AGE_KEY, LIKENESS_KEY)
-"""Shape keys of ours that say who it is: no expression."""
-
 AGE_KEY_YEARS = 10.0
 AGE_RANGE = 30.0
 """Years younger and older than on the photo: half of an adult life, as far as one straight direction can be trusted."""
+
+SHAPE_KEY_PREFIX = "shape_"
+"""Beginning of the names of the shape keys that change one measure of the neutral head: `shape_jaw_width`."""
+
+SHAPE_RANGE = 3.0
+"""Of those keys, whose 1 is a standard deviation among people: 3 leaves out one person of 400."""
 
 CORRECTIVE_RANGE = 3.0
 """Entries of R - I lie in [-2, 1]; Blender clamps driven values to the slider range."""
@@ -73,6 +76,16 @@ class DriverSpec:
 def expression_key(index: int) -> str:
     """Name of the shape key of one expression coefficient: `exp_000`."""
     return f"exp_{index:03d}"
+
+
+def named_shape_key(name: str) -> str:
+    """Name of the shape key of a measure: `shape_jaw_width`."""
+    return SHAPE_KEY_PREFIX + name
+
+
+def is_identity_key(name: str) -> bool:
+    """Whether a shape key changes who the head is, not what it does: age, likeness, and the measures with names."""
+    return name in (AGE_KEY, LIKENESS_KEY) or name.startswith(SHAPE_KEY_PREFIX)
 
 
 EXPRESSION_KEYS = tuple(expression_key(index) for index in range(NUM_EXPRESSION_KEYS))

@@ -11,6 +11,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, StringProperty
 
 from ..client import ClientError, Job, RequestCancelled
+from ..core.capture import CaptureError
 from ..core.reconstruction import Outcome, wait_for_outcomes
 from ..scene.import_face import ImportFaceError
 from ..ui import texts
@@ -74,7 +75,7 @@ class OnPhotos:
         self._notices += [texts.left_out(left.photo, left.reason) for left in outcome.left_out]
         try:
             self._build(context, outcome)
-        except (ImportFaceError, ClientError) as error:
+        except (ImportFaceError, CaptureError, ClientError) as error:
             self._errors.append(f"{name}: {error}")
         except Exception as error:  # stays with this photo: the others follow
             traceback.print_exc()

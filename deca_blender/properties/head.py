@@ -34,6 +34,20 @@ RELIEF = "deca_relief"
 PHOTO_DETAIL_RANGE = (0.0, 2.0)
 WRINKLE_AGE_RANGE = (-1.0, 1.0)
 """In units of 20 years."""
+NAMED_SHAPES = "deca_named_shapes"
+"""JSON: name -> unit and deviation of the measures that have a shape key."""
+NAMED_SHAPE_JOINTS = "deca_named_shape_joints"
+"""By how much each of them moves the bones of the joints at 1, metres: shape by shape, joint by joint."""
+NAMED_SHAPE_PRIOR = "deca_named_shape_prior"
+"""How unlikely they are together: a matrix, row by row (`HeadReply.named_shape_prior`)."""
+LANDMARK_VERTS = "deca_landmark_verts"
+"""The three vertices of each of iBUG's 68 landmarks, one after the other."""
+LANDMARK_WEIGHTS = "deca_landmark_weights"
+"""Where between them each lies."""
+BEFORE_PINS = "deca_before_pins"
+"""By number of a photo: expression coefficients and the jaw's axis-angle as fitted, before pins corrected them."""
+PINNED_SHAPE = "deca_pinned_shape"
+"""By name: what pins have added to the shape keys of the measures."""
 ARKIT_MAP = "deca_arkit_map"
 """The ARKit map's rows of the 50 expression coefficients, row by row."""
 ARKIT_NAMES = "deca_arkit_names"
@@ -120,6 +134,21 @@ class DECA_PG_photo(bpy.types.PropertyGroup):
     image_size: IntVectorProperty(name="Photo Size", description="Width and height of the photo, pixels", size=2)
 
 
+class DECA_PG_pin(bpy.types.PropertyGroup):
+    """A landmark that is held where the user has put it on a photo."""
+
+    landmark: IntProperty(name="Landmark", description="Number of iBUG's landmark", min=0, max=67)
+    photo: IntProperty(name="Photo", description="Number of the photo among the head's photos")
+    place: FloatVectorProperty(name="Place", description="Where it is on the photo, pixels from the top left", size=2)
+
+
+PINS_MOVE = (
+    ("EXPRESSION", "Expression", "Pins change the expression of the photo: coefficients and jaw"),
+    ("SHAPE", "Shape", "Pins change the person: the sliders of Shape by Name, on all photos"),
+    ("BOTH", "Both", "Pins change the expression and the person, whichever explains them better"),
+)
+
+
 class DECA_PG_head(bpy.types.PropertyGroup):
     """How a head was made: enough to make it again without the photo."""
 
@@ -133,6 +162,8 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     photos: CollectionProperty(
         name="Photos", description="The photos of the person, where there are several", type=DECA_PG_photo
     )
+    pins: CollectionProperty(name="Pins", description="Landmarks that are held by hand", type=DECA_PG_pin)
+    pins_move: EnumProperty(name="Pins Move", description="What dragged pins change", items=PINS_MOVE)
     left_out: StringProperty(name="Left Out", description="Photos that were not used, a line each with the reason")
     pose: FloatVectorProperty(
         name="Photo Pose",
@@ -228,4 +259,4 @@ def unregister_pointers() -> None:
     del bpy.types.Object.deca
 
 
-CLASSES = (DECA_PG_photo, DECA_PG_head)
+CLASSES = (DECA_PG_photo, DECA_PG_pin, DECA_PG_head)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 
 class DECA_PG_interface(bpy.types.PropertyGroup):
@@ -11,6 +11,9 @@ class DECA_PG_interface(bpy.types.PropertyGroup):
 
     search: StringProperty(
         name="Search", description="Show only the sliders whose name holds these words", options={"TEXTEDIT_UPDATE"}
+    )
+    show_pins: BoolProperty(
+        name="Show Pins", description="Show the pins of the active head in its photo's camera, to be dragged"
     )
 
 

@@ -65,15 +65,7 @@ def run(
     with stoppable() as check:
         for found in photos:
             started = time.perf_counter()
-            try:
-                if found.problem:
-                    outcome: dict[str, object] = {"ok": False, "error": found.problem}
-                else:
-                    outcome = {"ok": True, **work(found)}
-            except Skipped as reason:
-                outcome = {"ok": False, "skipped": True, "error": str(reason)}
-            except Exception as error:
-                outcome = {"ok": False, "error": _reason(error, expected)}
+            outcome = attempt(found, work, expected)
             check()
             skipped += "skipped" in outcome
             failed += not outcome["ok"] and "skipped" not in outcome
@@ -81,6 +73,18 @@ def run(
             write(line(photo=str(found.path), **outcome, seconds=seconds))
         write(summary(len(photos), failed, skipped))
     return 1 if failed else 0
+
+
+def attempt(
+    found: Found, work: Callable[[Found], dict[str, object]], expected: tuple[type[Exception], ...]
+) -> dict[str, object]:
+    """What became of a photo, as its line says it: whatever fails stays here; arguments are those of `run`."""
+    try:
+        return {"ok": False, "error": found.problem} if found.problem else {"ok": True, **work(found)}
+    except Skipped as reason:
+        return {"ok": False, "skipped": True, "error": str(reason)}
+    except Exception as error:
+        return {"ok": False, "error": _reason(error, expected)}
 
 
 def _reason(error: Exception, expected: tuple[type[Exception], ...]) -> str:

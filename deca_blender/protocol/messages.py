@@ -227,6 +227,14 @@ class HeadReply(Message):
         age_direction: How the neutral head of people changes per year of age on average; None where the model does not
             know.
         gloss: How much oilier or wetter than on the cheeks the skin is, 0 to 1.
+        named_shapes: How the neutral head changes when one measure grows by a deviation of the population and the
+            others hardly do; None where the model has no such directions.
+        named_shape_prior: Inner products of their shape codes, so that s^T prior s is how unlikely the shapes s are.
+        named_shape_keys: What the measures are called: `jaw_width`.
+        named_shape_units: Their units: mm or degrees.
+        named_shape_deviations: Deviation of the population in that unit.
+        landmark_verts: The three vertices between which each of iBUG's landmarks lies; None where they are not known.
+        landmark_weights: Where between them.
     """
 
     name: str
@@ -251,6 +259,13 @@ class HeadReply(Message):
     arkit_map: Annotated[NDArray[np.float32], Array("float32", 60, "K")] | None
     age_direction: Annotated[NDArray[np.float32], Array("float32", "V", 3)] | None = None
     gloss: Annotated[NDArray[np.float32], Array("float32", "V")] | None = None
+    named_shapes: Annotated[NDArray[np.float32], Array("float32", "N", "V", 3)] | None = None
+    named_shape_prior: Annotated[NDArray[np.float32], Array("float32", "N", "N")] | None = None
+    named_shape_keys: tuple[str, ...] = ()
+    named_shape_units: tuple[str, ...] = ()
+    named_shape_deviations: tuple[float, ...] = ()
+    landmark_verts: Annotated[NDArray[np.int32], Array("int32", 68, 3)] | None = None
+    landmark_weights: Annotated[NDArray[np.float32], Array("float32", 68, 3)] | None = None
 
 
 @dataclass(frozen=True)
@@ -371,11 +386,14 @@ class ReconstructReply(Message):
         faces: The faces.
         notices: What the user should know of how they were made, a sentence or two each.
         picture: The upright photo as the bytes of a JPEG file, sRGB, without metadata; None when not asked for.
+        sheet: The first face for a contact sheet, as the bytes of a JPEG file: the photo, the head over it, the head;
+            None when not asked for.
     """
 
     faces: tuple[FaceReply, ...]
     notices: tuple[str, ...] = ()
     picture: Annotated[NDArray[np.uint8], Array("uint8", "B")] | None = None
+    sheet: Annotated[NDArray[np.uint8], Array("uint8", "C")] | None = None
 
 
 @dataclass(frozen=True)
@@ -394,6 +412,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
             weights give by the fit, except for DECA's released ones.
         picture_size: At most so many pixels on the longer side of the reply's picture; 0 leaves it out.
         paint_hair: Whether textures have hair painted on the scalp where the photo shows hair.
+        sheet_size: Rows of the reply's picture for a contact sheet, which is three times as wide; 0 leaves it out.
     """
 
     path: str
@@ -405,6 +424,7 @@ class ReconstructPhoto(Request[ReconstructReply]):
     coarse: str = "auto"
     picture_size: int = 0
     paint_hair: bool = False
+    sheet_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -440,13 +460,14 @@ class PersonReply(Message):
             the first has the textures, and its photo tells most; the others follow as asked.
         pictures: The upright photos of the faces.
         left_out: The photos that are not used.
-        notices: As in `ReconstructReply`.
+        notices, sheet: As in `ReconstructReply`.
     """
 
     faces: tuple[FaceReply, ...]
     pictures: tuple[Picture, ...]
     left_out: tuple[LeftOutPhoto, ...] = ()
     notices: tuple[str, ...] = ()
+    sheet: Annotated[NDArray[np.uint8], Array("uint8", "C")] | None = None
 
 
 @dataclass(frozen=True)
@@ -455,7 +476,7 @@ class ReconstructPerson(Request[PersonReply]):
 
     Attributes:
         paths: Photo files on the backend's machine.
-        head, texture_size, weights, coarse, picture_size, paint_hair: As in `ReconstructPhoto`.
+        head, texture_size, weights, coarse, picture_size, paint_hair, sheet_size: As in `ReconstructPhoto`.
     """
 
     paths: tuple[str, ...]
@@ -465,6 +486,62 @@ class ReconstructPerson(Request[PersonReply]):
     coarse: str = "auto"
     picture_size: int = 0
     paint_hair: bool = False
+    sheet_size: int = 0
+
+
+# ---- performances ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class PerformanceReply(Message):
+    """What a face does in a video, frame by frame, as it was seen: nothing is smoothed.
+
+    Attributes:
+        head: Name of the head model that the coefficients belong to.
+        head_hash: Hash of its file.
+        rate: Frames per second of the video.
+        times: Seconds from the video's beginning.
+        seen: 1 where there is a face; other frames hold zeros.
+        expression: Expression coefficients.
+        pose: Axis-angle of root, neck, jaw, left eye, right eye, radians.
+        error: As `FaceReply.landmark_error`.
+        has_audio: Whether the video has sound.
+        notices: What the user should know, a sentence or two each.
+    """
+
+    head: str
+    head_hash: str
+    rate: float
+    times: Annotated[NDArray[np.float64], Array("float64", "F")]
+    seen: Annotated[NDArray[np.uint8], Array("uint8", "F")]
+    expression: Annotated[NDArray[np.float32], Array("float32", "F", "E")]
+    pose: Annotated[NDArray[np.float32], Array("float32", "F", 5, 3)]
+    error: Annotated[NDArray[np.float32], Array("float32", "F")]
+    has_audio: bool
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class TrackPerformance(Request[PerformanceReply]):
+    """Asks what a face does in a video.
+
+    Attributes:
+        path: On the backend's machine: a video file, a folder of numbered pictures, or one of them.
+        shape: Shape coefficients of who is seen; None to fit them to the video.
+        head: Name of the head model that they belong to, or the path of its file.
+        rate: Frames per second of pictures.
+        start: Seconds into the video.
+        end: Where to stop, seconds; 0 for the video's end.
+        face: Which of several faces, the most prominent first.
+    """
+
+    path: str
+    shape: Annotated[NDArray[np.float32], Array("float32", "S")] | None
+    head: str = "openhead"
+    rate: float = 24.0
+    start: float = 0.0
+    end: float = 0.0
+    face: int = 0
 
 
 # ---- wrinkles ----------------------------------------------------------------------------------------------------
@@ -589,6 +666,7 @@ MESSAGES: dict[str, type[Message]] = {
         *(Hello, HelloReply, Ping, PingReply, Echo, EchoReply, Shutdown, ShutdownReply),
         *(DescribeHead, HeadReply, ConvertHead, ConvertHeadReply),
         *(ReconstructPhoto, ReconstructReply, ReconstructPerson, PersonReply),
+        *(TrackPerformance, PerformanceReply),
         *(DescribeWeights, WeightsReply, DecodeWrinkles, WrinklesReply),
         *(BakeNormalMap, NormalMapReply),
     )

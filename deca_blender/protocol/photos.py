@@ -44,6 +44,7 @@ class FoundPhoto:
     Attributes:
         path: The photo, or the folder that gives none.
         name: What its results are called: of no other photo of the batch, and a file name on any system; "" for none.
+            With folders before it, and `/`, where photos of sub-folders are among the batch.
         problem: Why there is no photo; "" when there is one.
     """
 
@@ -64,26 +65,29 @@ class FoundPerson(FoundPhoto):
     photos: tuple[Path, ...] = ()
 
 
-def find_people(paths: Iterable[Path]) -> list[FoundPerson]:
+def find_people(paths: Iterable[Path], is_recursive: bool = False, leave_out: Iterable[Path] = ()) -> list[FoundPerson]:
     """The people whose photos files and folders hold: each folder one person, and all files together one.
 
-    As `find_photos`, folders stand for the pictures in them.
+    Arguments and folders are as in `find_photos`; where it is recursive, each sub-folder is a person, too.
     """
     used: dict[str, int] = {}
     paths = list(paths)
     files = tuple(path for path in paths if not _holds_photos(path))
     found = []
     for path in paths:
-        photos, problem = _photos_of(path)
         if path in files:
             if path == files[0]:
                 found.append(FoundPerson(path, _unused(result_name(path), used), photos=files))
-        elif problem:
-            found.append(FoundPerson(path, "", problem))
-        else:
-            found.append(
-                FoundPerson(path, _unused(result_name(path.absolute().name + ".d"), used), photos=tuple(photos))
-            )
+            continue
+        photos, problems = _photos_of(path, is_recursive, leave_out)
+        of_folder: dict[str, list[Path]] = {}
+        for photo, below in photos:
+            of_folder.setdefault(below, []).append(photo)
+        for below, of_person in of_folder.items():
+            name = result_name((path.absolute() / below).name + ".d")
+            name = "/".join((*map(_folder_name, Path(below).parts[:-1]), name))
+            found.append(FoundPerson(path / below, _unused(name, used), photos=tuple(of_person)))
+        found += [FoundPerson(folder, "", problem) for folder, problem in problems]
     return found
 
 
@@ -94,20 +98,26 @@ def _holds_photos(path: Path) -> bool:
         return False
 
 
-def find_photos(paths: Iterable[Path]) -> list[FoundPhoto]:
+def find_photos(paths: Iterable[Path], is_recursive: bool = False, leave_out: Iterable[Path] = ()) -> list[FoundPhoto]:
     """The photos that files and folders stand for, and the folders that give none.
 
-    A folder stands for the pictures in it, by name, without its sub-folders and hidden files. What is no picture is
-    passed over; what looks like one, by its suffix or by how it begins, is taken, so that its reader tells why it
-    cannot be used. Never raises for what is on the disk.
+    A folder stands for the pictures in it, by name, without hidden files. What is no picture is passed over; what looks
+    like one, by its suffix or by how it begins, is taken, so that its reader tells why it cannot be used. Never raises
+    for what is on the disk.
+
+    Args:
+        paths: Files and folders.
+        is_recursive: Folders also stand for what is in their sub-folders, and names begin with those, as `ann/me`.
+        leave_out: Sub-folders whose pictures are no photos: those of results.
     """
     used: dict[str, int] = {}
     found = []
     for path in paths:
-        photos, problem = _photos_of(path)
-        found += [FoundPhoto(photo, _unused(result_name(photo), used)) for photo in photos]
-        if problem:
-            found.append(FoundPhoto(path, "", problem))
+        photos, problems = _photos_of(path, is_recursive, leave_out)
+        for photo, below in photos:
+            name = "/".join((*map(_folder_name, Path(below).parts), result_name(photo)))
+            found.append(FoundPhoto(photo, _unused(name, used)))
+        found += [FoundPhoto(folder, "", problem) for folder, problem in problems]
     return found
 
 
@@ -129,19 +139,41 @@ def pictures_below(folder: Path, below: str = "") -> Iterator[tuple[str, str]]:
             yield f"{below}{entry.name}", ""
 
 
-def _photos_of(path: Path) -> tuple[list[Path], str]:
-    """The photos that a path stands for, and why there are none; a file's reader tells what is wrong with it."""
+def _photos_of(
+    path: Path, is_recursive: bool, leave_out: Iterable[Path]
+) -> tuple[list[tuple[Path, str]], list[tuple[Path, str]]]:
+    """The photos that a path stands for, each with its folder below the path, and the folders that give none, with why.
+
+    A file's reader tells what is wrong with the file.
+    """
     try:
         if not path.is_dir():
-            return [path], ""
+            return [(path, "")], []
     except (OSError, ValueError):
-        return [path], ""
-    try:
-        entries = _entries(path)
-    except OSError as error:
-        return [], f"The folder {path} cannot be listed ({error.strerror or error}). Check its permissions."
-    photos = sorted(path / entry.name for entry in entries if not _is_folder(entry) and _is_picture(entry))
-    return photos, "" if photos else f"The folder {path} holds no photo. Photos are JPEG, PNG, WebP, TIFF and the like."
+        return [(path, "")], []
+    photos: list[tuple[Path, str]] = []
+    problems: list[tuple[Path, str]] = []
+    left_out = {os.path.realpath(folder) for folder in leave_out}
+    folders, seen = [(path, "")], set()
+    while folders:
+        folder, below = folders.pop()
+        try:
+            entries = sorted(_entries(folder), key=lambda entry: entry.name)
+            place = os.path.realpath(folder)
+        except OSError as error:
+            why = f"The folder {folder} cannot be listed ({error.strerror or error}). Check its permissions."
+            problems.append((folder, why))
+            continue
+        if place in seen or (below and place in left_out):  # a link back would go on for ever
+            continue
+        seen.add(place)
+        photos += [(path / below / e.name, below) for e in entries if not _is_folder(e) and _is_picture(e)]
+        if is_recursive:
+            inner = [entry for entry in reversed(entries) if _is_folder(entry)]
+            folders += [(folder / entry.name, os.path.join(below, entry.name)) for entry in inner]
+    if not photos and not problems:
+        problems = [(path, f"The folder {path} holds no photo. Photos are JPEG, PNG, WebP, TIFF and the like.")]
+    return photos, problems
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -180,6 +212,11 @@ def result_name(photo: str | Path) -> str:
     name = "".join(_portable(character) for character in stem).lstrip(". ")
     name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip(". ") or "photo"
     return f"_{name}" if _RESERVED.match(name) else name
+
+
+def _folder_name(folder: str) -> str:
+    """A folder's name made one on any system."""
+    return result_name(f"{folder}.d")
 
 
 def _portable(character: str) -> str:

@@ -14,7 +14,8 @@ from ..core.identity import joint_motions
 from ..protocol.messages import HeadReply
 from .shape_keys import add_driver, add_values
 
-_BONE_LENGTH = 0.04
+BONE_LENGTH = 0.04
+"""Metres of the bones of new heads, which point upwards from their joints."""
 _DRIVER_BONES = "Driven"
 
 UPRIGHT = Matrix(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)))
@@ -59,6 +60,12 @@ def build_armature(context: bpy.types.Context, obj: bpy.types.Object, joints_J3:
     set_pose(obj, dict.fromkeys(rig.JOINTS, np.zeros(3)))
 
 
+def size_of(obj: bpy.types.Object) -> float:
+    """How large a head's armature is beside that of the import: 10 when a scale of 10 has been applied."""
+    bones = obj.data.bones
+    return next((bones[joint].length / BONE_LENGTH for joint in rig.JOINTS if joint in bones), 1.0)
+
+
 def add_bone(
     armature: bpy.types.Armature,
     name: str,
@@ -70,7 +77,7 @@ def add_bone(
     bone = armature.edit_bones.new(name)
     head = Vector(position_3.tolist())
     bone.head = UPRIGHT @ head
-    bone.tail = UPRIGHT @ (head + Vector((0.0, _BONE_LENGTH, 0.0)))
+    bone.tail = UPRIGHT @ (head + Vector((0.0, BONE_LENGTH, 0.0)))
     bone.align_roll(UPRIGHT @ Vector((0.0, 0.0, 1.0)))
     bone.parent = parent
     if collection is not None:
@@ -133,9 +140,14 @@ def drive_arkit_bones(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadRepl
 
 
 def drive_joints(obj: bpy.types.Object, keys: bpy.types.Key, head: HeadReply) -> None:
-    """Lets the joints follow the expression where the head model says so; works with scripts disabled."""
+    """Lets the joints follow the expression where the head model says so, else the named shapes; needs no scripts."""
     motion_J3E = joint_motions(head)
     if motion_J3E is None:
+        if moving_joints.driven_motions(head).any():
+            add_values(obj, moving_joints.GROUP, moving_joints.named_shape_drivers(head), keys)
+            for joint in rig.ARKIT_JOINTS:
+                for axis, spec in enumerate(moving_joints.follow_drivers(joint, BONE_LENGTH)):
+                    add_driver(obj.pose.bones[rig.arkit_bone(joint)], "location", axis, spec, obj)
         return
     drivers = moving_joints.motion_drivers(motion_J3E, head.arkit_names, head.arkit_map)
     add_values(obj, moving_joints.GROUP, drivers, keys)

@@ -12,6 +12,8 @@ from .head import rig_of
 from .shape_keys import add_driver
 
 _LONGEST_RENDER = 2048
+_OVER = 0.5
+"""How opaque a photo is that lies over the head. By eye."""
 
 
 def build_camera(
@@ -47,6 +49,15 @@ def aim_camera(camera_object: bpy.types.Object, photo_camera: PhotoCamera) -> No
     data.driver_remove("ortho_scale")
     add_driver(data, "ortho_scale", -1, ortho_scale_driver(photo_camera), None)
     camera_object.matrix_basis = Matrix(photo_camera.matrix.tolist())
+
+
+def lay_photo(camera_object: bpy.types.Object, is_over: bool) -> None:
+    """Lays a photo half transparent over the head, to compare the two, or behind it again."""
+    data = camera_object.data
+    assert isinstance(data, bpy.types.Camera)
+    for background in data.background_images:
+        background.display_depth = "FRONT" if is_over else "BACK"
+        background.alpha = _OVER if is_over else 1.0
 
 
 def cameras_of(head_object: bpy.types.Object) -> dict[int, bpy.types.Object]:

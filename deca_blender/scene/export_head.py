@@ -126,20 +126,15 @@ class _Export:
         self.notices: list[str] = []
         self.sum_error = 0.0
         blocks = mesh.shape_keys.key_blocks
-        ours = {
-            *slider_names(head_object),
-            *rig.CORRECTIVE_KEYS,
-            *rig.IDENTITY_KEYS,
-            mesh.shape_keys.reference_key.name,
-        }
+        ours = {*slider_names(head_object), *rig.CORRECTIVE_KEYS, mesh.shape_keys.reference_key.name}
         own = {
             block.name: (min(block.slider_min, 0.0), max(block.slider_max, 1.0))
             for block in blocks
-            if block.name not in ours
+            if block.name not in ours and not rig.is_identity_key(block.name)
         }
         wanted = morphs_of(arkit_names(head_object), own, options)
         self.morphs = [morph for morph in wanted if all(name in blocks for name in morph.sliders)]
-        kept = {name: now.sliders.get(name, 0.0) for name in rig.IDENTITY_KEYS}
+        kept = {name: value for name, value in now.sliders.items() if rig.is_identity_key(name)}
         self.still = StillHead(head_object, bpy.data.scenes.new("DECA still"), options.detail, kept)
         self.neutral_V3 = self.still.verts()
         self.offsets_MV3: list[NDArray[np.float32]] = []
@@ -239,9 +234,11 @@ class _Export:
             for morph in self.morphs
         }
         known = {name for morph in self.morphs for name in morph.sliders}
-        rest = {name: value for name, value in moment.sliders.items() if value and name not in known}
-        for name in rig.IDENTITY_KEYS:
-            rest.pop(name, None)
+        rest = {
+            name: value
+            for name, value in moment.sliders.items()
+            if value and name not in known and not rig.is_identity_key(name)
+        }
         turns = {joint: moment.turns[joint] for joint in _FACE_JOINTS if any(moment.turns[joint])}
         for name, weight in self._fit(rest, turns).items():
             values[name] = min(max(values[name] + weight, 0.0), 1.0)

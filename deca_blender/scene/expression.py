@@ -36,4 +36,9 @@ def key_pose(head_object: bpy.types.Object, frame: int) -> None:
     for joint in rig.JOINTS:
         bone = rig_object.pose.bones.get(joint)
         if bone is not None:
-            bone.keyframe_insert(_ROTATION_PATHS.get(bone.rotation_mode, "rotation_euler"), frame=frame)
+            bone.keyframe_insert(rotation_path(bone), frame=frame)
+
+
+def rotation_path(bone: bpy.types.PoseBone) -> str:
+    """The property that holds a bone's rotation."""
+    return _ROTATION_PATHS.get(bone.rotation_mode, "rotation_euler")

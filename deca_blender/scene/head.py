@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import arkit, rig
-from ..properties.head import ARKIT_MAP, ARKIT_NAMES, DETAIL, EXPRESSION, RELIEF, SHAPE
+from ..core import arkit, moving_joints, rig
+from ..properties.head import (
+    ARKIT_MAP,
+    ARKIT_NAMES,
+    DETAIL,
+    EXPRESSION,
+    LANDMARK_VERTS,
+    LANDMARK_WEIGHTS,
+    NAMED_SHAPE_JOINTS,
+    NAMED_SHAPE_PRIOR,
+    NAMED_SHAPES,
+    RELIEF,
+    SHAPE,
+)
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
 from ..protocol.notices import sentence
 from ..protocol.photos import told
@@ -58,6 +71,18 @@ def stored_arkit_names(head_object: bpy.types.Object) -> tuple[str, ...]:
 def slider_names(head_object: bpy.types.Object) -> tuple[str, ...]:
     """Names of the shape keys of ours that the user moves and that are there: expression and ARKit."""
     return _present(head_object, (*rig.EXPRESSION_KEYS, *stored_arkit_names(head_object)))
+
+
+def stored_named_shapes(head_object: bpy.types.Object) -> dict[str, list[Any]]:
+    """The measures that the head was made with, by name: unit, and how much of it 1 is."""
+    return json.loads(head_object.get(NAMED_SHAPES, "{}"))
+
+
+def named_shapes(head_object: bpy.types.Object) -> dict[str, tuple[str, float]]:
+    """Those of them whose shape key is there."""
+    stored = stored_named_shapes(head_object)
+    there = _present(head_object, map(rig.named_shape_key, stored))
+    return {name: tuple(stored[name]) for name in stored if rig.named_shape_key(name) in there}
 
 
 def missing_parts(head_object: bpy.types.Object) -> list[str]:
@@ -110,6 +135,14 @@ def remember(head_object: bpy.types.Object, head: HeadReply, face: FaceReply, mo
     head_object[ARKIT_NAMES] = " ".join(head.arkit_names)
     if head.arkit_map is not None:
         head_object[ARKIT_MAP] = head.arkit_map[: rig.NUM_EXPRESSION_KEYS].ravel().tolist()
+    measures = zip(head.named_shape_units, head.named_shape_deviations, strict=True)
+    head_object[NAMED_SHAPES] = json.dumps(dict(zip(head.named_shape_keys, measures, strict=True)))
+    if head.named_shape_prior is not None:
+        head_object[NAMED_SHAPE_PRIOR] = head.named_shape_prior.ravel().tolist()
+        head_object[NAMED_SHAPE_JOINTS] = moving_joints.driven_motions(head).transpose(2, 0, 1).ravel().tolist()
+    if head.landmark_verts is not None and head.landmark_weights is not None:
+        head_object[LANDMARK_VERTS] = head.landmark_verts.ravel().tolist()
+        head_object[LANDMARK_WEIGHTS] = head.landmark_weights.ravel().tolist()
 
 
 def remember_detail(head_object: bpy.types.Object, face: FaceReply, weights: str) -> None:

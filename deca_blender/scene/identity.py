@@ -7,15 +7,27 @@ from dataclasses import dataclass
 
 import bpy
 
-from ..properties.head import DETAIL, EXPRESSION, PHOTO_EXPRESSIONS, RELIEF, SHAPE
+from ..properties.head import BEFORE_PINS, DETAIL, EXPRESSION, PHOTO_EXPRESSIONS, PINNED_SHAPE, RELIEF, SHAPE
 from ..properties.transfer import TRANSFERRED
 from .head import rig_of
 from .transfer import own_relief, restore_wrinkles, taken_reliefs
 from .wrinkles import pack_map
 
-_CODES = (SHAPE, EXPRESSION, PHOTO_EXPRESSIONS, DETAIL, RELIEF)
+_CODES = (SHAPE, EXPRESSION, PHOTO_EXPRESSIONS, DETAIL, RELIEF, BEFORE_PINS, PINNED_SHAPE)
 _FIELDS = (
-    *("photo", "photos", "left_out", "pose", "camera", "crop", "image_size", "box", "landmark_error", "notices"),
+    *(
+        "photo",
+        "photos",
+        "left_out",
+        "pins",
+        "pose",
+        "camera",
+        "crop",
+        "image_size",
+        "box",
+        "landmark_error",
+        "notices",
+    ),
 )
 _FILES = ("model_file", "weights", "weights_hash", "knows_age")
 _GROUPS = ("deca", "deca_transfer", "deca_bake")

@@ -19,7 +19,7 @@ from ..core.photo_camera import photo_camera
 from ..properties.head import EXPRESSION, PHOTO_EXPRESSIONS, SHAPE
 from ..protocol.messages import FaceReply, HeadReply, LeftOutPhoto
 from ..protocol.photos import told
-from . import camera, images, live, material
+from . import camera, images, live, material, pins
 from .channels import curves_of
 from .expression import key_pose
 from .head import pose_as, remember, remember_detail, rig_of
@@ -138,6 +138,7 @@ def update_person(
         for number in numbered.keys() & there.keys():
             camera.aim_camera(there[number], specs[number])
         _key_photos(head_object, [number for number in numbered if number >= len(known) or number in keyed])
+        pins.hold_after_refit(context, head_object, list(numbered))
         note_left_out(head_object, left_out)
     _mark(context.scene, head_object, list(numbered) if was_single else added)
     context.scene.frame_set(context.scene.frame_current)

@@ -11,7 +11,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core import rig
+from ..core import moving_joints, rig
 from ..core.wrinkle_rig import NamedDriver
 from ..protocol.messages import HeadReply
 
@@ -39,6 +39,8 @@ def add_shape_keys(
         decades = rig.AGE_RANGE / rig.AGE_KEY_YEARS
         positions_V3 = neutral_V3 + rig.AGE_KEY_YEARS * head.age_direction
         _add_key(obj, rig.AGE_KEY, positions_V3, -decades, decades)
+    for name, direction_V3 in zip(head.named_shape_keys, named_shape_directions(head), strict=True):
+        _add_key(obj, rig.named_shape_key(name), neutral_V3 + direction_V3, -rig.SHAPE_RANGE, rig.SHAPE_RANGE)
     if likeness_V3 is not None:
         add_likeness(obj, neutral_V3, likeness_V3)
     keys = obj.data.shape_keys
@@ -54,6 +56,18 @@ def add_likeness(obj: bpy.types.Object, neutral_V3: NDArray, likeness_V3: NDArra
     obj.data.shape_keys.key_blocks[rig.LIKENESS_KEY].value = 1.0
 
 
+def named_shape_directions(head: HeadReply) -> Sequence[NDArray]:
+    """Displacements (V, 3) of the keys of the named shapes: those of the shapes, less what the bones do to the skin.
+
+    Where a named shape moves the joints of jaw and eyes, `armature.drive_joints` moves their bones along, and these
+    take their skin with them.
+    """
+    if head.named_shapes is None:
+        return []
+    motions_NJ3 = moving_joints.driven_motions(head).transpose(2, 0, 1)
+    return list(head.named_shapes - np.einsum("vj,njc->nvc", head.skin_weights, motions_NJ3))
+
+
 def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float, high: float) -> None:
     key = obj.shape_key_add(name=name, from_mix=False)
     key.points.foreach_set("co", positions_V3.astype(np.float32).ravel())
@@ -62,18 +76,25 @@ def _add_key(obj: bpy.types.Object, name: str, positions_V3: NDArray, low: float
 
 
 def set_expression(keys: bpy.types.Key, expression_E: NDArray) -> None:
-    """Sets the expression keys; sliders that are too short for a value are lengthened (Blender's limit is 10).
+    """Sets the expression keys; sliders that are too short for a value are lengthened.
 
     Coefficients without a key are ignored: no photo sets those beyond (tongue, ...).
     """
-    for index, value in enumerate(np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()):
+    values = np.asarray(expression_E, np.float64)[: rig.NUM_EXPRESSION_KEYS].tolist()
+    make_room(keys, values)
+    for index, value in enumerate(values):
         key = keys.key_blocks.get(rig.expression_key(index))
-        if key is None:  # the user has deleted or renamed it
-            continue
+        if key is not None:  # the user may have deleted or renamed it
+            key.value = value
+
+
+def make_room(keys: bpy.types.Key, values_E: Sequence[float]) -> None:
+    """Lengthens the sliders of the expression keys that are too short for values (Blender's limit is 10)."""
+    for index, value in enumerate(values_E):
+        key = keys.key_blocks.get(rig.expression_key(index))
         reach = min(math.ceil(abs(value)), rig.EXPRESSION_RANGE)
-        if reach > key.slider_max:
+        if key is not None and reach > key.slider_max:
             key.slider_min, key.slider_max = -reach, reach
-        key.value = value
 
 
 def clear_arkit(keys: bpy.types.Key, names: tuple[str, ...]) -> None:

@@ -59,6 +59,16 @@ def look_through(context: bpy.types.Context, camera: bpy.types.Object) -> None:
         bpy.ops.view3d.view_center_camera()
 
 
+def camera_seen(context: bpy.types.Context) -> bpy.types.Object | None:
+    """The camera that the 3D viewport looks through, or None."""
+    space = context.space_data
+    if not isinstance(space, bpy.types.SpaceView3D) or space.region_3d is None:
+        return None
+    if space.region_3d.view_perspective != "CAMERA":
+        return None
+    return space.camera if space.use_local_camera else context.scene.camera
+
+
 def _are_seen(heads: Sequence[bpy.types.Object], region: bpy.types.Region, view: bpy.types.RegionView3D) -> bool:
     for head in heads:
         low, high = world_box(head)

@@ -11,6 +11,7 @@ from . import texts
 
 def _draw_import(menu: bpy.types.Menu, context: bpy.types.Context) -> None:
     menu.layout.operator("deca.import_face", text=texts.IMPORT)
+    menu.layout.operator("deca.import_folder", text=texts.IMPORT_FOLDER)
 
 
 def _draw_export(menu: bpy.types.Menu, context: bpy.types.Context) -> None:

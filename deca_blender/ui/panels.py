@@ -10,11 +10,12 @@ from .. import backend, preferences
 from ..client import State
 from ..core import arkit, rig
 from ..properties.head import STRENGTH, age_key, likeness_key
-from ..scene import live
+from ..scene import live, pins
 from ..scene.bake import is_baked
+from ..scene.camera import photo_number
 from ..scene.duplicates import sharing
 from ..scene.editable import lock
-from ..scene.head import arkit_names, find_head, missing_parts, notices, rig_of
+from ..scene.head import arkit_names, find_head, missing_parts, named_shapes, notices, rig_of
 from ..scene.material import has_colors
 from ..scene.transfer import has_transfer, wears_relief
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
@@ -143,6 +144,52 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         if others:
             self.layout.label(text=texts.shares([other.name for other in others]), icon="LINKED")
             self.layout.operator("deca.make_independent")
+
+
+class DECA_PT_pins(_HeadPanel, bpy.types.Panel):
+    """Landmarks of the photo that are dragged by hand."""
+
+    bl_label = texts.PANEL_PINS
+    bl_parent_id = "DECA_PT_head"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head = self.head(context)
+        reason = pins.why_not(head)
+        if reason:
+            _draw_lines(self.layout, texts.wrapped(texts.NO_PINS[reason], _LINE), "INFO")
+            return
+        is_shown = context.window_manager.deca.show_pins
+        self.layout.operator("deca.show_pins", depress=is_shown, icon="PINNED")
+        row = self.layout.row(align=True)
+        row.enabled = lock(head) is None
+        row.prop(head.deca, "pins_move", expand=True)
+        if head.deca.pins_move != "EXPRESSION" and not named_shapes(head):
+            _draw_lines(self.layout, texts.wrapped(texts.NO_NAMED_SHAPES, _LINE), "INFO")
+        row = self.layout.row(align=True)
+        row.label(text=texts.pins(len(pins.pins_of(head, photo_number(head)).landmarks_I)))
+        row.operator("deca.remove_pins", text=texts.REMOVE_PINS, icon="X")
+
+
+class DECA_PT_named_shapes(_HeadPanel, bpy.types.Panel):
+    """Measures of the neutral head with names."""
+
+    bl_label = texts.PANEL_NAMED_SHAPES
+    bl_parent_id = "DECA_PT_head"
+    bl_options = {"DEFAULT_CLOSED"}  # noqa: RUF012
+
+    def draw(self, context: bpy.types.Context) -> None:
+        head = self.head(context)
+        shapes = named_shapes(head)
+        if not shapes:
+            _draw_lines(self.layout, texts.wrapped(texts.NO_NAMED_SHAPES, _LINE), "INFO")
+            return
+        column = self.layout.column(align=True)
+        column.enabled = lock(head) is None
+        for name, (unit, deviation) in shapes.items():
+            key = head.data.shape_keys.key_blocks[rig.named_shape_key(name)]
+            column.prop(key, "value", text=texts.named_shape(name, key.value * deviation, unit), slider=True)
+        self.layout.operator("deca.reset_named_shapes", icon="LOOP_BACK")
 
 
 class DECA_PT_expression(_HeadPanel, bpy.types.Panel):
@@ -307,6 +354,8 @@ class DECA_PT_transfer(_HeadPanel, bpy.types.Panel):
 CLASSES = (
     DECA_PT_import,
     DECA_PT_head,
+    DECA_PT_pins,
+    DECA_PT_named_shapes,
     DECA_PT_expression,
     DECA_PT_wrinkles,
     DECA_PT_bake,

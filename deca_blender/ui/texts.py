@@ -32,6 +32,8 @@ WRINKLE_AGE = "Wrinkle Age"
 NO_WRINKLE_AGE = "The weights do not know age"
 PANEL_COEFFICIENTS = "Coefficients"
 PANEL_TRANSFER = "Transfer"
+PANEL_PINS = "Correct by Hand"
+PANEL_NAMED_SHAPES = "Shape by Name"
 
 IMPORT = "Import Face From Photo"
 IMPORT_DESCRIPTION = "Build a rigged, textured head from the face on a photo; several photos become several heads"
@@ -55,6 +57,16 @@ LEFT_OUT = "Photos that were left out:"
 NOTHING_CHOSEN = "No photo was chosen. Select one or more pictures in the file browser."
 ESC_CANCELS = "Esc: cancel"
 CANCELLED = "Import cancelled"
+IMPORT_FOLDER = "Import Folder of Photos"
+IMPORT_FOLDER_DESCRIPTION = (
+    "Make a file with a head of each photo in a folder, in the background, with a contact sheet of all; what is done"
+    " already is left"
+)
+FOLDER_OUT = "Folder for the heads; beside the photos' folder when empty"
+USE_RECURSIVE = "With the photos of sub-folders"
+USE_ONE_PERSON_FOLDER = "The photos of each folder are of one person and give one head"
+JOBS = "Photos at the same time: each takes a processor and up to 1.6 GB of memory"
+FOLDER_FAILED = "The other Blender has ended without a word; start Blender from a terminal to see why"
 
 RESET = "Reset Expression"
 RESET_DESCRIPTION = "Put the sliders and bones of the active head to rest, or back to what the photo shows"
@@ -112,6 +124,29 @@ UPDATE_WRINKLES = "Update Wrinkles"
 UPDATE_WRINKLES_DESCRIPTION = "Decode the wrinkles of the selected heads for what they look like now, and wait for it"
 NO_WRINKLES = "The selected heads have no wrinkles: choose weights in the preferences and import the photo again"
 
+SHOW_PINS = "Pins on Photo"
+SHOW_PINS_DESCRIPTION = (
+    "Look through the photo's camera and show the head's landmarks: drag one to where it is on the photo, and the head"
+    " follows. Again: hide them"
+)
+DRAG_PIN = "Drag Pin"
+DRAG_PIN_DESCRIPTION = (
+    "Drag this landmark to where it is on the photo. A click holds it where it is, another lets it go"
+)
+DRAGGING_PIN = "DECA: drag the landmark to where it is on the photo | Esc cancels"
+REMOVE_PINS = "Remove Pins"
+REMOVE_PINS_DESCRIPTION = "Let all landmarks of this photo go: the head goes back to what was found on the photo"
+RESET_NAMED_SHAPES = "Reset Shape"
+RESET_NAMED_SHAPES_DESCRIPTION = "Put all of these sliders to 0: the shape is as found on the photos"
+NO_PINS = {
+    "landmarks": "The head does not know its landmarks, or its mesh was changed: import its photo again",
+    "rig": "The head's armature, or a bone of it, was deleted",
+    "camera": "The head has no photo camera any more",
+    "pins": "No landmark of this photo is held",
+}
+NO_NAMED_SHAPES = (
+    "The head has no measures with names: its head model has none (FLAME), or it was imported by an earlier version"
+)
 PANEL_BAKE = "Bake"
 BAKE_FRAMES = "Bake Wrinkles"
 BAKE_FRAMES_DESCRIPTION = (
@@ -343,6 +378,17 @@ def missing(names: list[str]) -> list[str]:
     return [MISSING, *names[:5], *rest] if names else []
 
 
+def pins(count: int) -> str:
+    """How many landmarks of a photo are held."""
+    return "No pins" if not count else f"{count} pin{'s' if count > 1 else ''}"
+
+
+def named_shape(name: str, change: float, unit: str) -> str:
+    """What a slider of a measure changes, and by how much it does."""
+    label = name.replace("_", " ").title()
+    return f"{label} {change:+.1f} {'°' if unit == 'degrees' else unit}" if abs(change) >= 0.05 else label
+
+
 def notices_on_photo(count: int) -> str:
     """The header of what is to be known of a head's colors."""
     return f"Notes on the Photo ({count})"
@@ -378,6 +424,17 @@ def progress(photo: str, index: int, count: int, step: str) -> str:
     """The status bar during an import."""
     which = f" ({index + 1} of {count})" if count > 1 else ""
     return " | ".join(text for text in (f"DECA: {photo}{which}", step, ESC_CANCELS) if text)
+
+
+def folder_progress(made: int, failed: int) -> str:
+    """The status bar while a folder of photos is imported."""
+    return f"DECA: heads made: {made}" + (f", photos failed: {failed}" if failed else "") + f" | {ESC_CANCELS}"
+
+
+def folder_done(made: int, failed: int, why: str, sheet: str) -> str:
+    """What has become of a folder of photos."""
+    text = f"Heads: {made}" + (f"; photos failed: {failed}" if failed else "")
+    return f"{text}. {why + ' ' if why else ''}Contact sheet: {sheet}"
 
 
 def baking(what: str, fraction: float) -> str:
@@ -417,3 +474,80 @@ def install_failed(why: str) -> str:
 def installing(state: InstallState, detail: str) -> str:
     """The status bar during an installation."""
     return " | ".join(text for text in (f"DECA: {state.value}", detail[:80], ESC_CANCELS) if text)
+
+
+PANEL_CAPTURE = "Capture"
+EXPRESSION_FROM_PHOTO = "Expression From Photo"
+EXPRESSION_FROM_PHOTO_DESCRIPTION = (
+    "Show the expression of the face on any photo on the active head; its shape, texture and wrinkles stay its own"
+)
+PERFORMANCE = "Performance From Video"
+PERFORMANCE_DESCRIPTION = (
+    "Key what the face in a video, or in numbered pictures, does onto the active head, from the current frame on:"
+    " expression, jaw, gaze and turn of the head"
+)
+RECORDING = "Import Face Recording"
+RECORDING_DESCRIPTION = (
+    "Key a recording of a phone onto the active head, from the current frame on: a CSV file of Live Link Face or a text"
+    " file of Face Cap"
+)
+NO_FILE_CHOSEN = "No file was chosen. Select one in the file browser."
+CAPTURE_SLIDERS = "Which sliders move"
+CAPTURE_SLIDER_ITEMS = [
+    ("COEFFICIENTS", "Coefficients", "The head model's own: all that was seen, but without names"),
+    ("ARKIT", "ARKit", "The named sliders, for editing: as near as they come to what was seen"),
+]
+TURN = "Which bone turns the head as it turns before the camera"
+TURN_ITEMS = [
+    ("NONE", "None", "The head is held as it is"),
+    ("ROOT", "Root", "The whole head with its neck, as imports have it"),
+    ("NECK", "Neck", "The head on its neck"),
+]
+FACE = "Which of several faces, counted from 0, the largest first"
+CAPTURE_MIRROR = "Swap left and right; ARKit sliders move then"
+CAPTURE_KEY = "Set keyframes on all sliders and bones at the current frame"
+SMOOTHING = (
+    "Seconds over which jitter is smoothed, without lag: movements much longer than this keep their height. 0 for none"
+)
+OTHER_PERSON = (
+    "The video shows somebody else than the head: their shape is fitted first, so that it is not read as an expression"
+)
+VIDEO_START = "Seconds of the video that are left out"
+VIDEO_END = "Second of the video at which to stop; 0 for its end"
+NEUTRAL_AT = (
+    "Second of the video at which the face is at rest: the head moves relative to it; -1 to take expressions as seen"
+)
+VIDEO_RATE = "Change the scene's frame rate to the video's; else the performance is sampled at the scene's frames"
+EXTEND_SCENE = "Move the scene's last frame to the last keyframe where it ends before"
+SOUND = "Add the video's sound to the sequencer"
+NO_SOUND = "The video has no sound"
+NEUTRAL_FILE = "A recording of the same face at rest, which is taken off"
+GAZE_BY = "Where the eyes look is recorded twice, and must not add up"
+GAZE_ITEMS = [
+    ("SLIDERS", "Sliders", "The eyeLook sliders, which move the lids along"),
+    ("BONES", "Bones", "The angles of the eyes, on their bones"),
+]
+TIMECODE_RATE = "Frames per second that the file's timecodes count in; 0 to see from the file"
+
+
+def keyed(count: int, first: int, last: int, name: str) -> str:
+    """What was keyed."""
+    return f"Keyed {count} frames, {first} to {last}, on {name}"
+
+
+def without_face(times: list[tuple[float, float, int]], gaps: tuple[tuple[int, int], ...]) -> list[str]:
+    """Where a video shows no face, and what became of these frames.
+
+    Args:
+        times: First and last second, and number of frames.
+        gaps: First and last frame of the scene without keyframes.
+    """
+    if not times:
+        return []
+    shown = ", ".join(f"{start:.2f} to {end:.2f} s" if end > start else f"{start:.2f} s" for start, end, _ in times[:6])
+    more = f" and {len(times) - 6} more" if len(times) > 6 else ""
+    told = f"No face in {sum(count for _, _, count in times)} frames of the video: {shown}{more}. "
+    if not gaps:
+        return [told + "Short gaps are interpolated."]
+    left = ", ".join(f"{first} to {last}" for first, last in gaps[:6])
+    return [told + f"Short gaps are interpolated; no keyframes at the frames {left}."]

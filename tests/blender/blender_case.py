@@ -26,6 +26,7 @@ from deca_blender.protocol.messages import FaceReply, HeadReply
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAD_FILE = ROOT / "assets" / "openhead" / "openhead.safetensors"
+NAMED_SHAPES_FILE = ROOT / "assets" / "openhead" / "named_shapes.safetensors"
 NUM_SHAPE, NUM_EXPRESSION = 40, 51
 
 
@@ -80,6 +81,10 @@ def head_reply() -> HeadReply:
         (age,) = (index for index, trait in enumerate(traits) if trait["name"] == "age")
         per_deviation = directions[:, :, :num_shape].astype(np.float64) @ tensors["trait_codes"][:, age]
         age_direction = (per_deviation / traits[age]["deviation"]).astype(np.float32)
+    with safe_open(str(NAMED_SHAPES_FILE), framework="numpy") as file:
+        measures = json.loads(file.metadata()["shapes"])
+        codes_NS = file.get_tensor("codes").astype(np.float32)
+        named_NV3 = np.tensordot(codes_NS, directions[:, :, :num_shape], (1, 2))
     return HeadReply(
         name=metadata.get("name", "openhead"),
         hash=hashlib.sha256(HEAD_FILE.read_bytes()).hexdigest()[:16],
@@ -103,6 +108,13 @@ def head_reply() -> HeadReply:
         arkit_map=tensors["arkit_map"].astype(np.float32),
         age_direction=age_direction,
         gloss=np.linspace(0, 1, len(mirror), dtype=np.float32),
+        named_shapes=np.ascontiguousarray(named_NV3),
+        named_shape_prior=codes_NS @ codes_NS.T,
+        named_shape_keys=tuple(measure[0] for measure in measures),
+        named_shape_units=tuple(measure[1] for measure in measures),
+        named_shape_deviations=tuple(measure[2] for measure in measures),
+        landmark_verts=tensors["f"][tensors["lmk68_face"]].astype(np.int32),
+        landmark_weights=tensors["lmk68_bary"].astype(np.float32),
     )
 
 

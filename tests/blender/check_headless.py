@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 
 from deca_blender import backend, headless
+from deca_blender.batch.plan import FOLDER
 from deca_blender.client import RequestFailed
 from deca_blender.protocol.messages import ReconstructReply
 from deca_blender.protocol.photos import result_name, told
@@ -34,7 +35,8 @@ def answer(request):
     ASKED.append(request)
     if not Path(request.path).exists():
         return RequestFailed("PhotoError", f"{request.path} does not exist.", "Check the name.")
-    return ReconstructReply((face_of(request.path),), picture=case.picture_of(PHOTO) if request.picture_size else None)
+    picture, sheet = (case.picture_of(PHOTO) if size else None for size in (request.picture_size, request.sheet_size))
+    return ReconstructReply((face_of(request.path),), picture=picture, sheet=sheet)
 
 
 backend.session = lambda: case.FakeSession(HEAD, answer)  # type: ignore[assignment, return-value]
@@ -49,6 +51,11 @@ def run(*arguments: str | Path) -> tuple[int, dict[str, dict], dict]:
     return status, {line["photo"]: line for line in lines[:-1]}, lines[-1]["summary"]
 
 
+def results(out: Path) -> list[str]:
+    """What is in a folder of results, but for the report."""
+    return sorted(name for name in os.listdir(out) if name != FOLDER)
+
+
 def test_good_and_bad_photos(folder: Path) -> None:
     photos = folder / "phötos"
     (photos / "empty").mkdir(parents=True)
@@ -60,7 +67,7 @@ def test_good_and_bad_photos(folder: Path) -> None:
     assert lines[str(photos / "Zoë 1.jpg")]["ok"] and lines[str(photos / "b.png")]["ok"]
     assert "does not exist" in lines[str(missing)]["error"]
     assert "holds no photo" in lines[str(photos / "empty")]["error"]
-    assert sorted(path.name for path in out.iterdir()) == ["Zoë 1.blend", "b.blend"]
+    assert results(out) == ["Zoë 1.blend", "b.blend"]
     bpy.ops.wm.open_mainfile(filepath=lines[str(photos / "Zoë 1.jpg")]["out"])
     assert len([obj for obj in bpy.data.objects if obj.deca.is_head]) == 1
     face = face_of(str(photos / "Zoë 1.jpg"))
@@ -101,7 +108,7 @@ def test_a_failed_save_keeps_the_old_file(folder: Path) -> None:
     (out / "a.blend" / "x").mkdir(parents=True)  # a folder of that name: the rename fails
     status, lines, _ = run(folder / "a.jpg", "--out", out, "--overwrite")
     assert status == 1 and "could not be written" in next(iter(lines.values()))["error"]
-    assert [path.name for path in out.iterdir()] == ["a.blend"]
+    assert results(out) == ["a.blend"]
 
 
 def test_files_that_are_there_are_skipped_before_any_work(folder: Path) -> None:
@@ -120,7 +127,7 @@ def test_files_that_are_there_are_skipped_before_any_work(folder: Path) -> None:
     status, lines, summary = run(photos / "a.jpg", "--out", out, "--overwrite")
     assert status == 0 and summary == {"photos": 1, "failed": 0, "skipped": 0}
     bpy.ops.wm.open_mainfile(filepath=str(out / "a.blend"))
-    assert bpy.data.objects["a"].deca.is_head and sorted(os.listdir(out)) == ["a.blend", "b.blend"]
+    assert bpy.data.objects["a"].deca.is_head and results(out) == ["a.blend", "b.blend"]
 
 
 def test_names_that_are_not_utf8_or_long(folder: Path) -> None:
@@ -135,7 +142,7 @@ def test_names_that_are_not_utf8_or_long(folder: Path) -> None:
         bpy.ops.wm.open_mainfile(filepath=line["out"])
         (head,) = (obj for obj in bpy.data.objects if obj.deca.is_head)
         assert head.deca.photo == told(folder / name) and result_name(name).startswith(head.name)
-    assert sorted(os.listdir(folder / "out")) == sorted(f"{result_name(name)}.blend" for name in names)
+    assert results(folder / "out") == sorted(f"{result_name(name)}.blend" for name in names)
 
 
 def test_whatever_fails_stays_with_its_photo(folder: Path) -> None:
@@ -157,7 +164,7 @@ def test_whatever_fails_stays_with_its_photo(folder: Path) -> None:
     assert status == 1 and [line["ok"] for line in lines.values()] == [True, False, True]
     assert summary == {"photos": 3, "failed": 1, "skipped": 0}
     assert "RuntimeError: nobody foresaw this" in lines[str(folder / "b.jpg")]["error"]
-    assert "Traceback" in stderr.getvalue() and sorted(os.listdir(folder / "out")) == ["a.blend", "c.blend"]
+    assert "Traceback" in stderr.getvalue() and results(folder / "out") == ["a.blend", "c.blend"]
 
 
 def test_an_interrupt_and_a_closed_pipe_end_quietly(folder: Path) -> None:
@@ -169,7 +176,7 @@ def test_an_interrupt_and_a_closed_pipe_end_quietly(folder: Path) -> None:
 
     headless.import_face = interrupted
     try:
-        assert headless.main([str(folder / "a.jpg"), "--out", str(folder / "out")]) == 143
+        assert headless.main([str(folder / "a.jpg"), "--out", str(folder / "out")]) == 75
     finally:
         headless.import_face = build
     read_end, write_end = os.pipe()
@@ -179,7 +186,7 @@ def test_an_interrupt_and_a_closed_pipe_end_quietly(folder: Path) -> None:
         status = headless.main([str(folder / "a.jpg"), "--out", str(folder / "out")])
     with contextlib.suppress(BrokenPipeError):
         pipe.close()
-    assert status == 141 and os.listdir(folder / "out") == ["a.blend"]
+    assert status == 141 and results(folder / "out") == ["a.blend"]
 
 
 def test_the_photo_is_what_the_file_renders(folder: Path) -> None:
@@ -194,8 +201,41 @@ def test_the_photo_is_what_the_file_renders(folder: Path) -> None:
 def test_wrong_usage_is_status_two() -> None:
     with contextlib.redirect_stderr(io.StringIO()):
         assert headless.main(["photo.jpg"]) == 2
+        assert headless.main(["--out", "out"]) == 2
         assert headless.main(["", "--out", "out"]) == 2
         assert headless.main(["photo.jpg", "--out", ""]) == 2
+
+
+def test_formats_and_the_contact_sheet_and_what_is_resumed(folder: Path) -> None:
+    (folder / "a.jpg").touch()
+    out = folder / "out"
+    arguments = (folder / "a.jpg", "--out", out, "--format", "blend,glb,fbx,usd,obj")
+    status, lines, _ = run(*arguments)
+    assert status == 0, lines
+    files = ["a.blend", "a.fbx", "a.fbx.json", "a.glb", "a.glb.json", "a.mtl", "a.obj", "a.obj.json", "a.usdz"]
+    assert set(files) < set(results(out)) and (out / "a.glb").read_bytes()[:4] == b"glTF"
+    record = json.loads((out / FOLDER / "done" / "a.json").read_text(encoding="utf-8"))
+    assert (
+        set(record["files"]) == set(results(out)) and record["line"]["digest"] == lines[str(folder / "a.jpg")]["digest"]
+    )
+    assert (out / FOLDER / record["picture"]).read_bytes() == case.picture_of(PHOTO).tobytes()
+    ASKED.clear()
+    status, lines, summary = run(*arguments, "--resume")
+    assert (status, summary["skipped"], ASKED) == (0, 1, [])
+    glb = (out / "a.glb").read_bytes()
+    run(*arguments, "--overwrite")
+    assert (out / "a.glb").read_bytes() == glb  # as for the .blend, that holds its own place in memory
+
+
+def test_the_button_runs_the_same_batch_in_another_blender(folder: Path) -> None:
+    """Photos that are none: no backend is needed to say so."""
+    (folder / "photos").mkdir()
+    try:
+        bpy.ops.deca.import_folder(directory=str(folder / "photos"))
+    except RuntimeError as error:  # a script is told of nothing but errors
+        raise AssertionError(str(error)) from error
+    rows = (folder / "photos Heads" / FOLDER / "report.csv").read_text(encoding="utf-8")
+    assert rows.count("\n") == 2 and "holds no photo" in rows
 
 
 case.main(globals())

@@ -22,6 +22,7 @@ from deca_blender.protocol.messages import (
     ReconstructPerson,
     ReconstructPhoto,
     ReconstructReply,
+    TrackPerformance,
 )
 
 pytestmark = [
@@ -247,3 +248,24 @@ def test_wrinkles_are_the_librarys(session: Session, photo: Path, tmp_path: Path
         with pytest.raises(RequestFailed) as failure:
             session.request(replace(wrinkles, **changes), timeout=20)
         assert failure.value.kind == kind and failure.value.hint
+
+
+def test_performance_is_the_librarys(session: Session, photo: Path, tmp_path: Path) -> None:
+    from deca.head import load_head
+    from deca.reconstruct.performance import track_performance
+
+    image = pytest.importorskip("PIL.Image")
+    for number in range(2):
+        image.open(photo).rotate(3 * number).resize((256, 256)).save(tmp_path / f"é_{number}.png")
+    shape = np.full(100, 0.1, np.float32)
+    steps: list[float] = []
+    request = TrackPerformance(str(tmp_path), shape, rate=12.0)
+    reply = session.request(request, lambda fraction, _: steps.append(fraction), timeout=100)
+    expected = track_performance(tmp_path, load_head(), shape, rate=12.0)
+    assert steps == sorted(steps) and len(steps) >= 3
+    assert (reply.rate, reply.has_audio, reply.seen.tolist()) == (12.0, False, [1, 1])
+    np.testing.assert_allclose(reply.times, [0, 1 / 12])
+    np.testing.assert_allclose(reply.expression, expected.expression_FE, atol=1e-4)
+    np.testing.assert_allclose(reply.pose, expected.pose_F53, atol=1e-4)
+    with pytest.raises(RequestFailed, match="could not be read"):
+        session.request(TrackPerformance(str(tmp_path / "none.mp4"), shape), timeout=60)

@@ -25,7 +25,7 @@ class Job:
 
 class Reply:
     def __init__(self, *faces: str) -> None:
-        self.faces, self.notices, self.picture = faces, ("told",), "picture"
+        self.faces, self.notices, self.picture, self.sheet = faces, ("told",), "picture", None
 
 
 class Session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.export import write_faces, write_person
 from deca.reconstruct.face import Face
 from deca.reconstruct.person import LeftOut, Person
-from deca.reconstruct.pictures import overlay
+from deca.reconstruct.pictures import contact_jpeg, overlay
 from deca.reconstruct.results import refuse_results
 from deca_blender.protocol.batch import Skipped
 
@@ -139,3 +140,23 @@ def test_unwritable_output_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_file(tmp_path / "taken", b"data")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken"]
+
+
+def test_the_contact_sheet_shows_photo_head_over_it_and_head(face: Face) -> None:
+    """The head covers the photo where its vertices are, and stands upright amid its own cell whatever its pose."""
+    tilted_53 = face.pose_53.copy()
+    tilted_53[0] = (0, 0, 0.6)
+    face = replace(face, texture=None, pose_53=tilted_53)
+    jpeg = contact_jpeg(PHOTO, face, 160)
+    cells = np.asarray(Image.open(io.BytesIO(jpeg))).astype(int).reshape(160, 3, 160, 3).transpose(1, 0, 2, 3)
+    assert len(jpeg) < 20000 and abs(cells[0] - 90).max() < 4  # the crop lies inside of the photo
+    on_crop_V2 = face.vertices() @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
+    on_crop_V2 = (on_crop_V2 @ face.crop_33[:2, :2].T + face.crop_33[:2, 2]) * 160 / 224
+    is_drawn_HW = abs(cells[1] - 90).max(-1) > 25
+    low, high = np.argwhere(is_drawn_HW).min(0)[::-1], np.argwhere(is_drawn_HW).max(0)[::-1]
+    assert np.allclose(low, on_crop_V2.min(0).clip(0), atol=3) and np.allclose(
+        high, on_crop_V2.max(0).clip(max=159), atol=3
+    )
+    head = np.argwhere(abs(cells[2] - 48).max(-1) > 25)
+    extent = head.max(0) - head.min(0)
+    assert 140 < extent[0] < 156 and extent[0] > extent[1] and abs((head.max(0) + head.min(0)) / 2 - 80).max() < 4

@@ -23,6 +23,15 @@ FORBIDDEN = {
         "deca_blender.client",
         "deca_blender.scene",
     ),
+    "deca_blender/batch": (
+        "bpy",
+        "bmesh",
+        "mathutils",
+        "numpy",
+        "deca_blender.core",
+        "deca_blender.client",
+        "deca_blender.scene",
+    ),
     "deca_blender/core": (
         "bpy",
         "bmesh",

@@ -62,6 +62,7 @@ def steps() -> Iterator[float]:
         screenshot(name)
         looks.append(look())
     RESULT["through the photo's camera and back"] = looks
+    yield from pinning(heads()[0])
     call(bpy.ops.deca.render_as_photo)
     for name in ("Cube", "Light", "Camera"):  # the cube would hide the head from the front
         bpy.data.objects.remove(bpy.data.objects[name])
@@ -151,6 +152,54 @@ def first_sight(head: bpy.types.Object) -> dict[str, object]:
         "shading": [space.shading.type, space.shading.color_type],
         "scene": [scene.camera.name, scene.render.resolution_x, scene.render.resolution_y],
     }
+
+
+def pinning(head: bpy.types.Object) -> Iterator[float]:
+    """A landmark is dragged by the pointer, taken back, and a click lets it go; Esc cancels a drag."""
+    from bl_ext.user_default.deca_blender.deca_blender.scene import pins
+
+    corner, chin, by = 54, 8, (18, -24)  # pixels of the screen, right and up
+
+    def on_screen(landmark: int) -> tuple[int, int]:
+        point = head.matrix_world @ Vector(pins.shown_landmarks(head)[landmark])
+        place = location_3d_to_region_2d(region("WINDOW"), view().spaces[0].region_3d, point)
+        return int(region("WINDOW").x + place.x), int(window().height - region("WINDOW").y - place.y)
+
+    def pointer(landmark: int, *steps: str) -> None:
+        x, y = on_screen(landmark)
+        moves = " ".join(f"sleep 0.3 mousemove {x + by[0] * k // 6} {y + by[1] * k // 6}" for k in range(1, 7))
+        command = " sleep 1 ".join((f"mousemove {x} {y}", *steps)).replace("DRAG", moves)
+        subprocess.Popen(["xdotool", *command.split()])
+
+    call(bpy.ops.deca.show_pins)
+    yield 1
+    space = view().spaces[0].region_3d
+    space.view_camera_zoom, space.view_camera_offset = 60, (-0.03, 0.2)
+    yield 3
+    screenshot("pins")
+    start = on_screen(corner)
+    pointer(corner, "mousedown 1", "DRAG", "mouseup 1")
+    yield from until(lambda: bool(head.deca.pins))
+    yield 1
+    screenshot("pinned")
+    end, held = on_screen(corner), len(head.deca.pins)
+    pointer(chin, "mousedown 1", "DRAG", "key Escape", "mouseup 1")
+    yield 8
+    after_esc = len(head.deca.pins)
+    pointer(corner, "mousedown 1", "mouseup 1")
+    yield from until(lambda: not head.deca.pins)
+    yield 1
+    back = on_screen(corner)
+    RESULT["pins"] = {
+        "moved": [end[axis] - start[axis] for axis in range(2)],
+        "asked": by,
+        "held": held,
+        "held after Esc": after_esc,
+        "off after the click": max(abs(back[axis] - start[axis]) for axis in range(2)),
+    }
+    call(bpy.ops.deca.show_pins)
+    call(bpy.ops.deca.view_photo_camera)
+    yield 1
 
 
 def playback(head: bpy.types.Object) -> Iterator[float]:

@@ -83,6 +83,14 @@ def test_the_view_goes_through_the_photos_camera_and_back(result: dict[str, obje
     assert after == before
 
 
+def test_a_dragged_landmark_takes_the_face_along(result: dict[str, object]) -> None:
+    pins = result["pins"]
+    assert isinstance(pins, dict)
+    assert all(abs(moved - asked) <= 3 for moved, asked in zip(pins["moved"], pins["asked"], strict=True)), pins
+    assert pins["held"] == pins["held after Esc"] == 1
+    assert pins["off after the click"] <= 1
+
+
 def test_nothing_complains_on_the_console(result: dict[str, object]) -> None:
     """Also not while a file is opened whose asset shelf is visible."""
     console = str(result["console"])

@@ -17,7 +17,7 @@ from torch import Tensor
 from deca.appearance.albedo import AlbedoModel
 from deca.appearance.light import fit_albedo_and_light
 from deca.head import HeadModel
-from deca.head.layer import HeadLayer
+from deca.head.layer import layer_of
 from deca.networks import Networks
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
@@ -172,7 +172,7 @@ def interior_error(face: Face) -> float:
 
     MediaPipe's points stand for iBUG's, which they meet to 2 to 4 %.
     """
-    layer = HeadLayer(face.head, len(face.shape_S), len(face.expression_E))
+    layer = layer_of(face.head, len(face.shape_S), len(face.expression_E))
     verts_1V3, pose_153 = torch.from_numpy(face.vertices())[None], torch.from_numpy(face.pose_53)[None]
     points_L3 = layer.landmarks_68(verts_1V3, pose_153)[0].numpy()
     projected_L2 = points_L3 @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
@@ -233,7 +233,7 @@ def focal_in_pixels(photo: Photo) -> float | None:
 
 def ibug_landmarks(head: HeadModel, fit: FitResult) -> NDArray[np.float64]:
     """The fitted heads' 68 landmarks (B, 68, 2) in photo pixels: what DECA's crop is measured on."""
-    layer = HeadLayer(head, fit.shape_BS.shape[1], fit.expression_BE.shape[1])
+    layer = layer_of(head, fit.shape_BS.shape[1], fit.expression_BE.shape[1])
     shape, expression, pose = (
         torch.from_numpy(np.asarray(code, np.float32)) for code in (fit.shape_BS, fit.expression_BE, fit.pose_B53)
     )

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from deca.head import HeadModel
-from deca.head.layer import HeadLayer
+from deca.head.layer import layer_of
 from deca.reconstruct.mesh import Mesh
 from deca.render.camera import photo_transform
 from deca_blender.protocol.photos import told
@@ -75,7 +75,7 @@ class Face:
 
     def vertices(self) -> NDArray[np.float32]:
         """Posed vertices (V, 3) in metres, head space."""
-        layer = HeadLayer(self.head, len(self.shape_S), len(self.expression_E))
+        layer = layer_of(self.head, len(self.shape_S), len(self.expression_E))
         codes = (self.shape_S, self.expression_E, self.pose_53, self.likeness_V3)
         with torch.inference_mode():
             given = (None if code is None else torch.from_numpy(np.ascontiguousarray(code))[None] for code in codes)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from deca.reconstruct.decode import Decoded, Decoder, Pictures
@@ -27,6 +28,10 @@ _DOT = (90, 220, 120)
 _OVERLAY_SIZE = 1600
 """Longest side of the overlay's photo, pixels; small photos are enlarged up to it until a face is _FACE_SIZE wide."""
 _FACE_SIZE = 400
+_ASIDE_33 = Rotation.from_rotvec((0, np.radians(25), 0)).as_matrix()
+"""Turns a head to a three-quarter view, in which the nose has a shape."""
+_ROOM = 48
+"""Grey behind a head on a contact sheet."""
 
 
 def png_bytes(pixels: Picture) -> bytes:
@@ -80,8 +85,30 @@ def comparison(photo: Picture, faces: Sequence[Face], decoded: Sequence[Decoded]
     return np.concatenate([_row(photo, face, codes, decoder) for face, codes in zip(faces, decoded, strict=True)])
 
 
+def contact_jpeg(photo: Picture, face: Face, size: int) -> bytes:
+    """A face for a contact sheet, (size, 3 size, 3) as JPEG: the photo, the head over it, the head turned."""
+    crop = _cut_crop(photo, face.crop_33, size)
+    posed_V3 = face.vertices()
+    scale = size / CROP_SIZE
+    to_crop_24 = np.diag((scale, scale, 1))[:2] @ face.crop_33 @ np.vstack((face.to_photo(), (0, 0, 0, 1)))
+    texture_NN3 = face.texture.albedo_NN3 if face.texture is not None else None
+    over = draw_head(crop, face.head, posed_V3, to_crop_24, texture_NN3=texture_NN3, opacity=0.85)
+    turned_V3 = posed_V3 @ Rotation.from_rotvec(face.pose_53[0]).as_matrix() @ _ASIDE_33.T
+    low_3, high_3 = turned_V3.min(0), turned_V3.max(0)
+    pixels = 0.94 * size / (high_3 - low_3)[:2].max()
+    middle_3 = (low_3 + high_3) / 2
+    to_cell_24 = np.array(
+        ((pixels, 0, 0, size / 2 - pixels * middle_3[0]), (0, -pixels, 0, size / 2 + pixels * middle_3[1]))
+    )
+    room = np.full((size, size, 3), _ROOM, np.uint8)
+    head = draw_head(room, face.head, turned_V3.astype(np.float32), to_cell_24, texture_NN3=texture_NN3)
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate((crop, over, head), axis=1)).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
 def _row(photo: Picture, face: Face, decoded: Decoded, decoder: Decoder) -> Picture:
-    crop = _cut_crop(photo, face.crop_33)
+    crop = _cut_crop(photo, face.crop_33, _CELL)
     points_L2 = face.landmarks_L2 @ face.crop_33[:2, :2].T + face.crop_33[:2, 2]
     marked = _dotted(crop, points_L2 * (_CELL / CROP_SIZE))
     pictures = decoder.render(decoded, height=_CELL, width=_CELL)
@@ -106,8 +133,8 @@ def _over(background: Picture, image_13HW: Tensor, pictures: Pictures) -> Pictur
     return np.where(pictures.alpha_B1HW[0, 0].cpu().numpy()[..., None] > 0, head, background)
 
 
-def _cut_crop(photo: Picture, crop_33: NDArray[np.float64]) -> Picture:
-    """The crop (_CELL, _CELL, 3), black outside of the photo."""
+def _cut_crop(photo: Picture, crop_33: NDArray[np.float64], size: int) -> Picture:
+    """The crop (size, size, 3), black outside of the photo."""
     to_photo_33 = np.linalg.inv(crop_33)
     low, high = to_photo_33[:2, 2], to_photo_33[:2, :2] @ (CROP_SIZE, CROP_SIZE) + to_photo_33[:2, 2]
     first, last = np.floor(low).astype(int), np.maximum(np.ceil(high), np.floor(low) + 1).astype(int)
@@ -117,4 +144,4 @@ def _cut_crop(photo: Picture, crop_33: NDArray[np.float64]) -> Picture:
         inside = photo[start[1] : stop[1], start[0] : stop[0]]
         room[start[1] - first[1] : stop[1] - first[1], start[0] - first[0] : stop[0] - first[0]] = inside
     box = (*(low - first), *np.minimum(high - first, last - first))
-    return np.asarray(Image.fromarray(room).resize((_CELL, _CELL), Image.Resampling.LANCZOS, box=box))
+    return np.asarray(Image.fromarray(room).resize((size, size), Image.Resampling.LANCZOS, box=box))

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from importlib import metadata
 
-from deca.devices import AUTO, CPU, CUDA, choose_device
-
-DEVICES = (AUTO, CPU, CUDA)
+from deca.devices import choose_device
 
 
 class Device:
     """A choice of device that imports torch only when it has to be made.
 
     Args:
-        choice: One of `DEVICES`; `auto` is CUDA where it works, else the CPU.
+        choice: As `choose_device` has it.
     """
 
     def __init__(self, choice: str) -> None:

@@ -29,12 +29,14 @@ from deca_blender.protocol.messages import (
     HeadReply,
     LeftOutPhoto,
     NormalMapReply,
+    PerformanceReply,
     PersonReply,
     Picture,
     ReconstructPerson,
     ReconstructPhoto,
     ReconstructReply,
     Request,
+    TrackPerformance,
     WeightsReply,
     WrinklesReply,
 )
@@ -56,6 +58,7 @@ def make_handlers(device: Device) -> Mapping[type[Request], Handler]:
         ConvertHead: _convert_head,
         ReconstructPhoto: lambda request, progress: _reconstruct_photo(request, progress, device),
         ReconstructPerson: lambda request, progress: _reconstruct_person(request, progress, device),
+        TrackPerformance: lambda request, progress: _track_performance(request, progress, device),
         DescribeWeights: lambda request, progress: _describe_weights(request, device),
         DecodeWrinkles: lambda request, progress: _decode_wrinkles(request, device),
         BakeNormalMap: _bake_normal_map,
@@ -69,9 +72,13 @@ def _echo(request: Echo, progress: ProgressCall) -> EchoReply:
 def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
     from deca.appearance.gloss import skin_gloss
     from deca.head import load_head
+    from deca.head.named_shapes import directions, load_named_shapes, prior
 
     head = load_head(request.head)
     polygons_P4, uv_polygons_P4 = head.faces_of_four()
+    shapes, marks = load_named_shapes(head), head.landmarks_68
+    if marks is not None and not marks.placed.all():
+        marks = None
     return HeadReply(
         name=head.name,
         hash=head.hash,
@@ -95,6 +102,13 @@ def _describe_head(request: DescribeHead, progress: ProgressCall) -> HeadReply:
         arkit_map=head.arkit_map_K52,
         age_direction=next((age.direction(head.shape_dirs_V3S) for age in head.traits if age.name == "age"), None),
         gloss=skin_gloss(head),
+        named_shapes=directions(head, shapes) if shapes else None,
+        named_shape_prior=prior(shapes) if shapes else None,
+        named_shape_keys=tuple(shape.key for shape in shapes),
+        named_shape_units=tuple(shape.unit for shape in shapes),
+        named_shape_deviations=tuple(shape.deviation for shape in shapes),
+        landmark_verts=head.faces_F3[marks.faces].astype(np.int32) if marks is not None else None,
+        landmark_weights=marks.bary.astype(np.float32) if marks is not None else None,
     )
 
 
@@ -132,7 +146,18 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
         faces = [faces[request.face]]
     picture, problems = _picture(lambda: photo, request.picture_size)
     replies = tuple(_face_reply(face, request.path, decoder.networks) for face in faces)
-    return ReconstructReply(replies, (*notices, *problems), picture)
+    sheet, more = _sheet(lambda: photo, faces[0], request.sheet_size)
+    return ReconstructReply(replies, (*notices, *problems, *more), picture, sheet)
+
+
+def _sheet(read: Callable[[], Photo], face: Face, size: int) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+    """The picture for a contact sheet, if it is asked for, and what the user should know of it."""
+    from deca.reconstruct.pictures import contact_jpeg
+
+    try:
+        return (np.frombuffer(contact_jpeg(read().pixels, face, size), np.uint8) if size > 0 else None), ()
+    except Exception as error:  # the head is there
+        return None, (f"The contact sheet has no picture of it ({error or type(error).__name__}).",)
 
 
 def _picture(read: Callable[[], Photo], size: int) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
@@ -163,12 +188,14 @@ def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, devi
         picture, problems = _picture(lambda face=face: read_photo(face.photo), request.picture_size)
         pictures.append(Picture(picture))
         notices = tuple(dict.fromkeys((*notices, *problems)))
+    sheet, problems = _sheet(lambda: read_photo(person.faces[0].photo), person.faces[0], request.sheet_size)
     first, *others = (_face_reply(face, str(face.photo), decoder.networks, is_person=True) for face in person.faces)
     return PersonReply(
         (first, *(replace(face, albedo=None, photographed=None) for face in others)),
         tuple(pictures),
         tuple(LeftOutPhoto(str(left.photo), left.reason) for left in person.left_out),
-        notices,
+        (*notices, *problems),
+        sheet,
     )
 
 
@@ -198,6 +225,37 @@ def _face_reply(face: Face, photo: str, networks: Networks | None, is_person: bo
         knows_age=decodes is not None and decodes.age_D is not None,
         notices=face.texture.notices if face.texture else (),
         likeness=face.likeness_V3,
+    )
+
+
+def _track_performance(request: TrackPerformance, progress: ProgressCall, device: Device) -> PerformanceReply:
+    progress(0.0, "Starting")
+    from deca.head import load_head
+    from deca.reconstruct.performance import track_performance
+
+    head = load_head(request.head)
+    done = track_performance(
+        request.path,
+        head,
+        request.shape,
+        rate=request.rate,
+        start=request.start,
+        end=request.end,
+        face=request.face,
+        device=device.resolve(),
+        progress=progress,
+    )
+    return PerformanceReply(
+        head=head.name,
+        head_hash=head.hash,
+        rate=done.rate,
+        times=done.times_F,
+        seen=done.seen_F.astype(np.uint8),
+        expression=done.expression_FE,
+        pose=done.pose_F53,
+        error=done.error_F,
+        has_audio=done.has_audio,
+        notices=done.notices,
     )
 
 

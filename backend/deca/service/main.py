@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deca import __version__
-from deca.service.device import DEVICES, Device
+from deca.service.device import Device
 from deca.service.log import start_log
 from deca.service.parent import exit_with_parent
 from deca.service.server import Handler, Server
@@ -71,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="deca serve",
         description="Serve the Blender add-on over stdin and stdout. Meant to be started by the add-on.",
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="where networks run (default: %(default)s)")
+    parser.add_argument(
+        "--device", default="auto", help="where networks run: cpu, cuda, cuda:1, ... (default: %(default)s)"
+    )
     parser.add_argument("--log-dir", type=Path, help="folder of the log file (default: no log file)")
     return parser

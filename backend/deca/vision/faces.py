@@ -273,14 +273,14 @@ def _landmarks(photo: Photo, detection: Detection, passes: int, device: str) -> 
             break
     score = detection.score
     if presence > MIN_PRESENCE and score < SURE_SCORE:
-        score = _second_look(photo, points_L3, device)
+        score = second_look(photo, points_L3, device)
     if presence <= MIN_PRESENCE or score <= MIN_SECOND_SCORE:
         return None
     box = np.concatenate([points_L3[:, :2].min(0), points_L3[:, :2].max(0)])
     return DetectedFace(points_L3, box, score, float(presence), eye_line_angle(points_L3))
 
 
-def _second_look(photo: Photo, points_L3: npt.NDArray[np.float32], device: str) -> float:
+def second_look(photo: Photo, points_L3: npt.NDArray[np.float32], device: str) -> float:
     """The detector's score for the face under these landmarks when it sees them upright and large; 0 when it disagrees.
 
     The landmark network draws a face into whatever it is given and is sure of it, upside down as well; this tells.

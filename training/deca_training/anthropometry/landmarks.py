@@ -55,7 +55,7 @@ FROM_IBUG = {
     **{"ch_r": 48, "ch_l": 54, "cph_r": 50, "cph_l": 52},
 }
 _NASION, _TIP, _SUBNASALE, _UPPER_EDGE, _LOWER_EDGE, _CHIN = 27, 30, 33, 51, 57, 8
-_UPPER_INNER, _LOWER_INNER = 62, 66
+BETWEEN_LIPS = _UPPER_INNER, _LOWER_INNER = 62, 66
 _JAW = {RIGHT: slice(1, 9), LEFT: slice(8, 16)}
 
 # Metres. Chosen by eye on OpenHead; see the docstring for what each is for.

@@ -1,0 +1,91 @@
+"""Import Folder of Photos: a file for each photo, in another Blender, while this one stays free."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+
+from .. import another_blender
+from ..batch.plan import FOLDER, SUFFIXES
+from ..batch.watched import Watched
+from ..ui import texts
+
+_POLL_S = 0.3
+
+
+class DECA_OT_import_folder(bpy.types.Operator):
+    bl_idname = "deca.import_folder"
+    bl_label = texts.IMPORT_FOLDER
+    bl_description = texts.IMPORT_FOLDER_DESCRIPTION
+    bl_options = {"PRESET"}  # noqa: RUF012
+
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    out: StringProperty(name="Heads To", description=texts.FOLDER_OUT, subtype="DIR_PATH", options={"SKIP_SAVE"})
+    formats: EnumProperty(
+        name="Formats",
+        items=[(name, name.upper(), f"A {suffix} file for each photo") for name, suffix in SUFFIXES.items()],
+        options={"ENUM_FLAG"},
+        default={"blend"},
+    )
+    use_recursive: BoolProperty(name="Sub-Folders", description=texts.USE_RECURSIVE, default=False)
+    use_one_person: BoolProperty(name="One Person", description=texts.USE_ONE_PERSON_FOLDER, default=False)
+    jobs: IntProperty(name="Jobs", description=texts.JOBS, default=1, min=1, soft_max=16)
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        if not self.directory or not self.formats:
+            self.report({"ERROR"}, texts.NOTHING_CHOSEN)
+            return {"CANCELLED"}
+        folder = Path(bpy.path.abspath(self.directory))
+        self._out = Path(bpy.path.abspath(self.out)) if self.out else folder.with_name(f"{folder.name} Heads")
+        arguments = [str(folder), "--out", str(self._out), "--resume", "--progress", "json", "--jobs", str(self.jobs)]
+        arguments += ["--format", ",".join(name for name in SUFFIXES if name in self.formats)]
+        arguments += [*["--recursive"] * self.use_recursive, *["--one-person"] * self.use_one_person]
+        try:
+            self._batch = Watched([*another_blender.command("deca_import", "headless"), *arguments], os.environ)
+        except OSError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if context.window is None or bpy.app.background:
+            self._batch.wait()
+            return self._finish()
+        self._timer = context.window_manager.event_timer_add(_POLL_S, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "ESC" and event.value == "PRESS":
+            self._batch.stop()
+        if event.type != "TIMER":
+            return {"PASS_THROUGH"}
+        if not self._batch.is_done():
+            context.workspace.status_text_set(texts.folder_progress(self._batch.made, self._batch.failed))
+            return {"RUNNING_MODAL"}
+        context.window_manager.event_timer_remove(self._timer)
+        context.workspace.status_text_set(None)
+        return self._finish()
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends the operator, for instance because the window closes."""
+        self._batch.stop()
+
+    def _finish(self) -> set[str]:
+        batch, sheet = self._batch, self._out / FOLDER / "index.html"
+        if batch.summary is None:
+            self.report({"ERROR"}, texts.FOLDER_FAILED)
+            return {"CANCELLED"}
+        is_whole = not batch.failed and "why" not in batch.summary
+        text = texts.folder_done(batch.made, batch.failed, batch.summary.get("why", ""), str(sheet))
+        self.report({"INFO"} if is_whole else {"WARNING"}, text)
+        return {"FINISHED"}
+
+
+CLASSES = (DECA_OT_import_folder,)
