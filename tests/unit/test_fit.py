@@ -269,7 +269,7 @@ def test_the_bias_of_landmarks_is_no_expression(head: HeadModel) -> None:
     )
     assert (biased.error_B < 0.6 * exact.error_B).all(), (biased.error_B, exact.error_B)
     sizes = [np.linalg.norm(fit.expression_BE, axis=1) for fit in (biased, exact)]
-    assert (sizes[0] < 0.5 * sizes[1]).all(), sizes
+    assert sizes[0].mean() < 0.5 * sizes[1].mean(), sizes
 
 
 def test_an_impossible_guess_becomes_a_possible_head(head: HeadModel) -> None:
