@@ -33,6 +33,9 @@ EXPRESSION_RANGE = 10.0
 AGE_KEY = "age"
 """Name of the shape key that makes the neutral head older, where the head model knows how; 1 is a decade."""
 
+LIKENESS_KEY = "Likeness"
+"""Name of the shape key of what the person's neutral head has beyond the shape coefficients; 0 turns it off."""
+
 AGE_KEY_YEARS = 10.0
 AGE_RANGE = 30.0
 """Years younger and older than on the photo: half of an adult life, as far as one straight direction can be trusted."""
@@ -81,8 +84,8 @@ def named_shape_key(name: str) -> str:
 
 
 def is_identity_key(name: str) -> bool:
-    """Whether a shape key changes who the head is, not what it does: age, and the measures with names."""
-    return name == AGE_KEY or name.startswith(SHAPE_KEY_PREFIX)
+    """Whether a shape key changes who the head is, not what it does: age, likeness, and the measures with names."""
+    return name in (AGE_KEY, LIKENESS_KEY) or name.startswith(SHAPE_KEY_PREFIX)
 
 
 EXPRESSION_KEYS = tuple(expression_key(index) for index in range(NUM_EXPRESSION_KEYS))

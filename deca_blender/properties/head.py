@@ -78,8 +78,17 @@ def _set_strength(self: bpy.types.PropertyGroup, value: float) -> None:
 
 def age_key(head_object: bpy.types.Object) -> bpy.types.ShapeKey | None:
     """The shape key that makes a head older, or None where its head model does not know how."""
+    return _key(head_object, rig.AGE_KEY)
+
+
+def likeness_key(head_object: bpy.types.Object) -> bpy.types.ShapeKey | None:
+    """The shape key of what the person has beyond the shape coefficients, or None where there is nothing."""
+    return _key(head_object, rig.LIKENESS_KEY)
+
+
+def _key(head_object: bpy.types.Object, name: str) -> bpy.types.ShapeKey | None:
     keys = head_object.data.shape_keys if head_object.type == "MESH" else None
-    return keys.key_blocks.get(rig.AGE_KEY) if keys is not None else None
+    return keys.key_blocks.get(name) if keys is not None else None
 
 
 def _age(self: Any) -> float:

@@ -350,6 +350,8 @@ class FaceReply(Message):
         relief: What the photo shows of the skin, as `ReliefShare` has it; None without a relief network.
         knows_age: Whether the weights know how wrinkles change with age (`DecodeWrinkles.age`).
         notices: What the user should know of the textures.
+        likeness: What the neutral head has beyond its shape coefficients, metres; joints do not follow it. None where
+            there is nothing.
     """
 
     name: str
@@ -373,6 +375,7 @@ class FaceReply(Message):
     relief: Annotated[NDArray[np.uint8], Array("uint8", "R")] | None = None
     knows_age: bool = False
     notices: tuple[Notice, ...] = ()
+    likeness: Annotated[NDArray[np.float32], Array("float32", "V", 3)] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,7 +109,7 @@ def build_head(
     head_object = bpy.data.objects.new(face.name, mesh)
     collection.objects.link(head_object)
     head_mesh.add_skin_weights(head_object, armature.skin_groups(head), head.skin_weights)
-    keys = shape_keys.add_shape_keys(head_object, head, neutral_V3)
+    keys = shape_keys.add_shape_keys(head_object, head, neutral_V3, face.likeness)
     shape_keys.drive_correctives(keys, rig_object, has_arkit_bones=head.arkit_map is not None)
     armature.drive_arkit_bones(rig_object, keys, head)
     armature.drive_joints(rig_object, keys, head)

@@ -24,7 +24,7 @@ from .channels import curves_of
 from .expression import key_pose
 from .head import pose_as, remember, remember_detail, rig_of
 from .import_face import ImportFaceError, ImportOptions, add_camera, build_head, building
-from .reshape import reshape
+from .reshape import change_likeness, reshape
 
 _SIZES = (512, 1024, 2048)
 """Of textures that the backend makes."""
@@ -119,6 +119,7 @@ def update_person(
             if (texture := given[name]) is not None
         }
         reshape(context, head_object, head, np.asarray(head_object[SHAPE], np.float64), faces[0].shape)
+        change_likeness(head_object, faces[0].likeness)
 
         if was_single:
             _note_single_photo(head_object)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..core import moving_joints, rig
 from ..core.identity import joint_positions, neutral_verts
 from ..protocol.messages import HeadReply
-from . import armature, wrinkles
+from . import armature, shape_keys, wrinkles
 from .head import rig_of
 
 
@@ -44,3 +44,24 @@ def reshape(
         names = [(joint, rig.arkit_bone(joint), moving_joints.deform_bone(joint)) for joint in rig.JOINTS]
         moves = {name: move_3 for of_joint, move_3 in zip(names, moves_J3, strict=True) for name in of_joint}
         armature.move_bones(context, rig_object, moves)
+
+
+def change_likeness(head_object: bpy.types.Object, likeness_V3: NDArray | None) -> None:
+    """Gives a head another likeness (metres, None for none); whether it is turned on stays.
+
+    Args:
+        head_object: A head whose mesh has the model's vertices.
+        likeness_V3: What its neutral head has beyond the shape coefficients.
+    """
+    mesh: Any = head_object.data
+    if mesh.shape_keys is None:  # the user has applied them
+        return
+    key = mesh.shape_keys.key_blocks.get(rig.LIKENESS_KEY)
+    basis_V3 = np.empty((len(mesh.vertices), 3), np.float32)
+    mesh.shape_keys.reference_key.points.foreach_get("co", basis_V3.ravel())
+    moved_V3 = np.zeros_like(basis_V3) if likeness_V3 is None else wrinkles.size_of(head_object) * likeness_V3
+    if key is not None:
+        key.points.foreach_set("co", (basis_V3 + moved_V3).astype(np.float32).ravel())
+        mesh.update()
+    elif likeness_V3 is not None:
+        shape_keys.add_likeness(head_object, basis_V3, moved_V3)

@@ -18,8 +18,10 @@ from ..protocol.messages import HeadReply
 _EXPRESSION_SLIDER = 4.0
 
 
-def add_shape_keys(obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray) -> bpy.types.Key:
-    """Adds all shape keys, at rest, to an object whose mesh is `neutral_V3`."""
+def add_shape_keys(
+    obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray, likeness_V3: NDArray | None = None
+) -> bpy.types.Key:
+    """Adds all shape keys, at rest but for the likeness, to an object whose mesh is `neutral_V3`."""
     obj.shape_key_add(name="Basis", from_mix=False)
     for index in range(min(rig.NUM_EXPRESSION_KEYS, head.expression_dirs.shape[2])):
         positions_V3 = neutral_V3 + head.expression_dirs[:, :, index]
@@ -39,9 +41,19 @@ def add_shape_keys(obj: bpy.types.Object, head: HeadReply, neutral_V3: NDArray) 
         _add_key(obj, rig.AGE_KEY, positions_V3, -decades, decades)
     for name, direction_V3 in zip(head.named_shape_keys, named_shape_directions(head), strict=True):
         _add_key(obj, rig.named_shape_key(name), neutral_V3 + direction_V3, -rig.SHAPE_RANGE, rig.SHAPE_RANGE)
+    if likeness_V3 is not None:
+        add_likeness(obj, neutral_V3, likeness_V3)
     keys = obj.data.shape_keys
     assert keys is not None
     return keys
+
+
+def add_likeness(obj: bpy.types.Object, neutral_V3: NDArray, likeness_V3: NDArray) -> None:
+    """Adds the key of what the person's neutral head has beyond the shape coefficients, turned on."""
+    if likeness_V3.shape != neutral_V3.shape:
+        raise ValueError(f"A likeness of {likeness_V3.shape} for vertices of {neutral_V3.shape}.")
+    _add_key(obj, rig.LIKENESS_KEY, neutral_V3 + likeness_V3, 0.0, 1.0)
+    obj.data.shape_keys.key_blocks[rig.LIKENESS_KEY].value = 1.0
 
 
 def named_shape_directions(head: HeadReply) -> Sequence[NDArray]:

@@ -164,7 +164,7 @@ class StillHead(HeadCopy):
         head_object: The user's head.
         scene: An empty scene.
         levels: Levels of subdivision of its surface.
-        kept: Values of shape keys that stay at them, in all moments: age and measures.
+        kept: Values of shape keys that stay at them, in all moments: `rig.is_identity_key`.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ import bpy
 from .. import backend, preferences
 from ..client import State
 from ..core import arkit, rig
-from ..properties.head import STRENGTH, age_key
+from ..properties.head import STRENGTH, age_key, likeness_key
 from ..scene import live, pins
 from ..scene.bake import is_baked
 from ..scene.camera import photo_number
@@ -127,6 +127,9 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         self.layout.operator("deca.export_head", icon="EXPORT")
         if age_key(head) is not None:
             self.layout.prop(head.deca, "age", text=texts.AGE, slider=True)
+        likeness = likeness_key(head)
+        if likeness is not None:
+            self.layout.prop(likeness, "value", text=texts.LIKENESS, slider=True)
         if has_colors(head):
             row = self.layout.row(align=True)
             row.enabled = lock(head) is None

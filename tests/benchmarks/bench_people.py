@@ -28,8 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 
 from deca.reconstruct.coarse import regressed_faces  # noqa: E402
-from deca.reconstruct.fit_result import HELD, KNOWN_IDENTITY, Guess, Leeway  # noqa: E402
-from deca.reconstruct.joint_fit import JointSolver, Marks, PersonGuess  # noqa: E402
+from deca.reconstruct.fit_result import HELD, KNOWN_IDENTITY, FitResult, Guess, Leeway  # noqa: E402
+from deca.reconstruct.joint_fit import Marks, PersonGuess  # noqa: E402
+from deca.reconstruct.likeness import LikenessSolver  # noqa: E402
 from deca.reconstruct.person import PRIOR  # noqa: E402
 from deca.reconstruct.photo_quality import quality  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
@@ -37,6 +38,7 @@ from deca.reconstruct.same_person import describe  # noqa: E402
 from deca.vision import find_faces, read_photo  # noqa: E402
 from deca_training.data.order import SPLITS  # noqa: E402
 from deca_training.data.people import people_of, photos_of  # noqa: E402
+from deca_training.model import face_vertices  # noqa: E402
 
 COUNTS = (1, 2, 4)
 
@@ -86,11 +88,13 @@ def seen(options: argparse.Namespace) -> dict[str, NDArray]:
 def measure_several(options: argparse.Namespace) -> dict:
     """The shapes of 1, 2 and 4 photos, jointly fitted and as the mean of single ones, held on a photo of the person."""
     photos = seen(options)
-    solver = JointSolver(load_decoder("openhead").head)
+    solver = LikenessSolver(load_decoder("openhead").head)
     prior = PRIOR if options.sigma is None else options.sigma
     average_S = photos["shape"].mean(0)
     errors: dict[str, list[float]] = {}
     seconds = {count: 0.0 for count in COUNTS}
+    moves: dict[int, list[float]] = {}
+    face_V = face_vertices(solver.head).numpy()
 
     def marks(row: int) -> Marks:
         width, height = photos["sizes"][row].tolist()
@@ -100,6 +104,9 @@ def measure_several(options: argparse.Namespace) -> dict:
         guess = Guess(shape_S[None], photos["expression"][row : row + 1], photos["jaw"][row : row + 1], leeway)
         mark = marks(row)
         return 100 * float(solver.fit(np.asarray(mark.points_L2)[None], mark.image_size, guess=guess).error_B[0])
+
+    def held_on(rows: NDArray, shape_S: NDArray) -> FitResult:
+        return solver.fit_held([marks(row) for row in rows], shape_S, photos["expression"][rows], photos["jaw"][rows])
 
     def joint(rows: NDArray) -> NDArray:
         weight = photos["quality"][rows] if options.weighted else np.ones(len(rows))
@@ -122,7 +129,15 @@ def measure_several(options: argparse.Namespace) -> dict:
                 started = time.process_time()
                 shape_S = joint(sources)
                 seconds[count] += time.process_time() - started
-                row_of(f"{count} photos", []).append(error_on(target, shape_S, HELD))
+                held = held_on(np.append(target, sources), shape_S)
+                row_of(f"{count} photos", []).append(100 * float(held.error_B[0]))
+                if options.surface:
+                    given = held.take(np.arange(1, count + 1))
+                    moved_V3 = solver.displacement([marks(row) for row in sources], given)
+                    moved = solver.fit_moved([marks(target)], held.take(np.array([0])), moved_V3)
+                    row_of(f"{count} photos, surface moved", []).append(100 * float(moved.error_B[0]))
+                    depth = np.linalg.norm(moved_V3[face_V], axis=1)
+                    moves.setdefault(count, []).append(1000 * float(np.sqrt((depth**2).mean())))
                 if options.means:
                     mean_S = photos["shape"][sources].mean(0)
                     row_of(f"mean of {count} regressed", []).append(error_on(target, mean_S, HELD))
@@ -138,6 +153,7 @@ def measure_several(options: argparse.Namespace) -> dict:
             name: round(float(np.std(np.subtract(errors["average code"], values))) / count**0.5, 3)
             for name, values in errors.items()
         },
+        "surface_moved_by_mm_rms": {n: round(float(np.mean(values)), 2) for n, values in moves.items()},
         "cpu_seconds_of_the_joint_fit": {n: round(total / count, 3) for n, total in seconds.items()},
     }
 
@@ -171,6 +187,7 @@ def main() -> None:
         command.add_argument("--sigma", type=float, help="leeway of the joint fit in place of the product's")
         command.add_argument("--gain", type=float, default=1.0, help="of the guess's distance from the average code")
         command.add_argument("--weighted", action="store_true", help="weigh the photos' codes by their quality")
+        command.add_argument("--surface", action="store_true", help="also with the surface moved (likeness.py)")
         command.add_argument("--means", action="store_true", help="also the mean of the regressed codes")
     options = parser.parse_args()
     print(json.dumps(options.measure(options), indent=1))

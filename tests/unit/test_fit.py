@@ -13,7 +13,8 @@ from deca.errors import AssetError
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
 from deca.reconstruct.fit import Guess, LandmarkError, LandmarkSolver, fit_landmarks
-from deca.reconstruct.geometry import rotation, rotation_derivatives, view_angles
+from deca.reconstruct.fit_result import HELD
+from deca.reconstruct.geometry import rotation, rotation_derivatives, turn, view_angles
 from deca.reconstruct.landmark_head import LandmarkHead
 from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise, interior_landmarks, yaw_weights
 
@@ -52,6 +53,13 @@ def photographed(head: HeadModel, verts_BV3: NDArray) -> NDArray:
     """Landmarks (B, 478, 2) on an orthographic photo."""
     points = np.stack([head.landmarks_478.positions(v, head.faces_F3) for v in verts_BV3]).astype(np.float64)
     return SCALE * points[..., :2] * (1, -1) + OFFSET
+
+
+def found(head: HeadModel, verts_BV3: NDArray, pose_B53: NDArray) -> NDArray:
+    """The same as the network finds them: with its bias, which turns with the head's roll."""
+    roll_B, yaw_B, pitch_B = view_angles(rotation(pose_B53[:, 0]))
+    bias_BL2 = LandmarkSolver(head).noise.bias(yaw_B, pitch_B) @ turn(roll_B).transpose(0, 2, 1)
+    return photographed(head, verts_BV3) + SCALE * bias_BL2 * (1, -1)
 
 
 @pytest.mark.parametrize("joints_follow_expression", [False, True])
@@ -234,7 +242,7 @@ def test_the_identity_stays_near_the_guess(head: HeadModel) -> None:
     """Where a guess knows the person, the fit keeps that: it ends nearer to the truth than the landmarks alone."""
     rng = np.random.default_rng(11)
     shape, expression, pose = codes(rng, 3)
-    landmarks = photographed(head, vertices(head, shape, expression, pose)) + rng.normal(0, 0.4, (3, 478, 2))
+    landmarks = found(head, vertices(head, shape, expression, pose), pose) + rng.normal(0, 0.4, (3, 478, 2))
     seen = shape + rng.normal(0, 0.3, shape.shape)
     wrong_expression, wrong_jaw = 0 * expression, pose[:, 2] + (0.1, 0, 0)
     refined = fit_landmarks(landmarks, SIZE, head, guess=Guess(seen, wrong_expression, wrong_jaw))
@@ -247,6 +255,21 @@ def test_the_identity_stays_near_the_guess(head: HeadModel) -> None:
     other = fit_landmarks(landmarks, SIZE, head, guess=Guess(-seen, wrong_expression, wrong_jaw))
     assert ((refined.shape_BS * seen).sum(1) > 0.5 * (seen**2).sum(1)).all()
     assert ((other.shape_BS * seen).sum(1) < (refined.shape_BS * seen).sum(1)).all()
+
+
+def test_the_bias_of_landmarks_is_no_expression(head: HeadModel) -> None:
+    """Neutral heads whose landmarks are where the network puts them stay neutral; without its bias they would not."""
+    rng = np.random.default_rng(12)
+    shape, expression, pose = codes(rng, 3)
+    expression[:], pose[:, 1:] = 0, 0
+    verts = vertices(head, shape, expression, pose)
+    guess = Guess(shape, expression, pose[:, 2], HELD)
+    biased, exact = (
+        fit_landmarks(at, SIZE, head, guess=guess) for at in (found(head, verts, pose), photographed(head, verts))
+    )
+    assert (biased.error_B < 0.6 * exact.error_B).all(), (biased.error_B, exact.error_B)
+    sizes = [np.linalg.norm(fit.expression_BE, axis=1) for fit in (biased, exact)]
+    assert sizes[0].mean() < 0.5 * sizes[1].mean(), sizes
 
 
 def test_an_impossible_guess_becomes_a_possible_head(head: HeadModel) -> None:

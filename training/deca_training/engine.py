@@ -177,6 +177,7 @@ def train(
             warnings.filterwarnings("ignore", message=f".*{words}.*")
         trainer = _trainer(recipe, out, stage, hardware, progress)
         trainer.fit(stage, photos, ckpt_path=str(last) if resume else None, weights_only=True)
+        trainer.save_checkpoint(last)  # validations save it, and there may be steps after the last of them
     return stage
 
 

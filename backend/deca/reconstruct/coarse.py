@@ -55,7 +55,13 @@ def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder
 
 
 def face_of_fit(
-    photo: Photo, path: Path, found: DetectedFace, fit: FitResult, decoder: Decoder, index: int = 0
+    photo: Photo,
+    path: Path,
+    found: DetectedFace,
+    fit: FitResult,
+    decoder: Decoder,
+    index: int = 0,
+    likeness_V3: NDArray[np.float32] | None = None,
 ) -> Face:
     """A face with the codes of a landmark fit (of it alone); albedo and light from the photo, detail code from E_d."""
     crop_33 = crop_from_landmarks(ibug_landmarks(decoder.head, fit)[0])
@@ -72,6 +78,7 @@ def face_of_fit(
         box=tuple(found.box.tolist()),
         landmarks_L2=found.landmarks_L3[:, :2].astype(np.float32),
         landmark_error=float(fit.error_B[0]),
+        likeness_V3=likeness_V3,
     )
     image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
     face = _lit(face, image_13HW, decoder)

@@ -125,6 +125,7 @@ class Decoder:
         light_B93: Tensor | None = None,
         detail_BD: Tensor | None = None,
         reliefs: Shares = (),
+        likeness_BV3: Tensor | None = None,
     ) -> Decoded:
         """Decodes codes on `device`; nothing here carries gradients through F_d.
 
@@ -137,9 +138,10 @@ class Decoder:
             light_B93: Spherical harmonics coefficients.
             detail_BD: Detail codes; with networks heads get wrinkles.
             reliefs: What photos show of the skin, with shares; all faces wear the same.
+            likeness_BV3: What the neutral heads have beyond their coefficients, metres.
         """
         layer = self._layer(shape_BS.shape[1], expression_BE.shape[1])
-        verts_BV3 = layer(shape_BS, expression_BE, pose_BJ3)
+        verts_BV3 = layer(shape_BS, expression_BE, pose_BJ3, likeness_BV3)
         normals_BV3 = vertex_normals(verts_BV3, layer.faces_F3)
         landmarks = layer.landmarks_68(verts_BV3, pose_BJ3) if self.head.landmarks_68 is not None else None
         displacement, surface = None, None
@@ -182,6 +184,7 @@ class Decoder:
                 light_B93=tensor(face.light_93),
                 detail_BD=tensor(face.detail_D),
                 reliefs=face.reliefs,
+                likeness_BV3=tensor(face.likeness_V3),
             )
 
     def wear(self, face: Face, relief: Relief) -> Face:

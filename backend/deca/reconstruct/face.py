@@ -49,6 +49,8 @@ class Face:
         reliefs: What photos show of the skin, each with its share (`deca.reconstruct.moving_relief`); that of its own
             photo with share 1 where there is a relief network.
         skin_map: What its photo shows of the skin; None without a skin map network.
+        likeness_V3: What the neutral head has beyond the shape coefficients (`deca.reconstruct.likeness`), metres;
+            joints do not follow it. None where there is nothing.
     """
 
     photo: Path
@@ -69,13 +71,15 @@ class Face:
     detail_D: NDArray[np.float32] | None = None
     reliefs: tuple[tuple[MovingRelief, float], ...] = ()
     skin_map: SkinMap | None = None
+    likeness_V3: NDArray[np.float32] | None = None
 
     def vertices(self) -> NDArray[np.float32]:
         """Posed vertices (V, 3) in metres, head space."""
         layer = layer_of(self.head, len(self.shape_S), len(self.expression_E))
-        codes = (self.shape_S, self.expression_E, self.pose_53)
+        codes = (self.shape_S, self.expression_E, self.pose_53, self.likeness_V3)
         with torch.inference_mode():
-            return layer(*(torch.from_numpy(np.ascontiguousarray(code))[None] for code in codes))[0].numpy()
+            given = (None if code is None else torch.from_numpy(np.ascontiguousarray(code))[None] for code in codes)
+            return layer(*given)[0].numpy()
 
     def mesh(self) -> Mesh:
         """The posed head."""
@@ -104,6 +108,7 @@ class Face:
             "image_size": list(self.image_size),
             "box": _floats(np.asarray(self.box)),
             "landmark_error": round(float(self.landmark_error), 6),
+            "likeness": None if self.likeness_V3 is None else _floats(self.likeness_V3),
         }
 
 

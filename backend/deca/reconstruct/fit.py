@@ -452,17 +452,23 @@ class LandmarkSolver:
         excess_BP = priors.excess(state.params_BP, self._low_P, self._high_P)
         return (data.confidence_BL * robust_BL).sum(1) + prior_B + (excess_BP**2).sum(1)
 
+    def _picture_plane(self, state: _State, data: _Data, projected_BL2: Array, enlargement_BL: Array) -> Array:
+        """Derivatives (B, L, 2, 3) of the residuals by the turned points that `_project` gives."""
+        zoom_BL = enlargement_BL * np.exp(state.log_scale_B)[:, None]
+        # zoom * [I, from_axis * nearness], the last column from the perspective
+        plane_BL23 = np.zeros((*projected_BL2.shape, 3))
+        plane_BL23[..., 0, 0] = plane_BL23[..., 1, 1] = zoom_BL
+        from_axis_BL2 = projected_BL2 - data.axis_B2[:, None]
+        plane_BL23[..., 2] = (zoom_BL * data.nearness_B[:, None])[..., None] * from_axis_BL2
+        return data.whitening_BL22 @ plane_BL23
+
     def jacobian(self, state: _State, data: _Data) -> NDArray[np.float32]:
         """Derivatives (B, L, 2, view + parameters) of `_residuals`."""
         batch, points = len(state.log_scale_B), self.reduced.num_points
         projected_BL2, turned_BL3, enlargement_BL = self._project(state, data)
         zoom_BL = enlargement_BL * np.exp(state.log_scale_B)[:, None]
         from_axis_BL2 = projected_BL2 - data.axis_B2[:, None]
-        # d picture / d turned = zoom * [I, from_axis * nearness], the last column from the perspective
-        plane_BL23 = np.zeros((batch, points, 2, 3))
-        plane_BL23[..., 0, 0] = plane_BL23[..., 1, 1] = zoom_BL
-        plane_BL23[..., 2] = (zoom_BL * data.nearness_B[:, None])[..., None] * from_axis_BL2
-        plane_BL23 = data.whitening_BL22 @ plane_BL23
+        plane_BL23 = self._picture_plane(state, data, projected_BL2, enlargement_BL)
         codes = self.reduced.num_codes
         out = np.empty((batch, points, 2, len(self._precision)), np.float32)
         spin_BL33 = -skew(turned_BL3.reshape(-1, 3)).reshape(batch, points, 3, 3)

@@ -13,6 +13,8 @@ pose features.
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,12 @@ class _Basis:
         stacked = np.concatenate((dirs_LK3, correctives_LF3), axis=1).transpose(1, 0, 2)
         self._flat_QX = np.ascontiguousarray(stacked.reshape(stacked.shape[0], -1))
         self._num_codes = dirs_LK3.shape[1]
+
+    def moved(self, by_L3: Array) -> _Basis:
+        """The same, its points elsewhere from the start."""
+        other = copy(self)
+        other.constant_L3 = self.constant_L3 + by_L3
+        return other
 
     def points(self, codes_BK: Array, features_BF: Array) -> Array:
         """Positions (B, L, 3)."""
@@ -87,10 +95,12 @@ class LandmarkHead:
         every = np.arange(self.num_points)
         self._rest = basis(every, bary_LC, 0)
         self._joints: list[tuple[NDArray[np.int64], _Basis]] = []
+        self._shares: list[Array] = []
         for joint in (_JAW, _EYE_L, _EYE_R):
             mix_LC = bary_LC * weights_LCJ[:, :, joint]
             rows = np.flatnonzero(mix_LC.max(1) > 1e-6)
             self._joints.append((rows, basis(rows, mix_LC, joint)))
+            self._shares.append(mix_LC.sum(1))
         self.root_3 = joints_J3[0]
         self.root_dirs_K3 = joint_dirs_KJ3[:, 0]
 
@@ -108,6 +118,22 @@ class LandmarkHead:
             moved_BM3 = basis.points(codes_BK, features_BF)
             out_BL3[:, rows] += moved_BM3 @ (rot_B33 - np.eye(3)).transpose(0, 2, 1)
         return out_BL3
+
+    def moved(self, offset_L3: Array) -> LandmarkHead:
+        """The same head, its neutral landmarks moved, metres; joints stay."""
+        other = copy(self)
+        other._rest = self._rest.moved(offset_L3)
+        other._joints = [
+            (rows, basis.moved(share_L[rows, None] * offset_L3[rows]))
+            for (rows, basis), share_L in zip(self._joints, self._shares, strict=True)
+        ]
+        return other
+
+    def turns(self, pose_B7: Array) -> Array:
+        """How jaw and eyes turn what moves on the neutral surface: matrices (B, L, 3, 3) at the landmarks."""
+        rots = [rotation(axis) for axis in _axes(pose_B7)]
+        shares_JL = np.stack(self._shares)
+        return np.eye(3) + np.einsum("jl,jbxy->blxy", shares_JL, np.stack(rots) - np.eye(3))
 
     def jacobian(self, codes_BK: Array, pose_B7: Array, view_BL23: Array) -> NDArray[np.float32]:
         """Derivatives (B, L, 2, K + 7) of `view @ positions` with respect to codes and pose, float32.

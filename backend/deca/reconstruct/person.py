@@ -33,6 +33,7 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.fit_result import FitResult
 from deca.reconstruct.joint_fit import Marks, PersonGuess, joint_solver
+from deca.reconstruct.likeness import likeness_solver, sees_likeness
 from deca.reconstruct.merged_relief import merge_reliefs
 from deca.reconstruct.photo_quality import quality
 from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on, with_skin_map
@@ -69,9 +70,9 @@ class Person:
     """One person on several photos.
 
     Attributes:
-        faces: The person on each photo that is used, with its own expression, pose, camera and light; shape, detail
-            code, relief and texture are the person's, the same on all. The photo that tells most comes first, and its
-            tone, hair and irises are the texture's; the others follow as they were given.
+        faces: The person on each photo that is used, with its own expression, pose, camera and light; shape, likeness,
+            detail code, relief and texture are the person's, the same on all. The photo that tells most comes first,
+            and its tone, hair and irises are the texture's; the others follow as they were given.
         left_out: The photos that are not used.
     """
 
@@ -144,7 +145,12 @@ def reconstruct_person(
     progress(0.4, "Fitting the head to all photos")
     mean_S = _mean_shape(chosen)
     fit = _joint_fit(chosen, mean_S, decoder) if chosen and _fits(decoder, coarse) else None
-    merge = _Merge(decoder, texture_size, paint_hair)
+    likeness_V3 = None
+    if fit is not None and len(chosen) > 1 and sees_likeness(decoder.head):
+        solver, marks = likeness_solver(decoder.head), [sight.marks for sight in chosen]
+        likeness_V3 = solver.displacement(marks, fit)
+        fit = solver.fit_moved(marks, fit, likeness_V3)
+    merge = _Merge(decoder, texture_size, paint_hair, likeness_V3)
     for number, row in enumerate(sorted(range(len(chosen)), key=lambda row: -chosen[row].weight)):
         sight = chosen[row]
         progress(0.5 + 0.45 * number / len(chosen), f"Reading the skin on {told(sight.photo.name)}")
@@ -259,13 +265,21 @@ class _Merge:
         decoder: Head model and networks.
         texture_size: Side of the texture, pixels; None or 0 for none.
         paint_hair: Paint hair on its scalp.
+        likeness_V3: What the person's neutral head has beyond the coefficients, metres, if anything.
 
     Attributes:
         faces: The person on each photo so far.
     """
 
-    def __init__(self, decoder: Decoder, texture_size: int | None, paint_hair: bool) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        texture_size: int | None,
+        paint_hair: bool,
+        likeness_V3: NDArray[np.float32] | None = None,
+    ) -> None:
         self.faces: list[Face] = []
+        self._likeness_V3 = likeness_V3
         self._decoder, self._texture_size, self._paint_hair = decoder, texture_size, paint_hair
         self._weights: list[float] = []
         self._reliefs: list[Relief] = []
@@ -285,9 +299,9 @@ class _Merge:
             face = replace(sight.guess, shape_S=np.asarray(shape_S, np.float32))
             face = replace(face, landmark_error=interior_error(face))
         elif sight.guess is not None:
-            face = refit(sight.guess, fit, 0, photo, decoder)
+            face = refit(replace(sight.guess, likeness_V3=self._likeness_V3), fit, 0, photo, decoder)
         else:
-            face = face_of_fit(photo, sight.photo, sight.found, fit, decoder)
+            face = face_of_fit(photo, sight.photo, sight.found, fit, decoder, likeness_V3=self._likeness_V3)
         face = replace(face, index=sight.index)
         if decoder.skin_map is not None:
             face = with_skin_map(photo.pixels, face, decoder.skin_map)

@@ -224,6 +224,7 @@ def _face_reply(face: Face, photo: str, networks: Networks | None, is_person: bo
         relief=np.frombuffer(face.reliefs[0][0].pack(), np.uint8) if face.reliefs else None,
         knows_age=decodes is not None and decodes.age_D is not None,
         notices=face.texture.notices if face.texture else (),
+        likeness=face.likeness_V3,
     )
 
 
