@@ -153,11 +153,11 @@ def test_the_import_has_one_name() -> None:
     name = bpy.types.DECA_OT_import_face.bl_label
     assert name == bpy.types.DECA_FH_photo.bl_label == texts.IMPORT
     assert f"*{name}*" in (case.ROOT / "README.md").read_text(encoding="utf-8")
-    for draw in (menus._draw_import, menus._draw_add):
+    for draw, also in ((menus._draw_import, [texts.IMPORT_FOLDER]), (menus._draw_add, [])):
         named: list[object] = []
         layout = SimpleNamespace(operator=lambda *_, text, **__: named.append(text))  # noqa: B023
         draw(SimpleNamespace(layout=layout), bpy.context)
-        assert named == [name]
+        assert named == [name, *also]
 
 
 # ---- when it is deleted ----------------------------------------------------------------------------------------------

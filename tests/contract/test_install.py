@@ -150,7 +150,9 @@ def test_without_a_card_no_cuda_is_installed(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("PIP_INDEX_URL", index(tmp_path / "pypi index", cuda, torch, other))
     small = wheel(tmp_path / "cpu", "torch", version="3.0+cpu")
     monkeypatch.setattr(requirements, "CPU_INDEX", index(tmp_path / "cpu index", small))
-    plan = requirements.install_plan("auto", False, "Linux", "x86_64", ["deca_test_package", "torch>=2.6"])
+    plan = requirements.install_plan(
+        "auto", False, "Linux", "x86_64", "3.10", ["deca_test_package", "torch>=2.6"]
+    )  # without a lock
     environment = ManagedEnvironment(tmp_path / "user")
     modules = ["torch", "deca_test_package"]
     installation = Installation(environment, HERE, plan.pip_installs, modules=modules)

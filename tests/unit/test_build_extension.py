@@ -40,6 +40,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("assets/a.zip", False, False),
         ("assets/weights", True, False),
         ("assets/weights/openhead.safetensors", False, False),
+        ("assets/nonlinear", True, True),
         ("backend/deca_blender.egg-info", True, True),
     ],
 )
