@@ -26,7 +26,7 @@ from .core import wrinkle_rig
 from .core.capture import CaptureOptions, Performed, see_photo, track_video
 from .core.export import ExportOptions, format_of
 from .core.expressions import PRESETS
-from .core.reconstruction import reconstruct_photos, wait_for_outcomes
+from .core.reconstruction import reconstruct_photos, wait_for_outcome
 from .scene import armature, capture, live, takes, transfer
 from .scene import bake as bakes
 from .scene import export_head as exports
@@ -69,9 +69,7 @@ def import_face(photo: str | Path, *, texture_size: int = 1024, head: str = "", 
     """
     head, weights = head or preferences.head(), weights or preferences.weights()
     steps = reconstruct_photos(backend.session(), [str(photo)], texture_size, weights=weights, head=head)
-    (outcome,) = wait_for_outcomes(steps)
-    if outcome.error is not None:
-        raise outcome.error
+    outcome = wait_for_outcome(steps)
     assert outcome.head is not None
     options = imports.ImportOptions(weights=weights, head=preferences.head_file(head))
     made = imports.import_face(bpy.context, outcome.head, outcome.faces[0], options, outcome.picture)
@@ -135,9 +133,7 @@ def expression_from_photo(
     chosen = CaptureOptions(**options)
     weights = weights or head.deca.weights or preferences.weights()
     steps = see_photo(backend.session(), str(photo), model_reference(head), weights, chosen)
-    (outcome,) = wait_for_outcomes(steps)
-    if outcome.error is not None:
-        raise outcome.error
+    outcome = wait_for_outcome(steps)
     capture.show_expression(head, outcome, chosen, frame)
     if not bakes.is_baked(head):
         live.update_now(head)
@@ -165,9 +161,7 @@ def performance_from_video(
     chosen, scene = CaptureOptions(**options), bpy.context.scene
     model, rate = (model_reference(head), head.deca.model_hash), takes.scene_rate(scene)
     steps = track_video(backend.session(), str(video), capture.shape_of(head), *model, rate, chosen)
-    (outcome,) = wait_for_outcomes(steps)
-    if outcome.error is not None:
-        raise outcome.error
+    outcome = wait_for_outcome(steps)
     assert isinstance(outcome, Performed) and outcome.performance is not None
     if use_video_rate:
         takes.use_rate(scene, outcome.performance.rate)

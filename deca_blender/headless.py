@@ -25,8 +25,7 @@ from .batch.workers import Elsewhere, Here, Worker, serve
 from .client import ClientError, RequestFailed
 from .core.assets import assets_dir
 from .core.export import ExportError, ExportOptions
-from .core.reconstruction import Outcome, reconstruct_person, reconstruct_photos, wait_for_outcomes
-from .protocol import batch
+from .core.reconstruction import Outcome, reconstruct_person, reconstruct_photos, wait_for_outcome
 from .protocol.messages import FaceReply, HeadReply
 from .protocol.notices import told as notices_told
 from .protocol.photos import FoundPerson, FoundPhoto
@@ -53,13 +52,7 @@ def main(argv: Sequence[str]) -> int:
     130 and 141 as in a shell: stopped by Ctrl-C, nobody reads what is told any more.
     """
     if list(argv) == [WORKER]:
-        with registration.registered():
-            try:
-                return serve(_worker, sys.stdin)
-            except BrokenPipeError:
-                return batch.PIPE_CLOSED
-            finally:
-                backend.close()
+        return registration.run_command(lambda: serve(_worker, sys.stdin))
     parser = argparse.ArgumentParser(
         prog=COMMAND, parents=[import_arguments()], description="Photos to files with a rigged head each."
     )
@@ -67,17 +60,13 @@ def main(argv: Sequence[str]) -> int:
         options = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed why
         return stop.code if isinstance(stop.code, int) else command.USAGE
-    with registration.registered():
+
+    def run() -> int:
         options.weights = options.weights or preferences.weights()
         options.head = options.head or preferences.head_file(preferences.head())
-        try:
-            return command.run(options, _worker if options.jobs == 1 else _worker_process, assets_dir())
-        except batch.Stopped as stop:
-            return stop.status
-        except BrokenPipeError:
-            return batch.PIPE_CLOSED
-        finally:
-            backend.close()
+        return command.run(options, _worker if options.jobs == 1 else _worker_process, assets_dir())
+
+    return registration.run_command(run)
 
 
 def _worker(settings: Settings) -> Worker:
@@ -149,9 +138,7 @@ class _Maker:
             steps = reconstruct_person(backend.session(), photos, settings.texture_size, **how)
         else:
             steps = reconstruct_photos(backend.session(), [str(found.path)], settings.texture_size, **how)
-        (outcome,) = wait_for_outcomes(steps)
-        if outcome.error is not None:
-            raise outcome.error
+        outcome = wait_for_outcome(steps)
         self._described = outcome.head
         return outcome
 

@@ -11,24 +11,23 @@ import argparse
 import os
 import sys
 import time
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
 import numpy as np
 
 from . import backend, preferences, registration
-from .client import ClientError, Job
+from .client import ClientError
 from .core.capture import CaptureError, CaptureOptions, Performed, see_photo, told_gaps, track_video
-from .core.reconstruction import Outcome, wait_for_outcomes
+from .core.reconstruction import wait_for_outcome
 from .core.takes import SMOOTHING_S
 from .protocol import batch
 from .protocol.capture_arguments import RECORDINGS, capture_arguments
 from .protocol.photos import PHOTO_SUFFIXES, told
 from .scene import capture, live, takes
 from .scene.head import model_reference
-from .scene.save import save_copy
+from .scene.save import open_heads, save_copy
 
 COMMAND = "deca_capture"
 
@@ -45,29 +44,13 @@ def main(argv: Sequence[str]) -> int:
         arguments = parser.parse_args(argv)
     except SystemExit as stop:  # argparse has printed why
         return stop.code if isinstance(stop.code, int) else 2
-    with registration.registered():
-        try:
-            return _run(arguments)
-        except batch.Stopped as stop:
-            return stop.status
-        except BrokenPipeError:
-            return batch.PIPE_CLOSED
-        finally:
-            backend.close()
+    return registration.run_command(lambda: _run(arguments))
 
 
 def _run(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     with batch.stoppable() as check:
-        try:
-            outcome: dict[str, object] = {"ok": True, **_captured(arguments)}
-        except batch.Skipped as reason:
-            outcome = {"ok": False, "skipped": True, "error": str(reason)}
-        except (CaptureError, ClientError, OSError) as error:
-            outcome = {"ok": False, "error": str(error)}
-        except Exception as error:
-            traceback.print_exc()
-            outcome = {"ok": False, "error": f"This take failed unexpectedly ({type(error).__name__}: {error})."}
+        outcome = batch.attempt(lambda: _captured(arguments), (CaptureError, ClientError, OSError), "take")
         check()
     seconds = round(time.perf_counter() - started, 2)
     batch.write(batch.line(capture=told(arguments.source), **outcome, seconds=seconds))
@@ -101,11 +84,7 @@ def _captured(arguments: argparse.Namespace) -> dict[str, object]:
 
 
 def _head(blend: Path, name: str) -> bpy.types.Object:
-    try:
-        bpy.ops.wm.open_mainfile(filepath=str(blend), load_ui=False)
-    except RuntimeError as error:  # how an operator tells that it has failed
-        raise CaptureError(str(error).strip()) from error
-    heads = [obj for obj in bpy.context.scene.objects if obj.type == "MESH" and obj.deca.is_head]
+    heads = open_heads(blend)
     chosen = [head for head in heads if not name or head.name == name]
     if len(chosen) != 1:
         there = ", ".join(head.name for head in heads) or "none"
@@ -145,7 +124,7 @@ def _photo(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, o
     options = _options(arguments, "none", 0.0)
     weights = head.deca.weights or preferences.weights()
     steps = see_photo(backend.session(), str(arguments.source), model_reference(head), weights, options)
-    outcome = _only(steps)
+    outcome = wait_for_outcome(steps)
     capture.show_expression(head, outcome, options, arguments.frame)
     return {"frames": [arguments.frame, arguments.frame], **({"notices": outcome.notices} if outcome.notices else {})}
 
@@ -154,7 +133,7 @@ def _video(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, o
     options, scene = _options(arguments, "root", SMOOTHING_S), bpy.context.scene
     model, rate = (model_reference(head), head.deca.model_hash), takes.scene_rate(scene)
     source, shape = str(arguments.source), capture.shape_of(head)
-    outcome = _only(track_video(backend.session(), source, shape, *model, rate, options))
+    outcome = wait_for_outcome(track_video(backend.session(), source, shape, *model, rate, options))
     assert isinstance(outcome, Performed) and outcome.performance is not None
     reply = outcome.performance
     if arguments.video_rate:
@@ -170,13 +149,6 @@ def _video(head: bpy.types.Object, arguments: argparse.Namespace) -> dict[str, o
     facts["landmark_error"] = round(float(np.median(reply.error[reply.seen != 0])), 5)
     notices = [notice for notice in notices if notice]
     return facts | ({"notices": notices} if notices else {})
-
-
-def _only(steps: Iterator[Job | Outcome]) -> Outcome:
-    (outcome,) = wait_for_outcomes(steps)
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome
 
 
 def _keyed(keyed: takes.TakeKeys) -> dict[str, object]:

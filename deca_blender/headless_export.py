@@ -25,6 +25,7 @@ from .protocol.export_arguments import export_arguments
 from .protocol.photos import result_name, told
 from .scene.export_head import export_head
 from .scene.normal_map import wrinkle_normals
+from .scene.save import open_heads
 from .scene.wrinkles import has_wrinkles
 
 COMMAND = "deca_export"
@@ -48,15 +49,7 @@ def main(argv: Sequence[str]) -> int:
         return 2
     except SystemExit as stop:  # argparse has printed why
         return stop.code if isinstance(stop.code, int) else 2
-    with registration.registered():
-        try:
-            return _run(arguments, options)
-        except batch.Stopped as stop:
-            return stop.status
-        except BrokenPipeError:
-            return batch.PIPE_CLOSED
-        finally:
-            backend.close()
+    return registration.run_command(lambda: _run(arguments, options))
 
 
 def options_of(arguments: argparse.Namespace, format: str) -> ExportOptions:
@@ -104,11 +97,10 @@ def _exports(
 ) -> Iterator[dict[str, object]]:
     """What became of each head of a file, in each format."""
     try:
-        bpy.ops.wm.open_mainfile(filepath=str(blend), load_ui=False)
-    except RuntimeError as error:  # how an operator tells that it has failed
-        yield {"ok": False, "error": str(error).strip()}
+        heads = open_heads(blend)
+    except OSError as error:
+        yield {"ok": False, "error": str(error)}
         return
-    heads = [obj for obj in bpy.context.scene.objects if obj.type == "MESH" and obj.deca.is_head]
     if not heads:
         yield {"ok": False, "error": f"{blend} holds no head in its scene."}
     for head in heads:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import bpy
@@ -32,6 +32,7 @@ from .operators import bake as bake_operators
 from .operators import models as model_operators
 from .operators import transfer as transfer_operators
 from .properties import bake, head, interface, sliders, transfer
+from .protocol import batch
 from .scene import deletion, live
 from .ui import capture_panel, drop, menus, panels, pie, pose_shelf
 from .ui import pins as pin_handles
@@ -134,6 +135,27 @@ def registered() -> Iterator[None]:
         yield
     finally:
         unregister()
+
+
+def run_command(work: Callable[[], int]) -> int:
+    """Runs a command without a window, with the add-on registered and the backend closed in the end.
+
+    Args:
+        work: Does it; gives its exit status.
+
+    Returns:
+        That, or as a shell has it: 130 and 143 where Ctrl-C or a signal has stopped it, 141 where nobody reads any more
+        what it prints.
+    """
+    with registered():
+        try:
+            return work()
+        except batch.Stopped as stop:
+            return stop.status
+        except BrokenPipeError:
+            return batch.PIPE_CLOSED
+        finally:
+            backend.close()
 
 
 def _run_import(arguments: Sequence[str]) -> int:

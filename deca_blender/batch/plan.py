@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ..protocol.arguments import names_of, path
 from ..protocol.photos import FoundPerson, FoundPhoto, find_people, find_photos
 
 FOLDER = "deca-report"
@@ -115,13 +116,17 @@ class Settings:
 def import_arguments() -> argparse.ArgumentParser:
     """A parser to be the parent of others: what `deca import` and `blender --command deca_import` take."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("photos", nargs="*", type=_path, metavar="PHOTO", help="photo files, or folders of them")
+    parser.add_argument("photos", nargs="*", type=path, metavar="PHOTO", help="photo files, or folders of them")
     parser.add_argument(
-        "--list", type=_path, metavar="FILE", help="a text file with a path per line, relative to its own folder"
+        "--list", type=path, metavar="FILE", help="a text file with a path per line, relative to its own folder"
     )
-    parser.add_argument("--out", type=_path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--format", default=["blend"], type=_formats, metavar="LIST", help=f"of {','.join(SUFFIXES)} (default: blend)"
+        "--format",
+        default=["blend"],
+        type=names_of(SUFFIXES),
+        metavar="LIST",
+        help=f"of {','.join(SUFFIXES)} (default: blend)",
     )
     parser.add_argument(
         "--recursive", action="store_true", help="folders stand for the photos in their sub-folders, too"
@@ -156,10 +161,10 @@ def import_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--texture-size", type=int, default=1024, choices=(512, 1024, 2048), help="texture side")
     parser.add_argument("--paint-hair", action="store_true", help="paint hair on the scalp (default: it is skin)")
     parser.add_argument("--no-pictures", action="store_true", help="a contact sheet without pictures")
-    parser.add_argument("--head", type=_path, metavar="FILE", help="head model file in place of the bundled OpenHead")
+    parser.add_argument("--head", type=path, metavar="FILE", help="head model file in place of the bundled OpenHead")
     parser.add_argument(
         "--weights",
-        type=_path,
+        type=path,
         metavar="FILE",
         help="weights file that gives the heads wrinkles (default: the built-in ones)",
     )
@@ -233,20 +238,6 @@ def threads_each(jobs: int, asked: int | None) -> int:
     """Threads of each of so many jobs."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return asked or max(1, there // jobs)
-
-
-def _path(text: str) -> Path:
-    if not text:  # which would mean the current folder
-        raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text).absolute()
-
-
-def _formats(text: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
-    unknown = [name for name in names if name not in SUFFIXES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is none of {', '.join(SUFFIXES)}")
-    return names
 
 
 def _count(text: str) -> int:

@@ -71,7 +71,7 @@ class Here:
     def work(self, found: FoundPhoto, into: Path) -> dict[str, Any]:
         final = False
 
-        def make(found: FoundPhoto) -> dict[str, object]:
+        def make() -> dict[str, object]:
             nonlocal final
             try:
                 return self._make(found, into)
@@ -79,7 +79,7 @@ class Here:
                 final = self._is_final(error)
                 raise
 
-        outcome = batch.attempt(found, make, self._expected)
+        outcome = batch.attempt(make, self._expected)
         return outcome if outcome["ok"] or final else {**outcome, "retry": True}
 
     def close(self) -> None:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .rig import JOINTS, SHAPE_RANGE
+from .rotations import rotation_matrix
 
 Array = NDArray[np.float64]
 
@@ -130,17 +131,6 @@ class Pins:
 
     landmarks_I: NDArray[np.intp]
     places_I2: Array
-
-
-def rotation_matrix(axis_angle_3: Array) -> Array:
-    """Rotation (3, 3) about an axis by its length in radians (Rodrigues)."""
-    x, y, z = axis_angle_3
-    cross_33 = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    square = float(axis_angle_3 @ axis_angle_3)
-    angle = np.sqrt(square)
-    if angle < 1e-8:
-        return np.eye(3) + cross_33
-    return np.eye(3) + np.sin(angle) / angle * cross_33 + (1 - np.cos(angle)) / square * cross_33 @ cross_33
 
 
 def posed_landmarks(rig: PinRig, view: PinView, sliders: Sliders) -> Array:

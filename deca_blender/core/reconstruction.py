@@ -155,6 +155,18 @@ def reconstruct_person(
         yield Outcome(photos[0], error=error)
 
 
+def wait_for_outcome(steps: Iterator[Job | Outcome]) -> Outcome:
+    """The one outcome of a photo, a person or a video, blocking on each job.
+
+    Raises:
+        ClientError: It is a failure.
+    """
+    (outcome,) = wait_for_outcomes(steps)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
+
+
 def wait_for_outcomes(steps: Iterator[Job | Outcome]) -> Iterator[Outcome]:
     """The outcomes of `reconstruct_photos`, blocking on each job."""
     for step in steps:

@@ -96,7 +96,7 @@ def live_link_face(lines: list[str], rate: float = 0.0) -> Take:
             raise RecordingError(f"Line {number} has {len(row)} of {width} values. Copy the file again.")
     stamps = [_stamp(number, row[header["timecode"]]) for number, row in body]
     times_F = _times(stamps, rate or _rate_of(stamps))
-    later_F = np.concatenate(([True], times_F[1:] > np.maximum.accumulate(times_F)[:-1]))
+    later_F = _later(times_F)
 
     def column(name: str, place: int) -> NDArray[np.float64]:
         return np.array([_number(number, name, row[place]) for number, row in body])[later_F]
@@ -148,7 +148,7 @@ def face_cap(lines: list[str]) -> Take:
         raise RecordingError("There is no frame: no line begins with k.")
     values_FX = np.array(frames)
     times_F = values_FX[:, 0] / 1e3
-    later_F = np.concatenate(([True], times_F[1:] > np.maximum.accumulate(times_F)[:-1]))
+    later_F = _later(times_F)
     values_FX, times_F = values_FX[later_F], times_F[later_F]
     weights_FA = np.clip(values_FX[:, _BEFORE_WEIGHTS - 1 :], 0.0, 1.0)
     known = {name: weights_FA[:, place] for place, name in enumerate(names) if name in arkit.NAMES}
@@ -229,6 +229,11 @@ def _times(stamps: list[tuple[float, float]], rate: float) -> NDArray[np.float64
     times_F = np.array([second + frames / rate for second, frames in stamps])
     days_F = np.concatenate(([0], np.cumsum(np.diff(times_F) < -_DAY_S / 2)))
     return times_F + _DAY_S * days_F
+
+
+def _later(times_F: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Frames that come after all before them."""
+    return np.concatenate(([True], times_F[1:] > np.maximum.accumulate(times_F)[:-1]))
 
 
 def _number(line: int, name: str, text: str) -> float:

@@ -1,4 +1,4 @@
-"""Rotations over time: axis-angles and quaternions.
+"""Rotations, most of them over time: axis-angles and quaternions.
 
 Shape suffixes: F frames.
 """
@@ -20,6 +20,17 @@ def quaternions(turns_F3: Array) -> Array:
     if len(out_F4) > 1:
         out_F4[1:] *= np.cumprod(np.where((out_F4[1:] * out_F4[:-1]).sum(1) < 0, -1.0, 1.0))[:, None]
     return out_F4
+
+
+def rotation_matrix(axis_angle_3: Array) -> NDArray[np.float64]:
+    """Rotation (3, 3) about an axis by its length in radians (Rodrigues)."""
+    x, y, z = axis_angle_3
+    cross_33 = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    square = float(axis_angle_3 @ axis_angle_3)
+    angle = np.sqrt(square)
+    if angle < 1e-8:
+        return np.eye(3) + cross_33
+    return np.eye(3) + np.sin(angle) / angle * cross_33 + (1 - np.cos(angle)) / square * cross_33 @ cross_33
 
 
 def axis_angles(quaternions_F4: Array) -> Array:

@@ -34,13 +34,6 @@ class DECA_OT_add_photos(OnPhotos, bpy.types.Operator):
             cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self._is_interactive = True
-        if self._photos():
-            return self.execute(context)
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
     def execute(self, context: bpy.types.Context) -> set[str]:
         head, new = find_head(context.object), self._photos()
         if not new or head is None:

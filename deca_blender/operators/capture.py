@@ -34,13 +34,6 @@ class OntoHead(OnPhotos):
             cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        self._is_interactive = True
-        if self._photos():
-            return self.execute(context)
-        context.window_manager.fileselect_add(self)
-        return {"RUNNING_MODAL"}
-
     def _onto(self, context: bpy.types.Context) -> tuple[bpy.types.Object | None, str]:
         """The active head, and the file that was chosen, "" for none."""
         head, files = find_head(context.object), self._photos()

@@ -32,7 +32,16 @@ class OnPhotos:
     filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
 
     report: Any
+    execute: Any
     _is_interactive = False
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Asks for photos, unless they were dropped or a script names them."""
+        self._is_interactive = True
+        if self._photos():
+            return self.execute(context)
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
 
     def _run(
         self, context: bpy.types.Context, steps: Iterator[Job | Outcome], photos: list[str], count: int | None = None

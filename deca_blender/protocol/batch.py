@@ -15,6 +15,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -65,7 +66,9 @@ def run(
     with stoppable() as check:
         for found in photos:
             started = time.perf_counter()
-            outcome = attempt(found, work, expected)
+            outcome = (
+                {"ok": False, "error": found.problem} if found.problem else attempt(partial(work, found), expected)
+            )
             check()
             skipped += "skipped" in outcome
             failed += not outcome["ok"] and "skipped" not in outcome
@@ -76,24 +79,29 @@ def run(
 
 
 def attempt(
-    found: Found, work: Callable[[Found], dict[str, object]], expected: tuple[type[Exception], ...]
+    work: Callable[[], dict[str, object]], expected: tuple[type[Exception], ...], what: str = "photo"
 ) -> dict[str, object]:
-    """What became of a photo, as its line says it: whatever fails stays here; arguments are those of `run`."""
+    """What became of a photo, or of something else, as its line says it: whatever fails stays here.
+
+    Args:
+        work, expected: As in `run`.
+        what: What is worked on.
+    """
     try:
-        return {"ok": False, "error": found.problem} if found.problem else {"ok": True, **work(found)}
+        return {"ok": True, **work()}
     except Skipped as reason:
         return {"ok": False, "skipped": True, "error": str(reason)}
     except Exception as error:
-        return {"ok": False, "error": _reason(error, expected)}
+        return {"ok": False, "error": _reason(error, expected, what)}
 
 
-def _reason(error: Exception, expected: tuple[type[Exception], ...]) -> str:
+def _reason(error: Exception, expected: tuple[type[Exception], ...], what: str) -> str:
     if isinstance(error, expected):
         return str(error)
     traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the latter is torch's
-        return "There was not enough memory for this photo. Scale it down, or close other programs."
-    return f"This photo failed unexpectedly ({type(error).__name__}: {error}). Please report what stderr says of it."
+        return f"There was not enough memory for this {what}. Scale it down, or close other programs."
+    return f"This {what} failed unexpectedly ({type(error).__name__}: {error}). Please report what stderr says of it."
 
 
 def already_there(out: Path) -> Skipped:

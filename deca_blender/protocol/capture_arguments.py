@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from .arguments import path
 
 RECORDINGS = (".csv", ".txt")
 """Suffixes of phones' recordings; photos are known by theirs, all else is a video."""
@@ -14,13 +15,13 @@ def capture_arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "source",
-        type=_path,
+        type=path,
         metavar="SOURCE",
         help="video, folder of numbered pictures, photo, CSV of Live Link Face or text of Face Cap",
     )
-    parser.add_argument("--head", required=True, type=_path, metavar="BLEND", help=".blend file with the head")
+    parser.add_argument("--head", required=True, type=path, metavar="BLEND", help=".blend file with the head")
     parser.add_argument("--name", default="", help="name of the head, where the file holds several")
-    parser.add_argument("--out", required=True, type=_path, metavar="BLEND", help="where the animated head goes")
+    parser.add_argument("--out", required=True, type=path, metavar="BLEND", help="where the animated head goes")
     parser.add_argument("--overwrite", action="store_true", help="replace that file (default: leave it and fail)")
     parser.add_argument("--frame", type=int, default=1, help="frame of the beginning (default: 1)")
     parser.add_argument(
@@ -42,7 +43,7 @@ def capture_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--mirror", action="store_true", help="swap left and right")
     parser.add_argument("--video-rate", action="store_true", help="change the scene's frame rate to the video's")
     parser.add_argument("--sound", action="store_true", help="add the video's sound to the sequencer")
-    parser.add_argument("--neutral", type=_path, metavar="FILE", help="a phone's recording of the face at rest")
+    parser.add_argument("--neutral", type=path, metavar="FILE", help="a phone's recording of the face at rest")
     parser.add_argument("--gaze", choices=("sliders", "bones"), default="sliders", help="of phones' recordings")
     parser.add_argument(
         "--timecode-rate", type=float, default=0.0, help="of Live Link Face (default: as the file says)"
@@ -51,9 +52,3 @@ def capture_arguments() -> argparse.ArgumentParser:
         "--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)"
     )
     return parser
-
-
-def _path(text: str) -> Path:
-    if not text:  # which would mean the current folder
-        raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text).absolute()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from .arguments import names_of, path
 
 FORMATS = ("glb", "fbx", "usd", "obj", "abc")
 PARTS = ("eyes", "teeth", "tongue")
@@ -12,10 +13,14 @@ PARTS = ("eyes", "teeth", "tongue")
 def export_arguments() -> argparse.ArgumentParser:
     """A parser to be the parent of others."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("blends", nargs="+", type=_path, metavar="BLEND", help=".blend files with heads")
-    parser.add_argument("--out", required=True, type=_path, metavar="DIR", help="folder for the results")
+    parser.add_argument("blends", nargs="+", type=path, metavar="BLEND", help=".blend files with heads")
+    parser.add_argument("--out", required=True, type=path, metavar="DIR", help="folder for the results")
     parser.add_argument(
-        "--format", default=["glb"], type=_formats, metavar="LIST", help=f"of {','.join(FORMATS)} (default: glb)"
+        "--format",
+        default=["glb"],
+        type=names_of(FORMATS),
+        metavar="LIST",
+        help=f"of {','.join(FORMATS)} (default: glb)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that are there (default: skip those)")
     parser.add_argument("--neutral", action="store_true", help="leave the face at rest (default: as in the file)")
@@ -34,32 +39,12 @@ def export_arguments() -> argparse.ArgumentParser:
     parser.add_argument("--wrinkle-maps", action="store_true", help="with the maps of a baked wrinkle rig")
     parser.add_argument("--detail", type=int, choices=range(4), default=0, help="levels of a dense, wrinkled surface")
     parser.add_argument("--triangles", action="store_true", help="triangles in place of quads")
-    parser.add_argument("--without", default=[], type=_parts, metavar="LIST", help=f"leave out {','.join(PARTS)}")
+    parser.add_argument(
+        "--without", default=[], type=names_of(PARTS), metavar="LIST", help=f"leave out {','.join(PARTS)}"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="units of the file in a metre (default: 1)")
     parser.add_argument("--up", choices=("y", "z"), default="y", help="axis that points up (default: y)")
     parser.add_argument(
         "--blender", metavar="PATH", help="Blender executable (default: DECA_BLENDER, PATH, bpy module)"
     )
     return parser
-
-
-def _path(text: str) -> Path:
-    if not text:  # which would mean the current folder
-        raise argparse.ArgumentTypeError("a path is empty")
-    return Path(text).absolute()
-
-
-def _formats(text: str) -> list[str]:
-    return _listed(text, FORMATS)
-
-
-def _parts(text: str) -> list[str]:
-    return _listed(text, PARTS)
-
-
-def _listed(text: str, known: tuple[str, ...]) -> list[str]:
-    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",")))
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is none of {', '.join(known)}")
-    return names

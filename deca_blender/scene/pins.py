@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from ..core import moving_joints, rig
 from ..core.photo_camera import metres_per_pixel
-from ..core.pins import PinFit, PinRig, Pins, PinView, Sliders, posed_landmarks, projected, rotation_matrix
+from ..core.pins import PinFit, PinRig, Pins, PinView, Sliders, posed_landmarks, projected
+from ..core.rotations import rotation_matrix
 from ..core.wrinkles import axis_angle_of
 from ..properties.head import (
     BEFORE_PINS,

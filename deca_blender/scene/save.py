@@ -14,6 +14,19 @@ def clear_file() -> None:
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=True)
 
 
+def open_heads(path: Path) -> list[bpy.types.Object]:
+    """Opens a .blend file; gives the heads of its scene.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+    try:
+        bpy.ops.wm.open_mainfile(filepath=str(path), load_ui=False)
+    except RuntimeError as error:  # how an operator tells that it has failed
+        raise OSError(str(error).strip()) from error
+    return [obj for obj in bpy.context.scene.objects if obj.type == "MESH" and obj.deca.is_head]
+
+
 def save_copy(path: Path) -> None:
     """Writes the open file to `path`: whole or not at all.
 

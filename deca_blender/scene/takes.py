@@ -19,7 +19,7 @@ from ..core.rotations import angle_and_axis, quaternions
 from ..core.takes import Take
 from . import armature, shape_keys
 from .channels import curves_of, set_keys
-from .head import arkit_names, rig_of, slider_names
+from .head import rig_of, slider_names
 
 _EXPRESSIVE = rig.JOINTS[2:]
 """Jaw and eyes go to rest where a take does not turn them; root and neck stay as they are."""
@@ -83,14 +83,9 @@ def key_take(
         for joint, turns_N3 in (rest | dict(take.joints)).items():
             _key_bone(rig_object, joint, frames_N, turns_N3)
     scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
-    rate = scene.render.fps / scene.render.fps_base
+    rate = scene_rate(scene)
     gaps = tuple((start + int(np.floor(a * rate)) + 1, start + int(np.ceil(b * rate)) - 1) for a, b in take.gaps)
     return TakeKeys(int(frames_N[0]), int(frames_N[-1]), len(frames_N), tuple(gap for gap in gaps if gap[0] <= gap[1]))
-
-
-def has_arkit(head_object: bpy.types.Object) -> bool:
-    """Whether a head has ARKit sliders."""
-    return bool(arkit_names(head_object))
 
 
 def scene_rate(scene: bpy.types.Scene) -> float:

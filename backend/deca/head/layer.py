@@ -147,28 +147,11 @@ class HeadLayer(nn.Module):
         return self.surface_points(verts_BV3, _present(self.model.landmarks_68, "68 landmarks"))
 
 
-class _Itself:
-    """A head model as a key: the same one, not an equal one."""
-
-    def __init__(self, model: HeadModel) -> None:
-        self.model = model
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and other.model is self.model
-
-    def __hash__(self) -> int:
-        return id(self.model)
-
-
+@lru_cache(maxsize=4)
 def layer_of(model: HeadModel, num_shape: int, num_expression: int) -> HeadLayer:
     """A head model's layer on the CPU. The last ones are kept, as making one takes longer than posing a head."""
-    return _kept_layer(_Itself(model), num_shape, num_expression)
-
-
-@lru_cache(maxsize=4)
-def _kept_layer(model: _Itself, num_shape: int, num_expression: int) -> HeadLayer:
     with torch.inference_mode(False):  # whoever asks first, others may want gradients
-        return HeadLayer(model.model, num_shape, num_expression)
+        return HeadLayer(model, num_shape, num_expression)
 
 
 def contour_rows(pose_BJ3: Tensor) -> Tensor:

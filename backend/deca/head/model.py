@@ -62,7 +62,7 @@ class SurfacePoints:
         return (verts_V3[faces_F3[self.faces]] * self.bary[..., None]).sum(-2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeadModel:
     """Arrays of a head model. Metres, y up, z forward, x to the subject's left; sizes come from the file.
 

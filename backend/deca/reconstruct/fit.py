@@ -265,7 +265,7 @@ class LandmarkSolver:
         state, data = solved.state, solved.data
         residual_BL2 = self._residuals(state, data)
         jacobian_BL2X = self.jacobian(state, data)
-        weight_BL = data.confidence_BL / (1 + (residual_BL2**2).sum(2) / data.outlier_B[:, None] ** 2) ** 2
+        weight_BL = _robust_weight(residual_BL2, data)
         shape = slice(_VIEW, _VIEW + self.reduced.num_shape)
         rest = np.r_[: shape.start, shape.stop : len(self._precision)]
         for i, jacobian_L2X in enumerate(jacobian_BL2X):
@@ -303,8 +303,7 @@ class LandmarkSolver:
             mean_BP = np.zeros_like(state.params_BP)
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
-            plain = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, leeway.tracing)
-            data = self._data(replace(plain, bias_FL2=self.noise.bias_FL2), placed, mean_BP)
+            data = self._data(self._tracing_noise(leeway.tracing), placed, mean_BP)
             state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
         return _Solved(state, data, placed)
 
@@ -324,6 +323,11 @@ class LandmarkSolver:
         state = replace(state, root_B33=turn3(-roll_B) @ state.root_B33)
         shift_B2 = shift_B2 * (1, -1) + middle
         return Placed(state, upright_BL2, trust_BL, yaw_B, pitch_B, axis_B2, nearness_B, roll_B, scale_B, shift_B2)
+
+    def _tracing_noise(self, sigma: float) -> LandmarkNoise:
+        """Noise with which landmarks are traced: independent, of this size in metres, with the known bias."""
+        plain = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, sigma)
+        return replace(plain, bias_FL2=self.noise.bias_FL2)
 
     def _held(self, sigma: float) -> Array:
         """The prior precision with this standard deviation of the shape coefficients."""
@@ -500,9 +504,7 @@ class LandmarkSolver:
     ) -> tuple[Array, Array]:
         """Gauss-Newton's matrices (B, X, X), and half of the cost's gradients (B, X), X = view + parameters."""
         batch, size = len(residual_BL2), len(precision)
-        limit_B1 = data.outlier_B[:, None] ** 2
-        weight_BL = data.confidence_BL / (1 + (residual_BL2**2).sum(2) / limit_B1) ** 2
-        root_BL1 = np.sqrt(weight_BL)[..., None]
+        root_BL1 = np.sqrt(_robust_weight(residual_BL2, data))[..., None]
         jacobian_BNX = self.jacobian(state, data)
         jacobian_BNX *= root_BL1[..., None].astype(np.float32)
         jacobian_BNX = jacobian_BNX.reshape(batch, -1, size)
@@ -584,6 +586,11 @@ class LandmarkSolver:
         shapes, expressions = self.reduced.num_shape, self.reduced.num_expression
         sizes = ((0, shapes), (0, expressions), (0, 5, 3), (0,), (0, 2), (0,))
         return FitResult(*map(np.zeros, sizes))
+
+
+def _robust_weight(residual_BL2: Array, data: _Data) -> Array:
+    """Weights (B, L) of landmarks, less the farther they lie off (Geman-McClure)."""
+    return data.confidence_BL / (1 + (residual_BL2**2).sum(2) / data.outlier_B[:, None] ** 2) ** 2
 
 
 def _masked_median(values_BL: Array, keep_BL: NDArray[np.bool_]) -> Array:

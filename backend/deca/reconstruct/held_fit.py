@@ -9,6 +9,7 @@ Shape suffixes: F frames, L landmarks, S shape and E expression coefficients, P 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from deca.head.model import HeadModel
 from deca.reconstruct.fit import _TRACED_OUTLIER, LandmarkSolver, _Solved, solver_of
 from deca.reconstruct.fit_result import FitResult
-from deca.reconstruct.noise import LandmarkNoise
 
 Array = NDArray[np.floating]
 
@@ -48,15 +48,19 @@ class HeldSolver(LandmarkSolver):
         known = solver_of(head).noise
         noise = replace(known, loadings_L2R=known.loadings_L2R[..., :0], gain_L2C=known.gain_L2C[..., :0])
         super().__init__(replace(head, template_V3=person_V3), noise=noise, num_shape=0)
-        plain = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, TRACING)
-        self._noise_of_tracing = replace(plain, bias_FL2=noise.bias_FL2)
 
-    def follow(self, landmarks_FL2: ArrayLike, image_size: tuple[int, int]) -> FitResult:
+    def follow(
+        self,
+        landmarks_FL2: ArrayLike,
+        image_size: tuple[int, int],
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> FitResult:
         """Expression, pose and camera of each frame, in the frames' order.
 
         Args:
             landmarks_FL2: MediaPipe landmarks (F, 478, 2), pixels, y down.
             image_size: Width and height of the frames, pixels.
+            progress: Called now and then with a fraction in [0, 1]; may raise to cancel.
 
         Returns:
             A row per frame; its shape is the person's.
@@ -67,15 +71,17 @@ class HeldSolver(LandmarkSolver):
         detected_FL2, trust_FL = self._checked(landmarks_FL2, None, None)
         if not len(detected_FL2):
             return self._nobody()
+        noise = self._tracing_noise(TRACING)
         last_P: Array | None = None
         fits = []
         for first in range(0, len(detected_FL2), _BATCH):
+            progress(first / len(detected_FL2))
             rows = slice(first, first + _BATCH)
             placed = self.placed(detected_FL2[rows], image_size, trust_FL[rows], None)
             state = placed.state
             if last_P is not None:
                 state = replace(state, params_BP=np.tile(last_P, (len(state.params_BP), 1)))
-            data = self._data(self._noise_of_tracing, placed, np.zeros_like(state.params_BP))
+            data = self._data(noise, placed, np.zeros_like(state.params_BP))
             state = self._minimise(state, data, self._precision, _ITERATIONS, _TRACED_OUTLIER / TRACING)
             last_P = state.params_BP[-1]
             fits.append(self._result(detected_FL2[rows], _Solved(state, data, placed)))

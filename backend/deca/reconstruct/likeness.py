@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.head.model import HeadModel, Part
-from deca.reconstruct.fit import _VIEW, solver_of
+from deca.reconstruct.fit import _VIEW, _robust_weight, solver_of
 from deca.reconstruct.fit_result import HELD, FitResult, Guess
 from deca.reconstruct.joint_fit import JointSolver, Marks
 from deca.reconstruct.landmark_head import NUM_POSE
@@ -97,8 +97,7 @@ class LikenessSolver(JointSolver):
         solved = self._solved(found_1L2, trust_1L, photo.image_size, photo.focal_px, guess)
         state, data = solved.state, solved.data
         residual_1L2 = self._residuals(state, data)
-        weight_L = data.confidence_BL[0] / (1 + (residual_1L2[0] ** 2).sum(1) / data.outlier_B[0] ** 2) ** 2
-        root_L = np.sqrt(weight_L)
+        root_L = np.sqrt(_robust_weight(residual_1L2, data)[0])
         residual_N = (root_L[:, None] * residual_1L2[0]).ravel()
         jacobian_NX = (root_L[:, None, None] * self.jacobian(state, data)[0]).reshape(len(residual_N), -1)
 

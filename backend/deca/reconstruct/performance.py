@@ -103,20 +103,20 @@ def track_performance(
         person_S = joint_solver(head).fit_shape([Marks(found_FL2[row], size) for row in rows])
     else:
         person_S = np.asarray(shape_S, np.float64)
-    solver = HeldSolver(head, person_S)
-    fits, step = [], max(len(found_FL2) // 50, 8)
-    for first in range(0, len(found_FL2), step):
-        progress(_TRACKING + (1 - _TRACKING) * first / len(found_FL2), "Fitting the head")
-        fits.append(solver.follow(found_FL2[first : first + step], size))
+
+    def fitted(fraction: float) -> None:
+        progress(_TRACKING + (1 - _TRACKING) * fraction, "Fitting the head")
+
+    fit = HeldSolver(head, person_S).follow(found_FL2, size, fitted)
     if not end and times[-1] < video.duration - _CUT_SHORT_S:
         notices = (f"The video ends after {times[-1]:.1f} of {video.duration:.1f} seconds: its file may be damaged.",)
 
     def rows_of(name: str, *shape: int) -> NDArray[np.float32]:
         out = np.zeros((len(times), *shape), np.float32)
-        out[seen_F] = np.concatenate([getattr(fit, name) for fit in fits])
+        out[seen_F] = getattr(fit, name)
         return out
 
-    expression_FE = rows_of("expression_BE", fits[0].expression_BE.shape[1])
+    expression_FE = rows_of("expression_BE", fit.expression_BE.shape[1])
     return Performance(
         rate=video.rate,
         times_F=np.array(times),

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from deca.reconstruct.decode import Decoded, Decoder, Pictures
 from deca.reconstruct.face import Face
+from deca.reconstruct.geometry import rotation
 from deca.render.camera import CROP_SIZE, Window, photo_pixels, window_picture
 from deca.render.preview import draw_head
 
@@ -28,7 +28,7 @@ _DOT = (90, 220, 120)
 _OVERLAY_SIZE = 1600
 """Longest side of the overlay's photo, pixels; small photos are enlarged up to it until a face is _FACE_SIZE wide."""
 _FACE_SIZE = 400
-_ASIDE_33 = Rotation.from_rotvec((0, np.radians(25), 0)).as_matrix()
+_ASIDE_33 = rotation(np.array([[0, np.radians(25), 0]]))[0]
 """Turns a head to a three-quarter view, in which the nose has a shape."""
 _ROOM = 48
 """Grey behind a head on a contact sheet."""
@@ -93,7 +93,7 @@ def contact_jpeg(photo: Picture, face: Face, size: int) -> bytes:
     to_crop_24 = np.diag((scale, scale, 1))[:2] @ face.crop_33 @ np.vstack((face.to_photo(), (0, 0, 0, 1)))
     texture_NN3 = face.texture.albedo_NN3 if face.texture is not None else None
     over = draw_head(crop, face.head, posed_V3, to_crop_24, texture_NN3=texture_NN3, opacity=0.85)
-    turned_V3 = posed_V3 @ Rotation.from_rotvec(face.pose_53[0]).as_matrix() @ _ASIDE_33.T
+    turned_V3 = posed_V3 @ rotation(face.pose_53[:1].astype(np.float64))[0] @ _ASIDE_33.T
     low_3, high_3 = turned_V3.min(0), turned_V3.max(0)
     pixels = 0.94 * size / (high_3 - low_3)[:2].max()
     middle_3 = (low_3 + high_3) / 2

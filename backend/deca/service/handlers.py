@@ -154,19 +154,26 @@ def _sheet(read: Callable[[], Photo], face: Face, size: int) -> tuple[NDArray[np
     """The picture for a contact sheet, if it is asked for, and what the user should know of it."""
     from deca.reconstruct.pictures import contact_jpeg
 
-    try:
-        return (np.frombuffer(contact_jpeg(read().pixels, face, size), np.uint8) if size > 0 else None), ()
-    except Exception as error:  # the head is there
-        return None, (f"The contact sheet has no picture of it ({error or type(error).__name__}).",)
+    def make() -> NDArray[np.uint8]:
+        return np.frombuffer(contact_jpeg(read().pixels, face, size), np.uint8)
+
+    return _extra(make, size > 0, "The contact sheet has no picture of it ({why}).")
 
 
 def _picture(read: Callable[[], Photo], size: int) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
     """The picture that goes behind a head, if it is asked for, and what the user should know of it."""
+    without = "The camera has no photo behind the head ({why}); add it by hand."
+    return _extra(lambda: read().jpeg(size), size > 0, without)
+
+
+def _extra(
+    make: Callable[[], NDArray[np.uint8]], is_wanted: bool, without: str
+) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+    """What is good to have beside heads, and what to say where it cannot be made: the heads are there."""
     try:
-        return (read().jpeg(size) if size > 0 else None), ()
-    except Exception as error:  # the heads are there
-        reason = str(error) or type(error).__name__
-        return None, (f"The camera has no photo behind the head ({reason}); add it by hand.",)
+        return (make() if is_wanted else None), ()
+    except Exception as error:
+        return None, (without.format(why=str(error) or type(error).__name__),)
 
 
 def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, device: Device) -> PersonReply:

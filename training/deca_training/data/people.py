@@ -57,6 +57,7 @@ class Landmarks:
             self._known[photo_name(path)] = landmarks_L3.astype(np.float32), np.array((photo.width, photo.height))
         if missing and self._cache is not None:
             landmarks, sizes = zip(*self._known.values(), strict=True)
+            self._cache.parent.mkdir(parents=True, exist_ok=True)
             np.savez(self._cache, names=list(self._known), landmarks_NL3=landmarks, sizes_N2=sizes)
         found, sizes = zip(*(self._known[photo_name(path)] for path in paths), strict=True)
         return np.array(found, np.float64), np.array(sizes)

@@ -141,11 +141,9 @@ class PhotoAlbedo(nn.Module):
         """Codes (B, K) of photos by name; None where one is not among them."""
         if not all(name in self._row for name in names):
             return None
-        return self._padded(self.codes_NK[[self._row[name] for name in names]])
+        code_BK = self.codes_NK[[self._row[name] for name in names]]
+        return nn.functional.pad(code_BK, (0, self.count - code_BK.shape[1]))  # there may be fewer photos
 
     def offsets(self, code_BK: Tensor) -> Tensor:
         """What codes stand for (B, 3, H, W), display values."""
         return (self.mean_X + code_BK[:, : len(self.basis_KX)] @ self.basis_KX).view(len(code_BK), *self.shape)
-
-    def _padded(self, code_BK: Tensor) -> Tensor:
-        return nn.functional.pad(code_BK, (0, self.count - code_BK.shape[1]))
