@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from skimage.color import deltaE_ciede2000
 from tqdm import tqdm
 
 from deca.appearance.laid_out import lay_out
+from deca.appearance.sampling import view_surface
 from deca.appearance.skin import to_lab
 from deca.errors import NoFaceError
 from deca.networks import MAP_SIZE
 from deca.networks.skin_map import Kind
 from deca.reconstruct.decode import Decoder
+from deca.reconstruct.face import Face
 from deca.reconstruct.pipeline import reconstruct
 from deca.render.detail import DETAIL_MASK
-from deca.render.uv import uv_mask
+from deca.render.lighting import sh_basis
+from deca.render.uv import texels_of, uv_mask
 from deca.vision import Photo
 from deca_training.data.synthetic.generate import Generator
+from deca_training.data.synthetic.light import Light
 from deca_training.evaluate.carried import KnownPhoto, known_face
 from deca_training.evaluate.tables import Table
 
@@ -28,13 +33,17 @@ SIDE = 448
 FIRST = 7_300_000
 """Seed of the first person; nobody else has these."""
 _TENTH = 0.1
+_EXPOSED = 0.5
+"""Mean display value of a face that is lit again."""
 
 
 def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool = False) -> Table:
     """Measures skin maps and albedo by the product's whole way.
 
     The truth is carried through the photo onto the fitted head (`deca_training.evaluate.carried`). A photo does not say
-    how bright the lamp is, nor its colour: `given` lets an oracle scale each channel of the albedo to the truth.
+    how bright the lamp is, nor its colour: `given` lets an oracle scale each channel of the albedo to the truth. What
+    the photo's light still leaves in it shows under another light. What can be known of a skin's tone at best, another
+    oracle says, which divides the photo by the light that it was taken in: by how bright it was, or by its colour, too.
 
     Args:
         product: The product's models, with its skin map network.
@@ -50,7 +59,8 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
     )
     both, either, missed, hidden, count = 0, 0, 0, 0.0, 0
     errors: dict[str, list[float]] = {"albedo": [], "albedo, given": [], "photo": [], "photo, given": []}
-    tones: list[tuple[float, float]] = []
+    relit: dict[str, list[float]] = {"albedo": [], "photo": []}
+    tones: dict[str, list[tuple[float, float]]] = {"": [], ", exposure given": [], ", exposure and lamp given": []}
     for number in tqdm(range(FIRST, FIRST + people), unit="person", disable=not progress):
         subject, _ = generator.subject(number, photos)
         looks = generator.who(number)[4]
@@ -78,27 +88,48 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
             true_HW3 = carried.maps_CHW[:3].transpose(1, 2, 0)
             true_N3 = true_HW3[is_skin_HW]
             hidden_HW = seen_HW & ~is_skin_HW & (carried.maps_CHW[3] > 0.9) & ~openings_HW
+            normals_3N = _skin_normals(face)[:, is_skin_HW]
+            other_N3 = Light.random(np.random.default_rng((number, photo))).shading(normals_3N)[0].T.numpy()
+            other_N3 *= _EXPOSED / (true_N3 * other_N3).mean()
+            own_3 = (sh_basis(normals_3N[None])[0].T.numpy() @ subject.light_K93[photo]).mean(0)
             for name, image in (("albedo", face.texture.albedo_NN3), ("photo", face.texture.photographed_NN3)):
                 small_HW3 = cv2.resize(image.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
                 found_N3 = small_HW3[is_skin_HW]
                 errors[name].append(float(np.abs(found_N3 - true_N3).mean()))
                 gain_3 = true_N3.sum(0) / np.maximum(found_N3.sum(0), 1e-6)
                 errors[f"{name}, given"].append(float(np.abs(found_N3 * gain_3 - true_N3).mean()))
+                relit[name].append(float(np.abs((found_N3 * gain_3 - true_N3) * other_N3).mean()))
                 if name == "albedo":
                     hidden += float(np.abs(small_HW3[hidden_HW] * gain_3 - true_HW3[hidden_HW]).sum())
                     count += 3 * int(hidden_HW.sum())
-                    medians = [to_lab(np.median(colours_N3, axis=0)) for colours_N3 in (found_N3, true_N3)]
-                    tones.append((float(medians[1][0]), float(deltaE_ciede2000(medians[0], medians[1]))))
-    table = Table(f"Skin and its colour on {len(tones)} photos of {people} synthetic people")
+                    told = {"": np.median(found_N3, axis=0)}
+                else:
+                    seen_3 = np.median(found_N3, axis=0)
+                    told = {", exposure given": seen_3 / own_3.mean(), ", exposure and lamp given": seen_3 / own_3}
+                true_lab_3 = to_lab(np.median(true_N3, axis=0))
+                for what, tone_3 in told.items():
+                    lab_3 = to_lab(tone_3.clip(0, 1).astype(np.float32))
+                    tones[what].append((float(true_lab_3[0]), float(deltaE_ciede2000(lab_3, true_lab_3))))
+    table = Table(f"Skin and its colour on {len(tones[''])} photos of {people} synthetic people")
     table.add(what="skin or not, intersection over union", value=round(both / max(either, 1), 4))
     for name, values in errors.items():
         table.add(what=f"error of the {name}, of 0..1", value=round(float(np.mean(values)), 4))
     table.add(what="the same of skin under hair, glasses and things, given", value=round(hidden / max(count, 1), 4))
-    by_tone = np.array(sorted(tones))[:, 1]
-    tenth = max(round(_TENTH * len(by_tone)), 1)
-    table.add(what="skin tone, CIEDE2000, median", value=round(float(np.median(by_tone)), 2))
-    table.add(what="of the darkest tenth", value=round(float(np.median(by_tone[:tenth])), 2))
-    table.add(what="of the palest tenth", value=round(float(np.median(by_tone[-tenth:])), 2))
+    for name, values in relit.items():
+        table.add(what=f"error of the {name}, given, relit by another light", value=round(float(np.mean(values)), 4))
+    for what, pairs in tones.items():
+        by_tone = np.array(sorted(pairs))[:, 1]
+        tenth = max(round(_TENTH * len(by_tone)), 1)
+        table.add(what=f"skin tone{what}, CIEDE2000, median", value=round(float(np.median(by_tone)), 2))
+        table.add(what=f"of the darkest tenth{what}", value=round(float(np.median(by_tone[:tenth])), 2))
+        table.add(what=f"of the palest tenth{what}", value=round(float(np.median(by_tone[-tenth:])), 2))
     if missed:
         table.notes.append(f"No face was found on {missed} photos.")
     return table
+
+
+def _skin_normals(face: Face) -> torch.Tensor:
+    """Normals (3, H, W) of the posed head, head space."""
+    texels = texels_of(face.head, MAP_SIZE)
+    normals_HW3 = view_surface(texels, face.vertices(), face.to_photo()).normals_HW3
+    return torch.from_numpy(np.ascontiguousarray(normals_HW3.transpose(2, 0, 1)))
