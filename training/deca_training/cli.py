@@ -11,6 +11,7 @@
     deca-train nonlinear --data fitted.npz --start runs/known/last.ckpt --out runs/nonlinear
     deca-train relief --out relief.safetensors --carriers smooth/
     deca-train skin-map --out skin_map.safetensors --carriers portraits/ snapshots/
+    deca-train traits weights.safetensors --portraits portraits/ --out weights_2.safetensors
     deca-train age weights.safetensors --people people/ --out aged.safetensors
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
     deca-train synthetic subjects/ --subjects 300 --images 6
@@ -113,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     skin_map.add_argument("--steps", type=int, default=8000, metavar="N", help="of training (default: 8000)")
     skin_map.set_defaults(run=_skin_map)
+    traits = commands.add_parser("traits", help="teaches the shape encoder what a face tells of age and sex")
+    traits.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose other networks are kept")
+    traits.add_argument("--portraits", type=Path, required=True, metavar="DIR", help="photos of people")
+    traits.add_argument(
+        "--traits", type=Path, metavar="FILE", help="their ages and sexes (default: traits.csv in that folder)"
+    )
+    traits.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new weights file, .safetensors")
+    traits.set_defaults(run=_traits)
     age = commands.add_parser("age", help="how detail codes change with age, measured and put into a weights file")
     age.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose networks are kept as they are")
     age.add_argument("--people", type=Path, required=True, metavar="DIR", help="what `synthetic` wrote")
@@ -214,6 +223,13 @@ def _skin_map(options: argparse.Namespace) -> None:
     from deca_training.skin_map.trainer import train_skin_map
 
     print(train_skin_map(options.out, options.carriers, options.steps, options.start))
+
+
+def _traits(options: argparse.Namespace) -> None:
+    from deca_training.told_traits import FILE, add_traits
+
+    traits = options.traits or options.portraits / FILE
+    print(f"{options.out}: {add_traits(options.weights, options.portraits, traits, options.out)}")
 
 
 def _age(options: argparse.Namespace) -> None:

@@ -44,6 +44,8 @@ from deca_training.relief.trainer import SCALES as RELIEF_SCALES
 from deca_training.relief.trainer import Scale as ReliefScale
 from deca_training.relief.trainer import train_relief
 from deca_training.shape_encoder import add_shape_encoder, with_shape_encoder
+from deca_training.told_traits import FILE as TRAITS
+from deca_training.told_traits import add_traits
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"
@@ -135,7 +137,8 @@ def train_default(
         budget: An hour or so of two CPU cores, or hours of a GPU.
         hardware: What to use.
         earlier: What to begin with, instead of nothing.
-        portraits: Folder of sharp photos, on whose skin the relief network also learns.
+        portraits: Folder of sharp photos, on whose skin the relief network also learns, and the shape encoder of age
+            and sex if it names them (`told_traits.FILE`).
 
     Returns:
         The weights file; that of the relief network lies beside it, `relief.safetensors`.
@@ -157,6 +160,8 @@ def train_default(
     told = _Told(scale.minutes)
     if not weights.is_file():
         _networks(photos, out, begun, weights, budget, scale, hardware, earlier, told)
+        if portraits is not None and (portraits / TRAITS).is_file():
+            add_traits(weights, portraits, portraits / TRAITS, weights)
     told.begins("relief")
     _relief(out, budget, scale, portraits)
     return weights

@@ -201,7 +201,7 @@ def by_photos(
     rows, others = of_others(evidence.moved(offset_S), whose)
     metric_SS = metric_SS * (len(metric_SS) / np.trace(metric_SS)) + _HARDLY_SEEN * np.eye(len(metric_SS))
     directions = Directions.of(others.square_NSS.mean(0, dtype=np.float64), metric_SS)
-    mean_X, scale_X = _scales(seen_NX)
+    mean_X, scale_X = scales(seen_NX)
     change_XI = joint_ridge(
         (seen_NX[rows] - mean_X) / scale_X,
         others.slope_NS @ directions.dirs_SI,
@@ -215,7 +215,7 @@ def by_photos(
     return weight_XS, common_S - mean_X @ weight_XS
 
 
-def _scales(inputs_NX: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def scales(inputs_NX: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Means of inputs, and what they are divided by so that the variances of the features, and of the landmarks, add
     up to one."""
     mean_X, spread_X = inputs_NX.mean(0, dtype=np.float64), inputs_NX.std(0, dtype=np.float64) + 1e-6
@@ -290,7 +290,7 @@ def ridge(
         inputs_NX: Of synthetic people: `FaceFeatures.width` features, then landmarks.
         shape_NS: Their coefficients.
     """
-    mean_S, (mean_X, scale_X) = shape_NS.mean(0), _scales(inputs_NX)
+    mean_S, (mean_X, scale_X) = shape_NS.mean(0), scales(inputs_NX)
     rows_NX = ((inputs_NX - mean_X) / scale_X).astype(np.float32)
     gram_NN = (rows_NX @ rows_NX.T).astype(np.float64) + len(rows_NX) * _RIDGE * np.eye(len(rows_NX))
     weight_XS = rows_NX.T @ np.linalg.solve(gram_NN, shape_NS - mean_S) / scale_X[:, None]
