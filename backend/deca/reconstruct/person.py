@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deca.appearance.lines import without_lines
 from deca.appearance.merge import TextureMerge
 from deca.appearance.texture import filled_in, shown_by_photo
 from deca.errors import AssetError, DecaError, NoFaceError
@@ -343,5 +344,7 @@ class _Merge:
         if self._texture is not None:
             assert self._texture_size
             texture = filled_in(self._texture.result(), decoder.head, self._texture_size, self._paint_hair)
+            if faces[0].reliefs:
+                texture = without_lines(texture, faces[0].reliefs[0][0].displacement_HW, decoder.head)
             faces = [replace(face, texture=texture) for face in faces]
         return faces

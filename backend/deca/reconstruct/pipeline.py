@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from deca.appearance.albedo import load_albedo
 from deca.appearance.laid_out import lay_out
+from deca.appearance.lines import without_lines
 from deca.appearance.skin_map import read_skin
 from deca.appearance.texture import unwrap_photo
 from deca.assets import asset, assets_dir
@@ -241,6 +242,8 @@ def reconstruct(
                 albedo=decoder.albedo,
                 paint_hair=paint_hair,
             )
+            if face.reliefs:
+                texture = without_lines(texture, face.reliefs[0][0].displacement_HW, decoder.head)
             faces[index] = replace(face, texture=texture)
     progress(1.0, "Done")
     return faces

@@ -1,0 +1,57 @@
+"""Lines taken out of a texture: what the photo's relief explains shall move with the expression, and not stay painted.
+
+A smiling photo has the folds of the smile. Where the relief has lines, what of the photo's light varies over their
+width is their shading, and the live relief shows it again, as deep as the expression of the moment asks for. Colour
+stays, and so do moles and freckles where there are no lines.
+
+Shape suffixes: N texture rows and columns, H W rows and columns of displacement maps (256).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deca.appearance.blend import smoothstep
+from deca.appearance.texture import Texture
+from deca.head import HeadModel
+from deca.render.detail import DETAIL_MASK
+from deca.render.uv import uv_mask
+
+_WIDTH = 4.0
+"""Sigma in texels of displacement maps (about millimetres) of the surroundings that lines differ from."""
+_NEAR = 2.5
+"""Sigma in texels over which lines are looked at together."""
+_FAINT, _PLAIN = 0.015, 0.06
+"""Root mean square of lines, millimetres, from which on they are taken out a little, and as far as they are; by eye on
+portraits, whose pores stay and whose smiles go."""
+_TAKEN = 0.8
+"""Share of their light that is taken out; all of it leaves smears, by eye."""
+_BLACK = 0.03
+"""Added to display values before their logarithm."""
+
+
+def without_lines(texture: Texture, displacement_HW: NDArray[np.floating], head: HeadModel) -> Texture:
+    """A texture whose albedo does not show the relief's lines; as photographed they stay.
+
+    Args:
+        texture: Of a head.
+        displacement_HW: The relief of its photo, metres.
+        head: The head model.
+    """
+    relief_HW = np.asarray(1000 * displacement_HW, np.float32)
+    lines_HW = relief_HW - cv2.GaussianBlur(relief_HW, (0, 0), _WIDTH)
+    deep_HW = np.sqrt(cv2.GaussianBlur(np.square(lines_HW), (0, 0), _NEAR))
+    taken_HW = _TAKEN * smoothstep(deep_HW, _FAINT, _PLAIN) * uv_mask(head, DETAIL_MASK, len(relief_HW)).numpy()
+    albedo_NN3 = texture.albedo_NN3
+    size = albedo_NN3.shape[1::-1]
+    light_NN = np.log(albedo_NN3.mean(-1, dtype=np.float32) / 255 + _BLACK)
+    around_HW = cv2.resize(light_NN, relief_HW.shape[::-1], interpolation=cv2.INTER_AREA)
+    around_HW = cv2.GaussianBlur(around_HW, (0, 0), _WIDTH)
+    around_NN, taken_NN = (cv2.resize(map_HW, size, interpolation=cv2.INTER_LINEAR) for map_HW in (around_HW, taken_HW))
+    factor_NN = np.exp(taken_NN * (around_NN - light_NN))
+    albedo_NN3 = np.rint((albedo_NN3 * factor_NN[..., None]).clip(0, 255)).astype(np.uint8)
+    return replace(texture, albedo_NN3=albedo_NN3)
