@@ -1,8 +1,8 @@
 """Lines taken out of a texture: what the photo's relief explains shall move with the expression, and not stay painted.
 
-A smiling photo has the folds of the smile. Where the relief has lines, what of the photo's light varies over their
-width is their shading, and the live relief shows it again, as deep as the expression of the moment asks for. Colour
-stays, and so do moles and freckles where there are no lines.
+A smiling photo has the folds of the smile. Where the relief has lines, what of the albedo varies over their width
+is their shading, redder in the depth, and the live relief shows it again, as deep as the expression of the moment asks
+for. Moles and freckles beside lines stay.
 
 Shape suffixes: N texture rows and columns, H W rows and columns of displacement maps (256).
 """
@@ -29,7 +29,7 @@ _FAINT, _PLAIN = 0.015, 0.06
 """Root mean square of lines, millimetres, from which on they are taken out a little, and as far as they are; by eye on
 portraits, whose pores stay and whose smiles go."""
 _TAKEN = 0.8
-"""Share of their light that is taken out; all of it leaves smears, by eye."""
+"""Share of it that is taken out; all of it leaves smears, by eye."""
 _BLACK = 0.03
 """Added to display values before their logarithm."""
 
@@ -46,12 +46,12 @@ def without_lines(texture: Texture, displacement_HW: NDArray[np.floating], head:
     lines_HW = relief_HW - cv2.GaussianBlur(relief_HW, (0, 0), _WIDTH)
     deep_HW = np.sqrt(cv2.GaussianBlur(np.square(lines_HW), (0, 0), _NEAR))
     taken_HW = _TAKEN * smoothstep(deep_HW, _FAINT, _PLAIN) * uv_mask(head, DETAIL_MASK, len(relief_HW)).numpy()
-    albedo_NN3 = texture.albedo_NN3
-    size = albedo_NN3.shape[1::-1]
-    light_NN = np.log(albedo_NN3.mean(-1, dtype=np.float32) / 255 + _BLACK)
-    around_HW = cv2.resize(light_NN, relief_HW.shape[::-1], interpolation=cv2.INTER_AREA)
-    around_HW = cv2.GaussianBlur(around_HW, (0, 0), _WIDTH)
-    around_NN, taken_NN = (cv2.resize(map_HW, size, interpolation=cv2.INTER_LINEAR) for map_HW in (around_HW, taken_HW))
-    factor_NN = np.exp(taken_NN * (around_NN - light_NN))
-    albedo_NN3 = np.rint((albedo_NN3 * factor_NN[..., None]).clip(0, 255)).astype(np.uint8)
-    return replace(texture, albedo_NN3=albedo_NN3)
+    size = texture.albedo_NN3.shape[1::-1]
+    colour_NN3 = np.log(texture.albedo_NN3.astype(np.float32) / 255 + _BLACK)
+    around_HW3 = cv2.resize(colour_NN3, relief_HW.shape[::-1], interpolation=cv2.INTER_AREA)
+    around_HW3 = cv2.GaussianBlur(around_HW3, (0, 0), _WIDTH)
+    around_NN3, taken_NN = (
+        cv2.resize(map_HW, size, interpolation=cv2.INTER_LINEAR) for map_HW in (around_HW3, taken_HW)
+    )
+    albedo_NN3 = 255 * (np.exp(colour_NN3 + taken_NN[..., None] * (around_NN3 - colour_NN3)) - _BLACK)
+    return replace(texture, albedo_NN3=np.rint(albedo_NN3.clip(0, 255)).astype(np.uint8))
