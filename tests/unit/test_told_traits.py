@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,10 @@ from deca.assets import asset
 from deca.errors import AssetError
 from deca.head import load_head
 from deca.head.traits import Trait
-from deca.networks import Card, ShapeEncoder, load_checkpoint, random_checkpoint, save_checkpoint
+from deca.networks import Card, ShapeEncoder, load_checkpoint, random_checkpoint
 from deca_training import told_traits
 from deca_training.shape_encoder import scales
-from deca_training.told_traits import Told, add_traits, heeding, read_traits, readout
+from deca_training.told_traits import Told, heeding, read_traits, readout, with_traits
 
 SHAPE, PHOTOS = 5, 30
 
@@ -86,19 +87,30 @@ class TestFiles:
         file.write_text("photo,age,sex\na/1.jpg,62,woman\nb.jpg,30.5,man\n")
         assert read_traits(file) == {"a/1.jpg": {"age": 62.0, "sex": -1.0}, "b.jpg": {"age": 30.5, "sex": 1.0}}
 
-    @pytest.mark.parametrize(
-        "text", ["photo,age\na.jpg,3\n", "photo,age,sex\na.jpg,old,man\n", "photo,age,sex\na,3,x\n"]
-    )
-    def test_damaged_ones_are_named(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / "traits.csv").write_text(text)
+    @pytest.mark.parametrize("line", ["a.jpg,3", "a.jpg,old,man", "a,3,x", "a,nan,man"])
+    def test_damaged_ones_are_named(self, tmp_path: Path, line: str) -> None:
+        (tmp_path / "traits.csv").write_text(f"photo,age,sex\n{line}\n")
         with pytest.raises(AssetError, match=r"traits\.csv"):
             read_traits(tmp_path / "traits.csv")
 
     def test_weights_get_them_once(self, tmp_path: Path) -> None:
         card = Card.of(load_head(), backbone="mobilenet_v3_large", recipe=f"r; {told_traits._MARK} 3 portraits")
-        save_checkpoint(random_checkpoint(3, card), tmp_path / "w.safetensors")
+        checkpoint = replace(random_checkpoint(3, card), shape_encoder=ShapeEncoder(card.sizes.shape))
         with pytest.raises(AssetError, match="heeds age and sex"):
-            add_traits(tmp_path / "w.safetensors", tmp_path, tmp_path / "traits.csv", tmp_path / "o.safetensors")
+            with_traits(checkpoint, tmp_path, tmp_path / "traits.csv")
+
+    def test_a_newer_shape_encoder_can_have_them_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Weights that others were begun with are in the recipe, too."""
+
+        def readings(path: Path) -> dict[str, dict[str, float]]:
+            raise AssetError("they are asked for", str(path))
+
+        monkeypatch.setattr(told_traits, "read_traits", readings)
+        recipe = f"before that: r; {told_traits._MARK} 3 portraits; another shape encoder"
+        checkpoint = random_checkpoint(3, Card.of(load_head(), backbone="mobilenet_v3_large", recipe=recipe))
+        checkpoint = replace(checkpoint, shape_encoder=ShapeEncoder(checkpoint.card.sizes.shape))
+        with pytest.raises(AssetError, match="they are asked for"):
+            with_traits(checkpoint, tmp_path, tmp_path / "traits.csv")
 
     def test_the_built_in_weights_have_them(self) -> None:
         assert told_traits._MARK in load_checkpoint(asset("weights/openhead.safetensors")).card.recipe

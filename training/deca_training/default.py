@@ -45,7 +45,7 @@ from deca_training.relief.trainer import Scale as ReliefScale
 from deca_training.relief.trainer import train_relief
 from deca_training.shape_encoder import add_shape_encoder, with_shape_encoder
 from deca_training.told_traits import FILE as TRAITS
-from deca_training.told_traits import add_traits
+from deca_training.told_traits import with_traits
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"
@@ -159,9 +159,7 @@ def train_default(
     scale = (SCALES if earlier is None else CARRIED)[budget]
     told = _Told(scale.minutes)
     if not weights.is_file():
-        _networks(photos, out, begun, weights, budget, scale, hardware, earlier, told)
-        if portraits is not None and (portraits / TRAITS).is_file():
-            add_traits(weights, portraits, portraits / TRAITS, weights)
+        _networks(photos, out, begun, weights, budget, scale, hardware, earlier, told, portraits)
     told.begins("relief")
     _relief(out, budget, scale, portraits)
     return weights
@@ -177,6 +175,7 @@ def _networks(
     hardware: Hardware,
     earlier: Earlier | None,
     told: _Told,
+    portraits: Path | None,
 ) -> None:
     """Writes the weights file of encoders and F_d."""
     synthetic = out / "synthetic"
@@ -202,7 +201,8 @@ def _networks(
         told.begins("shape encoder")
         _shape_encoder(*task)
     told.begins("file")
-    _write_weights(out, detail, _data(photos, out), f"deca-train default --budget {budget}", scale, weights)
+    command = f"deca-train default --budget {budget}"
+    _write_weights(out, detail, _data(photos, out), command, scale, weights, portraits)
 
 
 def _wrinkles(
@@ -284,7 +284,9 @@ def _fit_detail_encoder(start: Path, synthetic: Path, out: Path, is_carried: boo
     save_checkpoint(Checkpoint(card, *(model.get_submodule(name) for name in NETWORKS)), out)  # type: ignore[arg-type]
 
 
-def _write_weights(out: Path, detail: Path, data: str, command: str, scale: Scale, weights: Path) -> None:
+def _write_weights(
+    out: Path, detail: Path, data: str, command: str, scale: Scale, weights: Path, portraits: Path | None
+) -> None:
     """Puts the networks of both branches into one file, with a card that says how they were made."""
     shaped, run = load_checkpoint(out / "shaped.safetensors"), read_run(detail)
     for name in ("detail_encoder", "detail_decoder"):
@@ -299,6 +301,9 @@ def _write_weights(out: Path, detail: Path, data: str, command: str, scale: Scal
     card = replace(shaped.card, data=data, recipe=recipe, metrics=metrics, licence=LICENCE)
     assert shaped.shape_encoder is not None
     shaped = with_shape_encoder(replace(shaped, card=card), shaped.shape_encoder)
+    if portraits is not None and (portraits / TRAITS).is_file():
+        shaped, measured = with_traits(shaped, portraits, portraits / TRAITS)
+        print(f"deca-train: {measured}", flush=True)
     try:  # E_d has not seen these people
         shaped = replace(shaped, age_D=age_direction(shaped, SyntheticSubjects(out / "faces")).direction_D)
     except AssetError as reason:

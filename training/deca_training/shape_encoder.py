@@ -78,6 +78,8 @@ def add_shape_encoder(
     encoder = fit_shape_encoder(head, sources, index, checkpoint.card.sizes.shape, progress=True)
     if index is not None:
         teach_landmarks(replace(checkpoint, shape_encoder=encoder), head, index, steps, progress=True)
+    recipe = f"{checkpoint.card.recipe}; another shape encoder"
+    checkpoint = replace(checkpoint, card=replace(checkpoint.card, recipe=recipe))
     save_checkpoint(with_shape_encoder(checkpoint, encoder), out, torch.float16)
 
 

@@ -11,6 +11,7 @@ Shape suffixes: N photos, X inputs of the shape encoder, S shape coefficients, T
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from tqdm import tqdm
 from deca.errors import AssetError, DecaError
 from deca.head import load_head
 from deca.head.traits import Trait
-from deca.networks import ShapeEncoder, check_head, load_checkpoint, save_checkpoint
+from deca.networks import Checkpoint, ShapeEncoder, check_head, load_checkpoint, save_checkpoint
 from deca.networks.face_descriptor import FaceFeatures
 from deca.reconstruct.fit import LandmarkSolver
 from deca.vision import find_faces, read_photo
@@ -34,6 +35,8 @@ from deca_training.shape_encoder import ShapeTruth, inputs, scales, with_shape_e
 FILE = "traits.csv"
 """In a folder of portraits: a line per photo, `photo,age,sex`; sex is `woman` or `man`, age in years."""
 _SEX = {"woman": -1.0, "man": 1.0}
+_OLDEST = 130.0
+"""Years: more is a mistake."""
 _RIDGES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Ridges of which the one is taken that foretells photos left out best; of inputs scaled as the shape encoder's."""
 _UNSEEN = 3.0
@@ -43,7 +46,7 @@ choose on a third of the way to the other sex is given up at 3, a fifth at 1, an
 _FEWEST = 40
 """Photos that a readout is trusted from."""
 _MARK = "age and sex told by"
-"""What the card says of weights that have this already."""
+"""The last step of the recipe of weights that have this."""
 
 
 class Told(NamedTuple):
@@ -70,35 +73,57 @@ def read_traits(path: Path) -> dict[str, dict[str, float]]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {row["photo"]: {"age": float(row["age"]), "sex": _SEX[row["sex"]]} for row in csv.DictReader(file)}
+            return {row["photo"]: {"age": _age(row["age"]), "sex": _SEX[row["sex"]]} for row in csv.DictReader(file)}
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise AssetError(
             f"The traits {path} cannot be read ({error}).", "Lines are `photo,age,sex`, as p001/1.jpg,62,woman."
         ) from error
 
 
+def _age(text: str) -> float:
+    age = float(text)
+    if not 0 <= age <= _OLDEST:
+        raise ValueError(f"an age of {text}")
+    return age
+
+
 def add_traits(weights: Path, portraits: Path, traits: Path, out: Path) -> str:
     """Writes a weights file whose shape encoder heeds age and sex; its other networks stay as they are.
 
     Args:
-        weights: A weights file with a shape encoder that does not yet.
-        portraits: Folder of photos.
-        traits: File of the traits of people on them.
+        weights: A weights file.
+        portraits, traits: As in `with_traits`.
         out: The file, in half precision.
 
     Returns:
         What was measured, in words.
 
     Raises:
-        AssetError: A file is missing or damaged, the weights belong to another head, have no shape encoder or this
-            already, or there are too few photos.
+        AssetError: As `with_traits`, or the weights are missing or damaged.
         OutputError: The file cannot be written.
     """
-    checkpoint, head = load_checkpoint(weights), load_head()
-    check_head(checkpoint.card, head)
-    encoder = checkpoint.shape_encoder
-    if encoder is None or _MARK in checkpoint.card.recipe:
-        raise AssetError(f"{weights} has no shape encoder, or one that heeds age and sex.", "Give other weights.")
+    checkpoint, measured = with_traits(load_checkpoint(weights), portraits, traits)
+    save_checkpoint(checkpoint, out, torch.float16)
+    return measured
+
+
+def with_traits(checkpoint: Checkpoint, portraits: Path, traits: Path) -> tuple[Checkpoint, str]:
+    """A checkpoint whose shape encoder heeds age and sex, and what was measured, in words.
+
+    Args:
+        checkpoint: Networks with a shape encoder that does not yet.
+        portraits: Folder of photos.
+        traits: File of the traits of people on them.
+
+    Raises:
+        AssetError: The file of traits is missing or damaged, the networks belong to another head, have no shape encoder
+            or one that heeds them already, or there are too few photos.
+    """
+    head, encoder, card = load_head(), checkpoint.shape_encoder, checkpoint.card
+    check_head(card, head)
+    # What was done before the last step, a newer shape encoder has replaced.
+    if encoder is None or card.recipe.split("; ")[-1].startswith(_MARK):
+        raise AssetError("The weights have no shape encoder, or one that heeds age and sex.", "Give other weights.")
     known = [trait for trait in head.traits if trait.name in ("age", "sex")]
     told = _look(encoder, portraits, read_traits(traits), known)
     square_SS = gather_evidence(
@@ -106,13 +131,12 @@ def add_traits(weights: Path, portraits: Path, traits: Path, out: Path) -> str:
     ).square_NSS.mean(0, dtype=np.float64)
     metric_SS = ShapeTruth(head, len(square_SS)).metric_SS
     taught, correlation_T = heeding(encoder, told, known, square_SS, metric_SS)
-    recipe = f"{checkpoint.card.recipe}; {_MARK} {len(told.inputs_NX)} portraits"
-    checkpoint = replace(checkpoint, card=replace(checkpoint.card, recipe=recipe))
-    save_checkpoint(with_shape_encoder(checkpoint, taught), out, torch.float16)
-    return ", ".join(
+    card = replace(card, recipe=f"{card.recipe}; {_MARK} {len(told.inputs_NX)} portraits")
+    measured = ", ".join(
         f"{trait.name} told of people left out: r {correlation:.2f}"
         for trait, correlation in zip(known, correlation_T, strict=True)
     )
+    return with_shape_encoder(replace(checkpoint, card=card), taught), measured
 
 
 def heeding(
@@ -179,7 +203,7 @@ def _look(
             photo = read_photo(portraits / name)
             landmarks_L3 = find_faces(photo, max_faces=1)[0].landmarks_L3
         except DecaError as error:
-            print(f"left out: {error}")
+            print(f"left out: {error}", file=sys.stderr)
             continue
         value_T = [(values[trait.name] - trait.mean) / trait.deviation for trait in traits]
         seen.append((inputs(encoder, features, photo.pixels, landmarks_L3), landmarks_L3[:, :2],
