@@ -15,6 +15,7 @@ from .core.model_check import Verdict, find_checkpoints, is_flames_own
 from .core.wrinkles import DEFAULT_CACHE_BYTES
 from .scene import live, pose_assets
 from .ui import texts
+from .ui.translation import iface
 
 _HERE = __package__ or "deca_blender"
 ADDON = _HERE.rpartition(".")[0] or _HERE
@@ -66,23 +67,25 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
 
     bl_idname = ADDON
 
-    python: StringProperty(name="Python", description=texts.PREFERENCE_PYTHON, subtype="FILE_PATH")
+    python: StringProperty(name=texts.NAME_PYTHON, description=texts.PREFERENCE_PYTHON, subtype="FILE_PATH")
     head: StringProperty(
-        name="Head Model", description=texts.PREFERENCE_HEAD, subtype="FILE_PATH", update=_models_changed
+        name=texts.NAME_HEAD_MODEL, description=texts.PREFERENCE_HEAD, subtype="FILE_PATH", update=_models_changed
     )
     weights: StringProperty(
-        name="Weights", description=texts.PREFERENCE_WEIGHTS, subtype="FILE_PATH", update=_models_changed
+        name=texts.NAME_WEIGHTS, description=texts.PREFERENCE_WEIGHTS, subtype="FILE_PATH", update=_models_changed
     )
-    checkpoints: StringProperty(name="Checkpoints", description=texts.PREFERENCE_CHECKPOINTS, subtype="DIR_PATH")
+    checkpoints: StringProperty(
+        name=texts.NAME_CHECKPOINTS, description=texts.PREFERENCE_CHECKPOINTS, subtype="DIR_PATH"
+    )
     checkpoint: EnumProperty(
-        name="Checkpoint",
+        name=texts.NAME_CHECKPOINT,
         description=texts.PREFERENCE_CHECKPOINT,
         items=_checkpoint_items,
         get=_get_checkpoint,
         set=_set_checkpoint,
     )
     cache_mib: IntProperty(
-        name="Map Cache",
+        name=texts.NAME_MAP_CACHE,
         description=texts.PREFERENCE_CACHE,
         default=DEFAULT_CACHE_BYTES // _MIB,
         min=0,
@@ -90,18 +93,14 @@ class DECA_AP_preferences(bpy.types.AddonPreferences):
         max=65536,
         update=_cache_changed,
     )
-    command: StringProperty(name="Command", description=texts.PREFERENCE_COMMAND)
+    command: StringProperty(name=texts.NAME_COMMAND, description=texts.PREFERENCE_COMMAND)
     device: EnumProperty(
-        name="Device",
+        name=texts.NAME_DEVICE,
         description=texts.PREFERENCE_DEVICE,
-        items=[
-            ("auto", "Automatic", "A CUDA graphics card when the backend finds one, else the processor"),
-            ("cpu", "Processor", "Always the processor"),
-            ("cuda", "CUDA", "An NVIDIA graphics card"),
-        ],
+        items=texts.DEVICE_CHOICES,
     )
 
-    torch: EnumProperty(name="PyTorch", description=texts.PREFERENCE_TORCH, items=texts.TORCH_CHOICES)
+    torch: EnumProperty(name=texts.NAME_PYTORCH, description=texts.PREFERENCE_TORCH, items=texts.TORCH_CHOICES)
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
@@ -161,7 +160,7 @@ def _draw_verdict(layout: bpy.types.UILayout, known: Verdict | None) -> None:
     if known is None:
         return
     icon = "CHECKMARK" if known.is_good else "SORTTIME" if known.is_good is None else "ERROR"
-    _draw_lines(layout, f"{known.text} {known.hint}", icon)
+    _draw_lines(layout, f"{iface(known.text)} {known.hint}", icon)
 
 
 def user_folder() -> Path | None:

@@ -34,7 +34,7 @@ from .operators import transfer as transfer_operators
 from .properties import bake, head, interface, sliders, transfer
 from .protocol import batch
 from .scene import deletion, live
-from .ui import capture_panel, drop, menus, panels, pie, pose_shelf
+from .ui import capture_panel, drop, menus, panels, pie, pose_shelf, translation
 from .ui import pins as pin_handles
 
 CLASSES = (
@@ -78,6 +78,7 @@ _cli_handles: list[object] = []
 
 def register() -> None:
     """Registers classes, properties, menus and the commands `deca_import`, `deca_export` and `deca_capture`."""
+    translation.register()
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()
@@ -117,6 +118,7 @@ def unregister() -> None:
     head.unregister_pointers()
     for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
+    translation.unregister()
 
 
 def is_registered() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_GROUP_PREFIXES = {
+REGIONS = {
     "Brows": ("brow",),
     "Eyes": ("eye",),
     "Cheeks": ("cheek",),
@@ -13,6 +13,9 @@ _GROUP_PREFIXES = {
     "Jaw": ("jaw",),
     "Mouth": ("mouth", "tongue"),
 }
+"""Regions of the face, and how the names of their sliders begin."""
+OTHER = "Other"
+"""The region of all other names."""
 
 
 _BOTH = (
@@ -30,11 +33,11 @@ NAMES = tuple(sorted((*_MIDDLE, *(f"{name}{side}" for name in _BOTH for side in 
 
 
 def slider_groups(names: Iterable[str]) -> dict[str, list[str]]:
-    """ARKit names by region, in the order of the panel; unknown names come under "Other"."""
-    groups: dict[str, list[str]] = {group: [] for group in _GROUP_PREFIXES}
+    """ARKit names by region, in the order of the panel; unknown names come under `OTHER`."""
+    groups: dict[str, list[str]] = {group: [] for group in REGIONS}
     for name in names:
-        matches = (group for group, prefixes in _GROUP_PREFIXES.items() if name.startswith(prefixes))
-        groups.setdefault(next(matches, "Other"), []).append(name)
+        matches = (group for group, prefixes in REGIONS.items() if name.startswith(prefixes))
+        groups.setdefault(next(matches, OTHER), []).append(name)
     return {group: members for group, members in groups.items() if members}
 
 

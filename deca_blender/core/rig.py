@@ -78,6 +78,11 @@ def expression_key(index: int) -> str:
     return f"exp_{index:03d}"
 
 
+def named_shape_label(name: str) -> str:
+    """`jaw_width` -> `Jaw Width`."""
+    return name.replace("_", " ").title()
+
+
 def named_shape_key(name: str) -> str:
     """Name of the shape key of a measure: `shape_jaw_width`."""
     return SHAPE_KEY_PREFIX + name

@@ -13,6 +13,7 @@ from ..scene.head import find_head, model_reference
 from ..scene.import_face import ImportOptions
 from ..scene.import_person import photo_paths, texture_size, update_person
 from ..ui import texts
+from ..ui.translation import rpt, tip
 from .photo_job import OnPhotos
 
 
@@ -22,7 +23,7 @@ class DECA_OT_add_photos(OnPhotos, bpy.types.Operator):
     bl_description = texts.ADD_PHOTOS_DESCRIPTION
     bl_options = {"UNDO"}  # noqa: RUF012
 
-    use_camera: BoolProperty(name="Photo Camera", description=texts.USE_CAMERA, default=True)
+    use_camera: BoolProperty(name=texts.NAME_PHOTO_CAMERA, description=texts.USE_CAMERA, default=True)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -31,7 +32,7 @@ class DECA_OT_add_photos(OnPhotos, bpy.types.Operator):
         if head is not None and not head.deca.photo:
             reason = texts.NO_PHOTO_SIZE
         if reason:
-            cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
+            cls.poll_message_set(tip(reason))  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -65,7 +66,7 @@ class DECA_OT_add_photos(OnPhotos, bpy.types.Operator):
 
     def _finish(self, context: bpy.types.Context) -> set[str]:
         if self._added:
-            self.report({"INFO"}, texts.PHOTOS_ADDED.format(count=self._added, name=self._name))
+            self.report({"INFO"}, rpt(texts.PHOTOS_ADDED, count=self._added, name=self._name))
         elif not self._errors:
             self._errors.append(texts.NO_PHOTO_ADDED)
         return self._tell(bool(self._added))

@@ -16,6 +16,7 @@ from ..scene import bake, live
 from ..scene.bake import BakeError, Step
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
+from ..ui.translation import rpt
 from .on_head import OnHeads
 
 _POLL_S = 0.02
@@ -113,12 +114,16 @@ class DECA_OT_bake_wrinkles(BakeSteps, bpy.types.Operator):
     bl_label = texts.BAKE_FRAMES
     bl_description = texts.BAKE_FRAMES_DESCRIPTION
 
-    use_scene_range: BoolProperty(name="Scene Range", description=texts.BAKE_SCENE_RANGE, default=True)
-    first: IntProperty(name="First", description=texts.BAKE_FIRST, default=1)
-    last: IntProperty(name="Last", description=texts.BAKE_LAST, default=250)
-    storage: EnumProperty(name="Maps", description=texts.BAKE_STORAGE, items=texts.BAKE_STORAGES)
+    use_scene_range: BoolProperty(name=texts.NAME_SCENE_RANGE, description=texts.BAKE_SCENE_RANGE, default=True)
+    first: IntProperty(name=texts.NAME_FIRST, description=texts.BAKE_FIRST, default=1)
+    last: IntProperty(name=texts.NAME_LAST, description=texts.BAKE_LAST, default=250)
+    storage: EnumProperty(name=texts.NAME_MAPS, description=texts.BAKE_STORAGE, items=texts.BAKE_STORAGES)
     directory: StringProperty(
-        name="Folder", description=texts.BAKE_FOLDER, default="//wrinkles", subtype="DIR_PATH", options={"SKIP_SAVE"}
+        name=texts.NAME_FOLDER,
+        description=texts.BAKE_FOLDER,
+        default="//wrinkles",
+        subtype="DIR_PATH",
+        options={"SKIP_SAVE"},
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -152,7 +157,7 @@ class DECA_OT_bake_wrinkles(BakeSteps, bpy.types.Operator):
             folder = Path(bpy.path.abspath(self.directory))
         frames = range(first, last + 1)
         yield from bake.bake_frames(scene, heads, frames, folder, backend.session())
-        self.report({"INFO"}, texts.BAKED_FRAMES.format(first=first, last=last, count=len(heads)))
+        self.report({"INFO"}, rpt(texts.BAKED_FRAMES, first=first, last=last, count=len(heads)))
         self.tell_left_alone(context)
 
 
@@ -161,7 +166,7 @@ class DECA_OT_bake_wrinkle_rig(BakeSteps, bpy.types.Operator):
     bl_label = texts.BAKE_RIG
     bl_description = texts.BAKE_RIG_DESCRIPTION
 
-    num_maps: IntProperty(name="Maps", description=texts.BAKE_NUM_MAPS, default=NUM_MAPS, min=1, max=64)
+    num_maps: IntProperty(name=texts.NAME_MAPS, description=texts.BAKE_NUM_MAPS, default=NUM_MAPS, min=1, max=64)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         return self.start(context)

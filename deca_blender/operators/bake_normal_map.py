@@ -14,6 +14,7 @@ from ..scene.editable import lock
 from ..scene.normal_map import show_normal_map, wrinkle_normals
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
+from ..ui.translation import rpt
 from .on_head import OnHead
 
 
@@ -26,19 +27,19 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
     check_existing: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_glob: StringProperty(default="*.png", options={"HIDDEN", "SKIP_SAVE"})
     size: EnumProperty(
-        name="Size",
+        name=texts.NAME_SIZE,
         description=texts.NORMALS_SIZE,
-        items=[(size, size, f"{size} x {size} pixels") for size in ("256", "512", "1024", "2048", "4096")],
+        items=texts.sizes(256, 512, 1024, 2048, 4096),
         default="1024",
     )
     bits: EnumProperty(
-        name="Bits",
+        name=texts.NAME_BITS,
         description=texts.NORMALS_BITS,
-        items=[("8", "8", "Smaller files"), ("16", "16", "No steps in flat slopes")],
+        items=texts.NORMALS_DEPTHS,
         default="16",
     )
-    green: EnumProperty(name="Green", description=texts.NORMALS_GREEN, items=texts.NORMALS_GREENS)
-    use_material: BoolProperty(name="In Material", description=texts.NORMALS_MATERIAL, default=False)
+    green: EnumProperty(name=texts.NAME_GREEN, description=texts.NORMALS_GREEN, items=texts.NORMALS_GREENS)
+    use_material: BoolProperty(name=texts.NAME_IN_MATERIAL, description=texts.NORMALS_MATERIAL, default=False)
 
     @classmethod
     def why_not(cls, head: bpy.types.Object | None) -> str:
@@ -68,10 +69,10 @@ class DECA_OT_bake_normal_map(OnHead, bpy.types.Operator):
         if self.use_material and self.green != "OPENGL":
             self.report({"WARNING"}, texts.NORMALS_NOT_SHOWN)
         elif self.use_material and locked:
-            self.report({"WARNING"}, texts.LEFT_ALONE.format(reason=locked))
+            self.report({"WARNING"}, rpt(texts.LEFT_ALONE, reason=locked))
         elif self.use_material:
             show_normal_map(head, path)
-        self.report({"INFO"}, texts.NORMALS_WRITTEN.format(path=path))
+        self.report({"INFO"}, rpt(texts.NORMALS_WRITTEN, path=path))
         return {"FINISHED"}
 
 

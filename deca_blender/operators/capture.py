@@ -15,6 +15,7 @@ from ..scene import capture, live, takes
 from ..scene.editable import pose_lock
 from ..scene.head import find_head, model_reference
 from ..ui import texts
+from ..ui.translation import rpt, tip
 from .on_head import OnSliders
 from .photo_job import OnPhotos
 
@@ -24,14 +25,14 @@ class OntoHead(OnPhotos):
 
     bl_options = {"UNDO"}  # noqa: RUF012
 
-    sliders: EnumProperty(name="Sliders", description=texts.CAPTURE_SLIDERS, items=texts.CAPTURE_SLIDER_ITEMS)
+    sliders: EnumProperty(name=texts.NAME_SLIDERS, description=texts.CAPTURE_SLIDERS, items=texts.CAPTURE_SLIDER_ITEMS)
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         head = find_head(context.object)
         reason = texts.NO_HEAD if head is None else texts.locked(pose_lock(head))
         if reason:
-            cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
+            cls.poll_message_set(tip(reason))  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
 
     def _onto(self, context: bpy.types.Context) -> tuple[bpy.types.Object | None, str]:
@@ -56,10 +57,10 @@ class DECA_OT_expression_from_photo(OntoHead, bpy.types.Operator):
     bl_label = texts.EXPRESSION_FROM_PHOTO
     bl_description = texts.EXPRESSION_FROM_PHOTO_DESCRIPTION
 
-    turn: EnumProperty(name="Head Turn", description=texts.TURN, items=texts.TURN_ITEMS, default="NONE")
-    face: IntProperty(name="Face", description=texts.FACE, default=0, min=0)
-    use_mirror: BoolProperty(name="Mirror", description=texts.CAPTURE_MIRROR, default=False)
-    use_key: BoolProperty(name="Keyframe", description=texts.CAPTURE_KEY, default=False)
+    turn: EnumProperty(name=texts.NAME_HEAD_TURN, description=texts.TURN, items=texts.TURN_ITEMS, default="NONE")
+    face: IntProperty(name=texts.NAME_FACE, description=texts.FACE, default=0, min=0)
+    use_mirror: BoolProperty(name=texts.NAME_MIRROR, description=texts.CAPTURE_MIRROR, default=False)
+    use_key: BoolProperty(name=texts.NAME_KEYFRAME, description=texts.CAPTURE_KEY, default=False)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head, photo = self._onto(context)
@@ -89,19 +90,27 @@ class DECA_OT_performance_from_video(OntoHead, bpy.types.Operator):
 
     filter_movie: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
 
-    turn: EnumProperty(name="Head Turn", description=texts.TURN, items=texts.TURN_ITEMS, default="ROOT")
+    turn: EnumProperty(name=texts.NAME_HEAD_TURN, description=texts.TURN, items=texts.TURN_ITEMS, default="ROOT")
     smoothing: FloatProperty(
-        name="Smoothing", description=texts.SMOOTHING, default=SMOOTHING_S, min=0.0, max=1.0, step=1, precision=3
+        name=texts.NAME_SMOOTHING,
+        description=texts.SMOOTHING,
+        default=SMOOTHING_S,
+        min=0.0,
+        max=1.0,
+        step=1,
+        precision=3,
     )
-    is_other_person: BoolProperty(name="Other Person", description=texts.OTHER_PERSON, default=False)
-    use_mirror: BoolProperty(name="Mirror", description=texts.CAPTURE_MIRROR, default=False)
-    face: IntProperty(name="Face", description=texts.FACE, default=0, min=0)
-    start: FloatProperty(name="From", description=texts.VIDEO_START, default=0.0, min=0.0, subtype="TIME_ABSOLUTE")
-    end: FloatProperty(name="To", description=texts.VIDEO_END, default=0.0, min=0.0, subtype="TIME_ABSOLUTE")
-    neutral: FloatProperty(name="Neutral At", description=texts.NEUTRAL_AT, default=-1.0, min=-1.0)
-    use_video_rate: BoolProperty(name="Video's Frame Rate", description=texts.VIDEO_RATE, default=False)
-    use_range: BoolProperty(name="Extend Scene", description=texts.EXTEND_SCENE, default=True)
-    use_sound: BoolProperty(name="Sound", description=texts.SOUND, default=False)
+    is_other_person: BoolProperty(name=texts.NAME_OTHER_PERSON, description=texts.OTHER_PERSON, default=False)
+    use_mirror: BoolProperty(name=texts.NAME_MIRROR, description=texts.CAPTURE_MIRROR, default=False)
+    face: IntProperty(name=texts.NAME_FACE, description=texts.FACE, default=0, min=0)
+    start: FloatProperty(
+        name=texts.NAME_FROM, description=texts.VIDEO_START, default=0.0, min=0.0, subtype="TIME_ABSOLUTE"
+    )
+    end: FloatProperty(name=texts.NAME_TO, description=texts.VIDEO_END, default=0.0, min=0.0, subtype="TIME_ABSOLUTE")
+    neutral: FloatProperty(name=texts.NAME_NEUTRAL_AT, description=texts.NEUTRAL_AT, default=-1.0, min=-1.0)
+    use_video_rate: BoolProperty(name=texts.NAME_VIDEOS_FRAME_RATE, description=texts.VIDEO_RATE, default=False)
+    use_range: BoolProperty(name=texts.NAME_EXTEND_SCENE, description=texts.EXTEND_SCENE, default=True)
+    use_sound: BoolProperty(name=texts.NAME_SOUND, description=texts.SOUND, default=False)
 
     def _photos(self) -> list[str]:
         path = bpy.path.abspath(self.filepath)
@@ -142,7 +151,7 @@ class DECA_OT_performance_from_video(OntoHead, bpy.types.Operator):
         self.report({"INFO"}, texts.keyed(keyed.num_keys, keyed.first, keyed.last, head.name))
         self._notices += texts.without_face(told_gaps(reply.seen, reply.times), keyed.gaps)
         if self.use_sound:
-            problem = texts.NO_SOUND if not reply.has_audio else ""
+            problem = rpt(texts.NO_SOUND) if not reply.has_audio else ""
             problem = problem or takes.add_sound(scene, self._video, self._start_frame, self.start)
             self._notices += [problem] if problem else []
         if not self._is_interactive:
@@ -156,15 +165,17 @@ class DECA_OT_import_face_recording(OnSliders, bpy.types.Operator):
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.csv;*.txt", options={"HIDDEN"})
-    neutral: StringProperty(name="Neutral", description=texts.NEUTRAL_FILE, subtype="FILE_PATH", options={"SKIP_SAVE"})
-    turn: EnumProperty(name="Head Turn", description=texts.TURN, items=texts.TURN_ITEMS, default="ROOT")
-    gaze: EnumProperty(name="Gaze", description=texts.GAZE_BY, items=texts.GAZE_ITEMS)
-    smoothing: FloatProperty(
-        name="Smoothing", description=texts.SMOOTHING, default=0.0, min=0.0, max=1.0, step=1, precision=3
+    neutral: StringProperty(
+        name=texts.NAME_NEUTRAL, description=texts.NEUTRAL_FILE, subtype="FILE_PATH", options={"SKIP_SAVE"}
     )
-    rate: FloatProperty(name="Timecode Rate", description=texts.TIMECODE_RATE, default=0.0, min=0.0, max=240.0)
-    use_mirror: BoolProperty(name="Mirror", description=texts.CAPTURE_MIRROR, default=False)
-    use_range: BoolProperty(name="Extend Scene", description=texts.EXTEND_SCENE, default=True)
+    turn: EnumProperty(name=texts.NAME_HEAD_TURN, description=texts.TURN, items=texts.TURN_ITEMS, default="ROOT")
+    gaze: EnumProperty(name=texts.NAME_GAZE, description=texts.GAZE_BY, items=texts.GAZE_ITEMS)
+    smoothing: FloatProperty(
+        name=texts.NAME_SMOOTHING, description=texts.SMOOTHING, default=0.0, min=0.0, max=1.0, step=1, precision=3
+    )
+    rate: FloatProperty(name=texts.NAME_TIMECODE_RATE, description=texts.TIMECODE_RATE, default=0.0, min=0.0, max=240.0)
+    use_mirror: BoolProperty(name=texts.NAME_MIRROR, description=texts.CAPTURE_MIRROR, default=False)
+    use_range: BoolProperty(name=texts.NAME_EXTEND_SCENE, description=texts.EXTEND_SCENE, default=True)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if self.filepath:

@@ -10,6 +10,7 @@ from .. import backend
 from ..core.diagnostics import report
 from ..preferences import launch_settings
 from ..ui import texts
+from ..ui.translation import tip
 
 
 class DECA_OT_copy_diagnostics(bpy.types.Operator):
@@ -35,7 +36,7 @@ class DECA_OT_open_log(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if backend.log() is None:
-            cls.poll_message_set(texts.NO_LOG)
+            cls.poll_message_set(tip(texts.NO_LOG))
             return False
         return True
 

@@ -14,12 +14,11 @@ from ..scene.export_head import export_head
 from ..scene.normal_map import wrinkle_normals
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
+from ..ui.translation import rpt
 from .on_head import OnHead
 
 _FORMATS = [(name, kind.label, texts.EXPORT_FORMATS[name]) for name, kind in FORMATS.items()]
-_NORMALS = [("0", "None", "No map of normals")] + [
-    (size, size, f"{size} x {size} pixels") for size in ("256", "512", "1024", "2048", "4096")
-]
+_NORMALS = [texts.NO_NORMALS, *texts.sizes(256, 512, 1024, 2048, 4096)]
 
 
 class DECA_OT_export_head(OnHead, bpy.types.Operator):
@@ -31,22 +30,26 @@ class DECA_OT_export_head(OnHead, bpy.types.Operator):
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
     check_existing: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_glob: StringProperty(default="*.glb;*.fbx;*.usd*;*.obj;*.abc", options={"HIDDEN", "SKIP_SAVE"})
-    format: EnumProperty(name="Format", description=texts.EXPORT_FORMAT, items=_FORMATS)
-    expression: EnumProperty(name="Expression", description=texts.EXPORT_EXPRESSION, items=texts.EXPORT_EXPRESSIONS)
-    use_skeleton: BoolProperty(name="Skeleton", description=texts.EXPORT_SKELETON, default=True)
-    use_animation: BoolProperty(name="Animation", description=texts.EXPORT_ANIMATION, default=True)
-    use_visemes: BoolProperty(name="Visemes", description=texts.EXPORT_VISEMES, default=False)
-    use_coefficients: BoolProperty(name="Coefficients", description=texts.EXPORT_COEFFICIENTS, default=False)
-    textures: EnumProperty(name="Textures", description=texts.EXPORT_TEXTURES, items=texts.EXPORT_TEXTURE_PLACES)
-    normals: EnumProperty(name="Normals", description=texts.EXPORT_NORMALS, items=_NORMALS, default="1024")
-    use_wrinkle_maps: BoolProperty(name="Wrinkle Maps", description=texts.EXPORT_WRINKLE_MAPS, default=False)
-    detail: IntProperty(name="Detail", description=texts.EXPORT_DETAIL, min=0, max=3, default=0)
-    use_triangles: BoolProperty(name="Triangles", description=texts.EXPORT_TRIANGLES, default=False)
-    use_eyes: BoolProperty(name="Eyes", description=texts.EXPORT_PART, default=True)
-    use_teeth: BoolProperty(name="Teeth", description=texts.EXPORT_PART, default=True)
-    use_tongue: BoolProperty(name="Tongue", description=texts.EXPORT_PART, default=True)
-    scale: FloatProperty(name="Scale", description=texts.EXPORT_SCALE, min=1e-4, max=1e4, default=1.0)
-    up: EnumProperty(name="Up", description=texts.EXPORT_UP, items=[("Y", "Y", ""), ("Z", "Z", "")])
+    format: EnumProperty(name=texts.NAME_FORMAT, description=texts.EXPORT_FORMAT, items=_FORMATS)
+    expression: EnumProperty(
+        name=texts.NAME_EXPRESSION, description=texts.EXPORT_EXPRESSION, items=texts.EXPORT_EXPRESSIONS
+    )
+    use_skeleton: BoolProperty(name=texts.NAME_SKELETON, description=texts.EXPORT_SKELETON, default=True)
+    use_animation: BoolProperty(name=texts.NAME_ANIMATION, description=texts.EXPORT_ANIMATION, default=True)
+    use_visemes: BoolProperty(name=texts.NAME_VISEMES, description=texts.EXPORT_VISEMES, default=False)
+    use_coefficients: BoolProperty(name=texts.NAME_COEFFICIENTS, description=texts.EXPORT_COEFFICIENTS, default=False)
+    textures: EnumProperty(
+        name=texts.NAME_TEXTURES, description=texts.EXPORT_TEXTURES, items=texts.EXPORT_TEXTURE_PLACES
+    )
+    normals: EnumProperty(name=texts.NAME_NORMALS, description=texts.EXPORT_NORMALS, items=_NORMALS, default="1024")
+    use_wrinkle_maps: BoolProperty(name=texts.NAME_WRINKLE_MAPS, description=texts.EXPORT_WRINKLE_MAPS, default=False)
+    detail: IntProperty(name=texts.NAME_DETAIL, description=texts.EXPORT_DETAIL, min=0, max=3, default=0)
+    use_triangles: BoolProperty(name=texts.NAME_TRIANGLES, description=texts.EXPORT_TRIANGLES, default=False)
+    use_eyes: BoolProperty(name=texts.NAME_EYES, description=texts.EXPORT_PART, default=True)
+    use_teeth: BoolProperty(name=texts.NAME_TEETH, description=texts.EXPORT_PART, default=True)
+    use_tongue: BoolProperty(name=texts.NAME_TONGUE, description=texts.EXPORT_PART, default=True)
+    scale: FloatProperty(name=texts.NAME_SCALE, description=texts.EXPORT_SCALE, min=1e-4, max=1e4, default=1.0)
+    up: EnumProperty(name=texts.NAME_UP, description=texts.EXPORT_UP, items=[("Y", "Y", ""), ("Z", "Z", "")])
 
     @classmethod
     def why_not(cls, head: bpy.types.Object | None) -> str:
@@ -92,7 +95,7 @@ class DECA_OT_export_head(OnHead, bpy.types.Operator):
         try:
             return wrinkle_normals(backend.session(), head, int(self.normals))
         except ClientError as error:
-            self.report({"WARNING"}, texts.EXPORT_WITHOUT_NORMALS.format(reason=error))
+            self.report({"WARNING"}, rpt(texts.EXPORT_WITHOUT_NORMALS, reason=error))
             return None
 
     def _options(self) -> ExportOptions:

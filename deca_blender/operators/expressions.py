@@ -19,8 +19,10 @@ class DECA_OT_apply_preset(OnSliders, bpy.types.Operator):
     bl_label = texts.PRESET
     bl_description = texts.PRESET_DESCRIPTION
 
-    preset: EnumProperty(name="Preset", items=[(name, name, "") for name in (_NEUTRAL, *expressions.PRESETS)])
-    amount: FloatProperty(name="Amount", description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+    preset: EnumProperty(name=texts.NAME_PRESET, items=[(name, name, "") for name in (_NEUTRAL, *expressions.PRESETS)])
+    amount: FloatProperty(
+        name=texts.NAME_AMOUNT, description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR"
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.preset == _NEUTRAL:
@@ -36,8 +38,10 @@ class DECA_OT_random_expression(OnSliders, bpy.types.Operator):
     bl_label = texts.RANDOM
     bl_description = texts.RANDOM_DESCRIPTION
 
-    seed: IntProperty(name="Seed", description=texts.SEED, min=0)
-    amount: FloatProperty(name="Amount", description=texts.AMOUNT, default=1.0, min=0.0, max=1.5, subtype="FACTOR")
+    seed: IntProperty(name=texts.NAME_SEED, description=texts.SEED, min=0)
+    amount: FloatProperty(
+        name=texts.NAME_AMOUNT, description=texts.AMOUNT, default=1.0, min=0.0, max=1.5, subtype="FACTOR"
+    )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.seed += 1  # each press of the button shows another one
@@ -53,7 +57,7 @@ class DECA_OT_mirror_expression(OnSliders, bpy.types.Operator):
     bl_label = texts.MIRROR
     bl_description = texts.MIRROR_DESCRIPTION
 
-    mode: EnumProperty(name="Mode", items=texts.MIRROR_MODES)
+    mode: EnumProperty(name=texts.NAME_MODE, items=texts.MIRROR_MODES)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head = self.head(context)

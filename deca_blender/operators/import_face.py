@@ -24,17 +24,17 @@ class DECA_OT_import_face(OnPhotos, bpy.types.Operator):
     bl_options = {"UNDO", "PRESET"}  # noqa: RUF012
 
     texture_size: EnumProperty(
-        name="Texture",
+        name=texts.NAME_TEXTURE,
         description=texts.TEXTURE_SIZE,
-        items=[(size, size, f"{size} x {size} pixels") for size in ("512", "1024", "2048")],
+        items=texts.sizes(512, 1024, 2048),
         default="1024",
     )
-    paint_hair: BoolProperty(name="Paint Hair", description=texts.PAINT_HAIR, default=False)
-    use_camera: BoolProperty(name="Photo Camera", description=texts.USE_CAMERA, default=True)
-    use_view: BoolProperty(name="Show in Viewports", description=texts.USE_VIEW, default=True)
-    use_all_faces: BoolProperty(name="All Faces", description=texts.USE_ALL_FACES, default=False)
+    paint_hair: BoolProperty(name=texts.NAME_PAINT_HAIR, description=texts.PAINT_HAIR, default=False)
+    use_camera: BoolProperty(name=texts.NAME_PHOTO_CAMERA, description=texts.USE_CAMERA, default=True)
+    use_view: BoolProperty(name=texts.NAME_SHOW_IN_VIEWPORTS, description=texts.USE_VIEW, default=True)
+    use_all_faces: BoolProperty(name=texts.NAME_ALL_FACES, description=texts.USE_ALL_FACES, default=False)
     use_one_person: BoolProperty(
-        name="One Person", description=texts.USE_ONE_PERSON, default=False, options={"SKIP_SAVE"}
+        name=texts.NAME_ONE_PERSON, description=texts.USE_ONE_PERSON, default=False, options={"SKIP_SAVE"}
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -13,6 +13,7 @@ from ..batch.plan import FOLDER, SUFFIXES
 from ..batch.watched import Watched
 from ..ui import texts
 
+_FORMATS = [(name, name.upper(), texts.FOLDER_FORMAT) for name in SUFFIXES]
 _POLL_S = 0.3
 
 
@@ -25,16 +26,18 @@ class DECA_OT_import_folder(bpy.types.Operator):
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
-    out: StringProperty(name="Heads To", description=texts.FOLDER_OUT, subtype="DIR_PATH", options={"SKIP_SAVE"})
+    out: StringProperty(
+        name=texts.NAME_HEADS_TO, description=texts.FOLDER_OUT, subtype="DIR_PATH", options={"SKIP_SAVE"}
+    )
     formats: EnumProperty(
-        name="Formats",
-        items=[(name, name.upper(), f"A {suffix} file for each photo") for name, suffix in SUFFIXES.items()],
+        name=texts.NAME_FORMATS,
+        items=_FORMATS,
         options={"ENUM_FLAG"},
         default={"blend"},
     )
-    use_recursive: BoolProperty(name="Sub-Folders", description=texts.USE_RECURSIVE, default=False)
-    use_one_person: BoolProperty(name="One Person", description=texts.USE_ONE_PERSON_FOLDER, default=False)
-    jobs: IntProperty(name="Jobs", description=texts.JOBS, default=1, min=1, soft_max=16)
+    use_recursive: BoolProperty(name=texts.NAME_SUB_FOLDERS, description=texts.USE_RECURSIVE, default=False)
+    use_one_person: BoolProperty(name=texts.NAME_ONE_PERSON, description=texts.USE_ONE_PERSON_FOLDER, default=False)
+    jobs: IntProperty(name=texts.NAME_JOBS, description=texts.JOBS, default=1, min=1, soft_max=16)
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         context.window_manager.fileselect_add(self)

@@ -8,6 +8,7 @@ from .. import backend, install
 from ..client import Installation, InstallState
 from ..preferences import managed_environment, torch_choice
 from ..ui import texts
+from ..ui.translation import tip
 
 _POLL_S = 0.2
 
@@ -30,13 +31,13 @@ class DECA_OT_install_backend(bpy.types.Operator):
             else install.impossible()
         )
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(tip(reason))
         return not reason
 
     @classmethod
     def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
         size = "" if install.impossible() else texts.install_size(install.plan(torch_choice()))
-        return f"{texts.INSTALL_DESCRIPTION}. {size}"
+        return f"{tip(texts.INSTALL_DESCRIPTION)}. {size}"
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self._installation = self._begin()

@@ -7,6 +7,7 @@ import bpy
 from .. import models, preferences
 from ..core.model_check import is_flames_own
 from ..ui import texts
+from ..ui.translation import tip
 
 
 class _OnModels:
@@ -48,7 +49,7 @@ class DECA_OT_convert_head(_OnModels, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not is_flames_own(preferences.head()):
-            cls.poll_message_set(texts.NOTHING_TO_CONVERT)
+            cls.poll_message_set(tip(texts.NOTHING_TO_CONVERT))
             return False
         return True
 

@@ -11,6 +11,7 @@ from ..scene.expression import arkit_weights
 from ..scene.head import find_head
 from ..scene.transfer import selected_heads
 from ..ui import texts
+from ..ui.translation import rpt, tip
 
 
 class OnHead:
@@ -22,7 +23,7 @@ class OnHead:
     def poll(cls, context: bpy.types.Context) -> bool:
         reason = cls.why_not(find_head(context.object))
         if reason:
-            cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
+            cls.poll_message_set(tip(reason))  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
 
     @classmethod
@@ -59,7 +60,7 @@ class OnHeads:
         heads = selected_heads(context)
         reasons = [cls.why_not(head) for head in heads] + [texts.locked(lock(head)) for head in heads]
         reason = next(filter(None, reasons), cls.nothing_selected)
-        cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
+        cls.poll_message_set(tip(reason))  # pyright: ignore[reportAttributeAccessIssue]
         return False
 
     @classmethod
@@ -78,4 +79,4 @@ class OnHeads:
         for head in selected_heads(context):
             locked = texts.locked(lock(head))
             if locked and not self.why_not(head):
-                report({"WARNING"}, texts.LEFT_ALONE.format(reason=locked))
+                report({"WARNING"}, rpt(texts.LEFT_ALONE, reason=locked))

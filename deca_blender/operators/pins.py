@@ -62,11 +62,14 @@ class DECA_OT_drag_pin(_OnPins, bpy.types.Operator):
     bl_description = texts.DRAG_PIN_DESCRIPTION
     bl_options = {"REGISTER", "UNDO"}  # noqa: RUF012
 
-    landmark: IntProperty(name="Landmark", description="Number of iBUG's landmark", min=0, max=pins.NUM_LANDMARKS - 1)
+    landmark: IntProperty(name=texts.NAME_LANDMARK, description=texts.PIN_LANDMARK, min=0, max=pins.NUM_LANDMARKS - 1)
     place: FloatVectorProperty(
-        name="Place", description="Where it is to be on the photo, pixels from the top left", size=2, precision=1
+        name=texts.NAME_PLACE,
+        description=texts.PIN_PLACE,
+        size=2,
+        precision=1,
     )
-    release: BoolProperty(name="Release", description="Let the landmark go", options={"SKIP_SAVE"})
+    release: BoolProperty(name=texts.NAME_RELEASE, description=texts.PIN_RELEASE, options={"SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         if self.release:
@@ -84,7 +87,7 @@ class DECA_OT_drag_pin(_OnPins, bpy.types.Operator):
         self._pressed = event.mouse_x, event.mouse_y
         self.place, self.release = self._correction.place_of(self.landmark), False
         context.window_manager.modal_handler_add(self)
-        context.workspace.status_text_set(texts.DRAGGING_PIN)
+        context.workspace.status_text_set(texts.dragging_pin())
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:

@@ -11,6 +11,7 @@ from ..scene import pose_assets
 from ..scene.expression import arkit_weights
 from ..scene.head import rig_of
 from ..ui import texts
+from ..ui.translation import rpt
 from .on_head import OnSliders
 
 
@@ -27,7 +28,9 @@ class DECA_OT_apply_pose_asset(_OnRig, bpy.types.Operator):
     bl_label = texts.APPLY_POSE
     bl_description = texts.APPLY_POSE_DESCRIPTION
 
-    amount: FloatProperty(name="Amount", description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR")
+    amount: FloatProperty(
+        name=texts.NAME_AMOUNT, description=texts.AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR"
+    )
     # Where the asset is, for calls after the first ("Adjust Last Operation"), which have no asset in their context.
     library: StringProperty(options={"HIDDEN"})
     action: StringProperty(options={"HIDDEN"})
@@ -68,7 +71,7 @@ class DECA_OT_apply_pose_asset(_OnRig, bpy.types.Operator):
             with pose_assets.opened(self.library, self.action) as action:
                 pose_assets.apply_pose(rig_object, action, self.amount)
         except (OSError, KeyError):
-            self.report({"ERROR"}, texts.POSE_NOT_FOUND.format(name=self.action))
+            self.report({"ERROR"}, rpt(texts.POSE_NOT_FOUND, name=self.action))
             return {"CANCELLED"}
         return {"FINISHED"}
 
@@ -78,7 +81,7 @@ class DECA_OT_save_pose_asset(OnSliders, bpy.types.Operator):
     bl_label = texts.SAVE_POSE
     bl_description = texts.SAVE_POSE_DESCRIPTION
 
-    name: StringProperty(name="Name", description=texts.POSE_NAME, default="Expression")
+    name: StringProperty(name=texts.NAME_NAME, description=texts.POSE_NAME, default="Expression")
 
     @classmethod
     def why_not(cls, head: bpy.types.Object | None) -> str:  # it only reads
@@ -89,7 +92,7 @@ class DECA_OT_save_pose_asset(OnSliders, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         pose = pose_assets.new_pose(self.name, arkit_weights(self.head(context)))
-        self.report({"INFO"}, texts.POSE_SAVED.format(name=pose.name))
+        self.report({"INFO"}, rpt(texts.POSE_SAVED, name=pose.name))
         return {"FINISHED"}
 
 

@@ -15,7 +15,7 @@ class DECA_OT_reset_expression(OnHead, bpy.types.Operator):
     bl_label = texts.RESET
     bl_description = texts.RESET_DESCRIPTION
 
-    target: EnumProperty(name="To", items=[texts.RESET_NEUTRAL, texts.RESET_PHOTO])
+    target: EnumProperty(name=texts.NAME_TO, items=[texts.RESET_NEUTRAL, texts.RESET_PHOTO])
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head = self.head(context)

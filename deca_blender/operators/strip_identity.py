@@ -6,6 +6,7 @@ import bpy
 
 from ..scene.identity import strip_identity
 from ..ui import texts
+from ..ui.translation import rpt
 from .on_head import OnHeads
 
 
@@ -24,7 +25,7 @@ class DECA_OT_strip_identity(OnHeads, bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         heads = self.heads(context)
         left = strip_identity(heads)
-        self.report({"INFO"}, texts.STRIPPED.format(names=", ".join(head.name for head in heads)))
+        self.report({"INFO"}, rpt(texts.STRIPPED, names=", ".join(head.name for head in heads)))
         still_there = texts.still_there(left.heads, left.photos)
         if still_there:
             self.report({"WARNING"}, still_there)

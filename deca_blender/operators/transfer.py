@@ -11,6 +11,7 @@ from ..core.transfer import TransferError
 from ..scene import editable, transfer
 from ..scene.head import find_head
 from ..ui import texts
+from ..ui.translation import rpt, tip
 from .on_head import OnHeads
 
 
@@ -31,7 +32,7 @@ class _FromActive:
         elif all(map(cls.lock, targets)):
             reason = texts.locked(cls.lock(targets[0]))
         if reason:
-            cls.poll_message_set(reason)  # pyright: ignore[reportAttributeAccessIssue]
+            cls.poll_message_set(tip(reason))  # pyright: ignore[reportAttributeAccessIssue]
         return not reason
 
     def give(
@@ -56,7 +57,7 @@ class _FromActive:
         if refused:
             report({"WARNING"}, "\n".join(refused))
         else:
-            report({"INFO"}, done.format(source=source.name, count=len(targets)))
+            report({"INFO"}, rpt(done, source=source.name, count=len(targets)))
         return {"FINISHED"}
 
 
@@ -66,7 +67,7 @@ class DECA_OT_transfer_wrinkles(_FromActive, bpy.types.Operator):
     bl_description = texts.TRANSFER_DESCRIPTION
 
     amount: FloatProperty(
-        name="Amount", description=texts.TRANSFER_AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR"
+        name=texts.NAME_AMOUNT, description=texts.TRANSFER_AMOUNT, default=1.0, min=0.0, max=1.0, subtype="FACTOR"
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:

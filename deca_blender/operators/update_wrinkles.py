@@ -9,6 +9,7 @@ from ..scene import live
 from ..scene.transfer import selected_heads
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
+from ..ui.translation import tip
 
 
 class DECA_OT_update_wrinkles(bpy.types.Operator):
@@ -22,7 +23,7 @@ class DECA_OT_update_wrinkles(bpy.types.Operator):
         heads = selected_heads(context)
         reason = "" if any(map(has_wrinkles, heads)) else texts.NO_WRINKLES if heads else texts.NO_HEAD
         if reason:
-            cls.poll_message_set(reason)
+            cls.poll_message_set(tip(reason))
         return not reason
 
     def execute(self, context: bpy.types.Context) -> set[str]:

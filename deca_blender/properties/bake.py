@@ -5,25 +5,21 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-KINDS = [
-    ("NONE", "None", "The wrinkles are not baked"),
-    ("FRAMES", "Frames", "The map of each frame is baked"),
-    ("RIG", "Rig", "Maps that the sliders blend are baked"),
-]
+from . import texts
 
 
 class DECA_PG_bake(bpy.types.PropertyGroup):
     """What is baked, and how well."""
 
-    kind: EnumProperty(name="Baked", description="What is baked on the head", items=KINDS)
-    first: IntProperty(name="First Frame", description="First baked frame")
-    last: IntProperty(name="Last Frame", description="Last baked frame")
-    folder: StringProperty(name="Folder", description="Folder of the baked frames; empty: packed into the file")
-    num_maps: IntProperty(name="Maps", description="Number of maps that the sliders blend")
-    within: FloatProperty(name="Within", description="Share of the texels within 0.15 mm of the networks' wrinkles")
-    percentile_95: FloatProperty(name="95 %", description="95 % of the texels are nearer than this, millimetres")
-    worst: FloatProperty(name="Worst", description="Largest distance of a texel, millimetres")
-    was_live: BoolProperty(name="Was Live", description="Whether the wrinkles were live before they were baked")
+    kind: EnumProperty(name=texts.NAME_BAKED, description=texts.ABOUT_KIND, items=texts.KINDS)
+    first: IntProperty(name=texts.NAME_FIRST_FRAME, description=texts.ABOUT_FIRST)
+    last: IntProperty(name=texts.NAME_LAST_FRAME, description=texts.ABOUT_LAST)
+    folder: StringProperty(name=texts.NAME_FOLDER, description=texts.ABOUT_FOLDER)
+    num_maps: IntProperty(name=texts.NAME_MAPS, description=texts.ABOUT_NUM_MAPS)
+    within: FloatProperty(name=texts.NAME_WITHIN, description=texts.ABOUT_WITHIN)
+    percentile_95: FloatProperty(name=texts.NAME_95_PERCENT, description=texts.ABOUT_PERCENTILE_95)
+    worst: FloatProperty(name=texts.NAME_WORST, description=texts.ABOUT_WORST)
+    was_live: BoolProperty(name=texts.NAME_WAS_LIVE, description=texts.ABOUT_WAS_LIVE)
 
 
 def register_pointers() -> None:

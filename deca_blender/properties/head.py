@@ -21,6 +21,7 @@ from bpy.props import (
 )
 
 from ..core import rig
+from . import texts
 
 SHAPE = "deca_shape"
 EXPRESSION = "deca_expression"
@@ -59,10 +60,6 @@ SIZE = "wrinkle_size"
 SIDE = "wrinkle_side"
 """1, or -1 where the surface's normals point inwards."""
 STRENGTH_RANGE = (0.0, 3.0)
-STRENGTH_DESCRIPTION = (
-    "How deep the wrinkles are, in the material and on the surface; 0 is off, 1 is as decoded. Above 1 the surface"
-    " follows by a quarter, so that folds do not cross"
-)
 
 
 def _strength(self: bpy.types.PropertyGroup) -> float:
@@ -106,13 +103,6 @@ def _live_changed(group: bpy.types.PropertyGroup, context: bpy.types.Context) ->
     group.id_data.update_tag(refresh={"OBJECT", "DATA"})  # the live update is to catch up
 
 
-COLORS = (
-    ("ALBEDO", "Albedo", "The skin's own colors, the photo's light taken out as far as it is known: for any light"),
-    ("PHOTOGRAPHED", "As Photographed", "The colors of the photo with its light, highlights and shadows left in"),
-)
-"""In the order of `scene.material.COLORS`."""
-
-
 def _colors(self: Any) -> int:
     from ..scene import material  # which reads this module
 
@@ -128,99 +118,78 @@ def _set_colors(self: Any, index: int) -> None:
 class DECA_PG_photo(bpy.types.PropertyGroup):
     """One of several photos that a head was made from; its `name` is the photo's."""
 
-    path: StringProperty(name="Photo", description="File of the photo")
-    frame: IntProperty(name="Frame", description="Frame whose keyframes show the face as on this photo")
-    pose: FloatVectorProperty(name="Pose", description="As the head's Photo Pose, on this photo", size=15)
-    image_size: IntVectorProperty(name="Photo Size", description="Width and height of the photo, pixels", size=2)
+    path: StringProperty(name=texts.NAME_PHOTO, description=texts.ABOUT_PATH)
+    frame: IntProperty(name=texts.NAME_FRAME, description=texts.ABOUT_FRAME)
+    pose: FloatVectorProperty(name=texts.NAME_POSE, description=texts.ABOUT_POSE, size=15)
+    image_size: IntVectorProperty(name=texts.NAME_PHOTO_SIZE, description=texts.ABOUT_IMAGE_SIZE, size=2)
 
 
 class DECA_PG_pin(bpy.types.PropertyGroup):
     """A landmark that is held where the user has put it on a photo."""
 
-    landmark: IntProperty(name="Landmark", description="Number of iBUG's landmark", min=0, max=67)
-    photo: IntProperty(name="Photo", description="Number of the photo among the head's photos")
-    place: FloatVectorProperty(name="Place", description="Where it is on the photo, pixels from the top left", size=2)
-
-
-PINS_MOVE = (
-    ("EXPRESSION", "Expression", "Pins change the expression of the photo: coefficients and jaw"),
-    ("SHAPE", "Shape", "Pins change the person: the sliders of Shape by Name, on all photos"),
-    ("BOTH", "Both", "Pins change the expression and the person, whichever explains them better"),
-)
+    landmark: IntProperty(name=texts.NAME_LANDMARK, description=texts.ABOUT_LANDMARK, min=0, max=67)
+    photo: IntProperty(name=texts.NAME_PHOTO, description=texts.ABOUT_PHOTO)
+    place: FloatVectorProperty(name=texts.NAME_PLACE, description=texts.ABOUT_PLACE, size=2)
 
 
 class DECA_PG_head(bpy.types.PropertyGroup):
     """How a head was made: enough to make it again without the photo."""
 
-    is_head: BoolProperty(name="Is a Head", description="This object is a head made by the add-on")
-    model: StringProperty(name="Head Model", description="Head model that the coefficients belong to")
-    model_hash: StringProperty(name="Head Model Hash", description="Hash of the head model's file")
-    model_file: StringProperty(name="Head Model File", description="File of the head model; empty for the bundled one")
-    backend_version: StringProperty(name="Backend Version", description="Version of the backend that made the head")
-    protocol_version: IntProperty(name="Protocol Version", description="Version of the backend's protocol")
-    photo: StringProperty(name="Photo", description="File that the head was made from")
-    photos: CollectionProperty(
-        name="Photos", description="The photos of the person, where there are several", type=DECA_PG_photo
-    )
-    pins: CollectionProperty(name="Pins", description="Landmarks that are held by hand", type=DECA_PG_pin)
-    pins_move: EnumProperty(name="Pins Move", description="What dragged pins change", items=PINS_MOVE)
-    left_out: StringProperty(name="Left Out", description="Photos that were not used, a line each with the reason")
+    is_head: BoolProperty(name=texts.NAME_IS_A_HEAD, description=texts.ABOUT_IS_HEAD)
+    model: StringProperty(name=texts.NAME_HEAD_MODEL, description=texts.ABOUT_MODEL)
+    model_hash: StringProperty(name=texts.NAME_HEAD_MODEL_HASH, description=texts.ABOUT_MODEL_HASH)
+    model_file: StringProperty(name=texts.NAME_HEAD_MODEL_FILE, description=texts.ABOUT_MODEL_FILE)
+    backend_version: StringProperty(name=texts.NAME_BACKEND_VERSION, description=texts.ABOUT_BACKEND_VERSION)
+    protocol_version: IntProperty(name=texts.NAME_PROTOCOL_VERSION, description=texts.ABOUT_PROTOCOL_VERSION)
+    photo: StringProperty(name=texts.NAME_PHOTO, description=texts.ABOUT_HEAD_PHOTO)
+    photos: CollectionProperty(name=texts.NAME_PHOTOS, description=texts.ABOUT_PHOTOS, type=DECA_PG_photo)
+    pins: CollectionProperty(name=texts.NAME_PINS, description=texts.ABOUT_PINS, type=DECA_PG_pin)
+    pins_move: EnumProperty(name=texts.NAME_PINS_MOVE, description=texts.ABOUT_PINS_MOVE, items=texts.PINS_MOVE)
+    left_out: StringProperty(name=texts.NAME_LEFT_OUT, description=texts.ABOUT_LEFT_OUT)
     pose: FloatVectorProperty(
-        name="Photo Pose",
-        description="Axis-angle of root, neck, jaw, left eye and right eye on the photo, radians",
+        name=texts.NAME_PHOTO_POSE,
+        description=texts.ABOUT_HEAD_POSE,
         size=15,
     )
-    camera: FloatVectorProperty(
-        name="Photo Camera", description="Scale and shift [s, tx, ty] of the orthographic camera on the crop", size=3
-    )
-    crop: FloatVectorProperty(
-        name="Crop", description="3 x 3 matrix from photo pixels to crop pixels, row by row", size=9
-    )
-    image_size: IntVectorProperty(name="Photo Size", description="Width and height of the photo, pixels", size=2)
-    box: FloatVectorProperty(name="Face Box", description="Left, top, right, bottom in photo pixels", size=4)
+    camera: FloatVectorProperty(name=texts.NAME_PHOTO_CAMERA, description=texts.ABOUT_CAMERA, size=3)
+    crop: FloatVectorProperty(name=texts.NAME_CROP, description=texts.ABOUT_CROP, size=9)
+    image_size: IntVectorProperty(name=texts.NAME_PHOTO_SIZE, description=texts.ABOUT_IMAGE_SIZE, size=2)
+    box: FloatVectorProperty(name=texts.NAME_FACE_BOX, description=texts.ABOUT_BOX, size=4)
     landmark_error: FloatProperty(
-        name="Landmark Error",
-        description="Mean distance of the head's landmarks from the photo's, as a fraction of the outer-eye distance",
+        name=texts.NAME_LANDMARK_ERROR,
+        description=texts.ABOUT_LANDMARK_ERROR,
     )
-    notices: StringProperty(name="Notices", description="What is to be known of the head's colors: codes and numbers")
+    notices: StringProperty(name=texts.NAME_NOTICES, description=texts.ABOUT_NOTICES)
     colors: EnumProperty(
-        name="Colors",
-        description="Which of the head's two textures its materials show",
-        items=COLORS,
+        name=texts.NAME_COLORS,
+        description=texts.ABOUT_COLORS,
+        items=texts.COLORS,
         get=_colors,
         set=_set_colors,
         options=set(),
     )
-    weights: StringProperty(name="Weights", description="Weights file that the detail code was made with")
-    weights_hash: StringProperty(name="Weights Hash", description="Hash of the weights file; detail codes belong to it")
+    weights: StringProperty(name=texts.NAME_WEIGHTS, description=texts.ABOUT_WEIGHTS)
+    weights_hash: StringProperty(name=texts.NAME_WEIGHTS_HASH, description=texts.ABOUT_WEIGHTS_HASH)
     wrinkle_strength: FloatProperty(
-        name="Strength",
-        description=f"{STRENGTH_DESCRIPTION}. For scripts: keyframes go on the custom property",
+        name=texts.NAME_STRENGTH,
+        description=texts.ABOUT_WRINKLE_STRENGTH,
         get=_strength,
         set=_set_strength,
         options=set(),
     )
     photo_detail: FloatProperty(
-        name="Photo Detail",
-        description=(
-            "How much of the photo's own lines the wrinkles have: 1 is as on the photo, 0 leaves the wrinkles that the"
-            " weights make of it"
-        ),
+        name=texts.NAME_PHOTO_DETAIL,
+        description=(texts.ABOUT_PHOTO_DETAIL),
         min=PHOTO_DETAIL_RANGE[0],
         max=PHOTO_DETAIL_RANGE[1],
         default=1.0,
         override={"LIBRARY_OVERRIDABLE"},
         update=_live_changed,
     )
-    knows_age: BoolProperty(
-        name="Knows Age", description="The weights of the detail code know how wrinkles change with age"
-    )
+    knows_age: BoolProperty(name=texts.NAME_KNOWS_AGE, description=texts.ABOUT_KNOWS_AGE)
     wrinkle_age: FloatProperty(
-        name="Wrinkle Age",
-        description=(
-            "How much older the wrinkles are than on the photo: 1 is about 20 years older, -1 younger, 0 is off. The"
-            " shape stays; Age in the panel above moves that alone"
-        ),
+        name=texts.NAME_WRINKLE_AGE,
+        description=(texts.ABOUT_WRINKLE_AGE),
         min=WRINKLE_AGE_RANGE[0],
         max=WRINKLE_AGE_RANGE[1],
         default=0.0,
@@ -228,11 +197,8 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         update=_live_changed,
     )
     age: FloatProperty(
-        name="Age",
-        description=(
-            "Years older or younger than on the photo. Moves jaw, nose, lips and ears as they change in people on"
-            " average; wrinkles stay: they have Wrinkle Age. Keyframes go on the shape key"
-        ),
+        name=texts.NAME_AGE,
+        description=(texts.ABOUT_AGE),
         min=-rig.AGE_RANGE,
         max=rig.AGE_RANGE,
         precision=1,
@@ -241,8 +207,8 @@ class DECA_PG_head(bpy.types.PropertyGroup):
         options=set(),
     )
     wrinkles_live: BoolProperty(
-        name="Live",
-        description="Decode the wrinkles again whenever the expression or the jaw moves",
+        name=texts.NAME_LIVE,
+        description=texts.ABOUT_WRINKLES_LIVE,
         default=True,
         override={"LIBRARY_OVERRIDABLE"},
         update=_live_changed,

@@ -5,16 +5,14 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
+from . import texts
+
 
 class DECA_PG_interface(bpy.types.PropertyGroup):
     """State of the panel."""
 
-    search: StringProperty(
-        name="Search", description="Show only the sliders whose name holds these words", options={"TEXTEDIT_UPDATE"}
-    )
-    show_pins: BoolProperty(
-        name="Show Pins", description="Show the pins of the active head in its photo's camera, to be dragged"
-    )
+    search: StringProperty(name=texts.NAME_SEARCH, description=texts.ABOUT_SEARCH, options={"TEXTEDIT_UPDATE"})
+    show_pins: BoolProperty(name=texts.NAME_SHOW_PINS, description=texts.ABOUT_SHOW_PINS)
 
 
 def register_pointers() -> None:

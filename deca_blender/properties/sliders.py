@@ -13,6 +13,7 @@ import bpy
 from bpy.props import FloatProperty
 
 from ..core import arkit
+from . import texts
 
 
 def _keys(sliders: Any, name: str) -> list[bpy.types.ShapeKey]:
@@ -32,9 +33,7 @@ def _slider(name: str) -> Any:
                 if key.id_data.library is None:  # Blender would lose it
                     key.value = value
 
-    return FloatProperty(
-        name=arkit.label(name), description="Sets the shape key of this name", min=0.0, max=1.0, get=get, set=set
-    )
+    return FloatProperty(name=arkit.label(name), description=texts.SLIDER, min=0.0, max=1.0, get=get, set=set)
 
 
 class DECA_PG_sliders(bpy.types.PropertyGroup):

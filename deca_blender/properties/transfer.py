@@ -9,6 +9,8 @@ from __future__ import annotations
 import bpy
 from bpy.props import FloatProperty, StringProperty
 
+from . import texts
+
 TRANSFERRED = "deca_detail_transferred"
 RELIEFS = "deca_reliefs_transferred"
 """A group of bytes: several where the other wears a mixture itself."""
@@ -23,8 +25,8 @@ class DECA_PG_transfer(bpy.types.PropertyGroup):
     """Whose wrinkles a head wears, and how much of them."""
 
     amount: FloatProperty(
-        name="Amount",
-        description="Share of the other head's wrinkles: 0 is the head's own, 1 the other's",
+        name=texts.NAME_AMOUNT,
+        description=texts.ABOUT_AMOUNT,
         min=0.0,
         max=1.0,
         default=1.0,
@@ -32,7 +34,7 @@ class DECA_PG_transfer(bpy.types.PropertyGroup):
         override={"LIBRARY_OVERRIDABLE"},
         update=_amount_changed,
     )
-    source: StringProperty(name="Source", description="Head that the wrinkles were taken from")
+    source: StringProperty(name=texts.NAME_SOURCE, description=texts.ABOUT_SOURCE)
 
 
 def register_pointers() -> None:

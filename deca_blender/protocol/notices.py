@@ -8,7 +8,7 @@ from .messages import Notice
 
 MIRRORED, SHADOW, SMALL, CAST, GLASSES = "mirrored", "shadow", "small", "cast", "glasses"
 
-_SENTENCES = {
+SENTENCES = {
     MIRRORED: "The photo does not show {value:.0%} of the face: the other side is mirrored there.",
     SHADOW: "One half of the face lies in shadow: its colors are uncertain there.",
     SMALL: "The face is {value:.0f} pixels wide on the photo: too few for the skin's detail.",
@@ -18,9 +18,14 @@ _SENTENCES = {
 """By code; `value` is that of the notice: a share of the face, pixels, or a difference of Lab."""
 
 
+def template(code: str) -> str:
+    """The sentence of a code, with `{value}` in it; codes of other versions stand for themselves."""
+    return SENTENCES.get(code, f"{code}: {{value:.2g}}")
+
+
 def sentence(code: str, value: float) -> str:
-    """A notice in words; codes of other versions stand for themselves."""
-    return _SENTENCES.get(code, f"{code}: {{value:.2g}}").format(value=value)
+    """A notice in words."""
+    return template(code).format(value=value)
 
 
 def told(notices: Iterable[Notice]) -> list[dict[str, object]]:

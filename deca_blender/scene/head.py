@@ -25,7 +25,6 @@ from ..properties.head import (
     SHAPE,
 )
 from ..protocol.messages import PROTOCOL_VERSION, FaceReply, HeadReply
-from ..protocol.notices import sentence
 from ..protocol.photos import told
 from . import armature, shape_keys
 
@@ -161,10 +160,10 @@ def remember_detail(head_object: bpy.types.Object, face: FaceReply, weights: str
         head_object[RELIEF] = face.relief.tobytes()
 
 
-def notices(head_object: bpy.types.Object) -> list[str]:
-    """What the user should know of the head's colours, in words."""
+def notices(head_object: bpy.types.Object) -> list[tuple[str, float]]:
+    """What the user should know of the head's colours: codes and numbers of `protocol.notices`."""
     try:
-        return [sentence(code, value) for code, value in json.loads(head_object.deca.notices or "[]")]
+        return [(str(code), float(value)) for code, value in json.loads(head_object.deca.notices or "[]")]
     except (ValueError, TypeError):  # of another version, or written by hand
         return []
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from ..core import rig
 from ..core.size import faces_outwards, size_driver
 from ..core.wrinkles import WrinkleInputs, axis_angle_of, seen_expression
-from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_DESCRIPTION, STRENGTH_RANGE
+from ..properties import texts
+from ..properties.head import ARKIT_MAP, DETAIL, SIDE, SIZE, STRENGTH, STRENGTH_RANGE
 from . import shading
 from .head import model_reference, rig_of, stored_arkit_names
 from .head_mesh import UV_MAP
@@ -50,7 +51,7 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
     displace.mid_level, displace.direction = 0.0, "NORMAL"
     obj[STRENGTH] = 1.0
     low, high = STRENGTH_RANGE
-    obj.id_properties_ui(STRENGTH).update(min=low, max=high, default=1.0, description=STRENGTH_DESCRIPTION)
+    obj.id_properties_ui(STRENGTH).update(min=low, max=high, default=1.0, description=texts.STRENGTH)
     obj.property_overridable_library_set(f'["{STRENGTH}"]', True)
     _drive_size(obj)
     drive_by_strength(obj, f'modifiers["{DISPLACEMENT}"].strength')

@@ -20,6 +20,7 @@ from ..scene.material import has_colors
 from ..scene.transfer import has_transfer, wears_relief
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
+from .translation import iface
 
 _LINE = 36
 """Characters that fit into a row of the sidebar as Blender opens it."""
@@ -117,7 +118,7 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         row.operator("deca.render_as_photo", text="", icon="RENDER_STILL")
         row = self.layout.row(align=True)
         if len(head.deca.photos) > 1:
-            row.label(text=texts.PHOTOS.format(count=len(head.deca.photos)))
+            row.label(text=iface(texts.PHOTOS, count=len(head.deca.photos)))
         row.operator("deca.add_photos", icon="ADD")
         if head.deca.left_out:
             header, body = self.layout.panel("deca_left_out", default_closed=True)
@@ -138,8 +139,8 @@ class DECA_PT_head(_HeadPanel, bpy.types.Panel):
         if told:
             header, body = self.layout.panel("deca_notices", default_closed=True)
             header.label(text=texts.notices_on_photo(len(told)), icon="INFO")
-            for notice in told if body is not None else ():
-                _draw_lines(body, texts.wrapped(notice, _LINE), "DOT")
+            for code, value in told if body is not None else ():
+                _draw_lines(body, texts.wrapped(texts.notice(code, value), _LINE), "DOT")
         others = sharing(head)
         if others:
             self.layout.label(text=texts.shares([other.name for other in others]), icon="LINKED")
@@ -251,7 +252,7 @@ class DECA_PT_pose(_HeadPanel, bpy.types.Panel):
                 path = "rotation_quaternion" if is_quaternion else "rotation_euler"
                 column.row(align=True).prop(bone, path, text=texts.JOINT_LABELS[joint])
                 continue
-            column.prop(bone, "rotation_axis_angle", index=0, text=f"{texts.JOINT_LABELS[joint]} Angle")
+            column.prop(bone, "rotation_axis_angle", index=0, text=texts.joint_angle(joint))
             row = column.row(align=True)
             for index, axis in enumerate("XYZ", start=1):
                 row.prop(bone, "rotation_axis_angle", index=index, text=axis)
@@ -304,7 +305,7 @@ class DECA_PT_wrinkles(_HeadPanel, bpy.types.Panel):
         image = map_image(head)
         if image is not None and not is_baked(head):
             size: Any = image.size  # the stub does not know that it is a sequence
-            layout.label(text=texts.MAP_SIZE.format(*size))
+            layout.label(text=iface(texts.MAP_SIZE, width=size[0], height=size[1]))
         row = layout.row(align=True)
         row.enabled = not is_baked(head)
         row.prop(head.deca, "wrinkles_live", toggle=True)

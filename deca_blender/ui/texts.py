@@ -1,4 +1,8 @@
-"""Words that the user reads, in one place."""
+"""Words that the user reads, in one place, and those of several parts put together in the user's language.
+
+Plain English, which is also what translations are found by (`translation.py`, `python -m tools.translations`). Words of
+what an object remembers are in `properties/texts.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ from typing import Any
 
 from ..client import InstallState, State
 from ..core.requirements import Plan
+from ..core.rig import named_shape_label
+from ..protocol.notices import template
 from ..scene.editable import Lock, LockKind
+from .translation import iface, rpt, tip
 
 TAB = "DECA"
 PANEL_IMPORT = "Import"
@@ -19,7 +26,7 @@ PANEL_WRINKLES = "Wrinkles"
 HEAD_WITHOUT_WRINKLES = "None: choose weights, import again"
 LEVELS_VIEWPORT = "Subdivision"
 LEVELS_RENDER = "Render"
-MAP_SIZE = "Map {0} x {1} (the networks' own)"
+MAP_SIZE = "Map {width} x {height} (the networks' own)"
 GAZE = "Gaze"
 CATCHING_UP = "Catching up"
 UP_TO_DATE = "Up to date"
@@ -133,7 +140,7 @@ DRAG_PIN = "Drag Pin"
 DRAG_PIN_DESCRIPTION = (
     "Drag this landmark to where it is on the photo. A click holds it where it is, another lets it go"
 )
-DRAGGING_PIN = "DECA: drag the landmark to where it is on the photo | Esc cancels"
+DRAGGING_PIN = "drag the landmark to where it is on the photo"
 REMOVE_PINS = "Remove Pins"
 REMOVE_PINS_DESCRIPTION = "Let all landmarks of this photo go: the head goes back to what was found on the photo"
 RESET_NAMED_SHAPES = "Reset Shape"
@@ -338,143 +345,45 @@ BACKEND_STATE = {
 
 JOINT_LABELS = {"root": "Head", "neck": "Neck", "jaw": "Jaw", "eye_l": "Left Eye", "eye_r": "Right Eye"}
 
-
-def several(count: int) -> str:
-    """Title of the dialog for several dropped photos."""
-    return f"Import Faces From {count} Photos"
-
-
-def left_out(photo: str, reason: str) -> str:
-    """That a photo was not used for a person, and why."""
-    return f"{Path(photo).name} was left out. {reason}"
-
-
-def still_there(heads: list[str], photos: dict[str, list[str]]) -> str:
-    """What still knows a stripped person, or ""."""
-    what = [f"the codes, on {', '.join(heads)}"] if heads else []
-    what += [f"the picture {photo}, used by {', '.join(users)}" for photo, users in photos.items()]
-    return STILL_THERE.format(what="; ".join(what)) if what else ""
-
-
-def exported(files: list[str], morphs: int) -> str:
-    """What was exported, for the status bar."""
-    beside = f", and {len(files) - 1} beside it" if len(files) > 1 else ""
-    return f"Wrote {files[0]} with {morphs} morphs{beside}" if morphs else f"Wrote {files[0]}{beside}"
-
-
-def imported(names: list[str]) -> str:
-    """What was imported, for the status bar."""
-    return f"Imported {names[0]}" if len(names) == 1 else f"Imported {len(names)} heads"
-
-
-def locked(lock: Lock | None) -> str:
-    """Why a head cannot be edited, or ""."""
-    return LOCKS[lock.kind].format(name=lock.name, file=lock.file) if lock is not None else ""
-
-
-def missing(names: list[str]) -> list[str]:
-    """Lines about the shape keys and bones of a head that are not there any more."""
-    rest = [f"and {len(names) - 5} more"] if len(names) > 6 else names[5:]
-    return [MISSING, *names[:5], *rest] if names else []
-
-
-def pins(count: int) -> str:
-    """How many landmarks of a photo are held."""
-    return "No pins" if not count else f"{count} pin{'s' if count > 1 else ''}"
-
-
-def named_shape(name: str, change: float, unit: str) -> str:
-    """What a slider of a measure changes, and by how much it does."""
-    label = name.replace("_", " ").title()
-    return f"{label} {change:+.1f} {'°' if unit == 'degrees' else unit}" if abs(change) >= 0.05 else label
-
-
-def notices_on_photo(count: int) -> str:
-    """The header of what is to be known of a head's colors."""
-    return f"Notes on the Photo ({count})"
-
-
-def shares(others: list[str]) -> str:
-    """With whom a linked duplicate shares its sliders."""
-    return f"Shares its sliders with {', '.join(others)}"
-
-
-def device(name: str) -> str:
-    """What the backend computes on."""
-    return f"Device: {DEVICES.get(name, name)}"
-
-
-def models(head: str, weights: str, has_builtin: bool = False) -> str:
-    """The models of the next import; "" stands for the bundled head, and for the built-in weights, if any."""
-    default = BUILTIN_NAME if has_builtin else NO_WRINKLE_WEIGHTS
-    return f"Models: {Path(head).stem or BUNDLED_NAME}, {Path(weights).name or default}"
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most so many characters."""
-    return textwrap.wrap(text, width) or [""]
-
-
-def wears(source: str) -> str:
-    """Whose wrinkles a head wears."""
-    return f"Wrinkles of {source}"
-
-
-def progress(photo: str, index: int, count: int, step: str) -> str:
-    """The status bar during an import."""
-    which = f" ({index + 1} of {count})" if count > 1 else ""
-    return " | ".join(text for text in (f"DECA: {photo}{which}", step, ESC_CANCELS) if text)
-
-
-def folder_progress(made: int, failed: int) -> str:
-    """The status bar while a folder of photos is imported."""
-    return f"DECA: heads made: {made}" + (f", photos failed: {failed}" if failed else "") + f" | {ESC_CANCELS}"
-
-
-def folder_done(made: int, failed: int, why: str, sheet: str) -> str:
-    """What has become of a folder of photos."""
-    text = f"Heads: {made}" + (f"; photos failed: {failed}" if failed else "")
-    return f"{text}. {why + ' ' if why else ''}Contact sheet: {sheet}"
-
-
-def baking(what: str, fraction: float) -> str:
-    """The status bar while wrinkles are baked."""
-    return f"DECA: {what} | {100 * fraction:.0f} % | {ESC_CANCELS}"
-
-
-def baked(bake: Any) -> str:
-    """What is baked on a head (`Object.deca_bake`)."""
-    if bake.kind == "FRAMES":
-        where = f"in {bake.folder}" if bake.folder else "in the file"
-        return f"Baked: frames {bake.first} to {bake.last}, {where}"
-    return f"Baked: rig, {rig_error(bake)}" if bake.kind == "RIG" else NOT_BAKED
-
-
-def rig_error(bake: Any) -> str:
-    """How near a baked rig comes to the networks' wrinkles (`Object.deca_bake`)."""
-    return (
-        f"{bake.num_maps} maps, {100 * bake.within:.0f} % within 0.15 mm,"
-        f" 95 % within {bake.percentile_95:.2f} mm, worst {bake.worst:.1f} mm"
-    )
-
-
-def install_size(plan: Plan | None) -> str:
-    """What an installation will cost; None while that is not known."""
-    if plan is None:
-        return LOOKING_FOR_A_CARD
-    download, disk = plan.download_bytes / 1e9, plan.disk_bytes / 1e9
-    return f"Downloads {download:.1f} GB, takes {disk:.1f} GB of the disk (PyTorch for {TORCH_FOR[plan.torch]})"
-
-
-def install_failed(why: str) -> str:
-    """The report of an installation that failed."""
-    return f"The backend is not installed. {why}"
-
-
-def installing(state: InstallState, detail: str) -> str:
-    """The status bar during an installation."""
-    return " | ".join(text for text in (f"DECA: {state.value}", detail[:80], ESC_CANCELS) if text)
-
+SEVERAL_PHOTOS = "Import Faces From {count} Photos"
+WAS_LEFT_OUT = "{photo} was left out. {reason}"
+CODES_THERE = "the codes, on {heads}"
+PICTURE_THERE = "the picture {photo}, used by {users}"
+EXPORTED = "Wrote {file}"
+EXPORTED_MORPHS = "Wrote {file} with {morphs} morphs"
+EXPORTED_BESIDE = ", and {count} beside it"
+IMPORTED_ONE = "Imported {name}"
+IMPORTED_SEVERAL = "Imported {count} heads"
+MORE_MISSING = "and {count} more"
+PINS_NONE = "No pins"
+PINS_ONE = "1 pin"
+PINS_SEVERAL = "{count} pins"
+NOTICES_ON_PHOTO = "Notes on the Photo ({count})"
+SHARES = "Shares its sliders with {heads}"
+DEVICE = "Device: {device}"
+MODELS = "Models: {head}, {weights}"
+WEARS = "Wrinkles of {name}"
+PHOTO_OF_SEVERAL = "{photo} ({number} of {count})"
+FOLDER_MADE = "heads made: {made}"
+FOLDER_MADE_FAILED = "heads made: {made}, photos failed: {failed}"
+FOLDER_DONE = "Heads: {made}."
+FOLDER_DONE_FAILED = "Heads: {made}; photos failed: {failed}."
+CONTACT_SHEET = "Contact sheet: {file}"
+BAKED_TO_FILE = "Baked: frames {first} to {last}, in the file"
+BAKED_TO_FOLDER = "Baked: frames {first} to {last}, in {folder}"
+BAKED_RIG = "Baked: rig, {error}"
+RIG_ERROR = "{maps} maps, {within:.0f} % within 0.15 mm, 95 % within {percentile_95:.2f} mm, worst {worst:.1f} mm"
+INSTALL_SIZE = "Downloads {download:.1f} GB, takes {disk:.1f} GB of the disk (PyTorch for {torch})"
+INSTALL_FAILED = "The backend is not installed. {reason}"
+INSTALL_STATES = {
+    InstallState.CREATING: "Creating the environment",
+    InstallState.INSTALLING: "Downloading and installing packages",
+    InstallState.VERIFYING: "Verifying",
+    InstallState.READY: "Installed",
+    InstallState.FAILED: "Failed",
+    InstallState.CANCELLED: "Cancelled",
+}
+JOINT_ANGLE = "{joint} Angle"
 
 PANEL_CAPTURE = "Capture"
 EXPRESSION_FROM_PHOTO = "Expression From Photo"
@@ -529,10 +438,261 @@ GAZE_ITEMS = [
 ]
 TIMECODE_RATE = "Frames per second that the file's timecodes count in; 0 to see from the file"
 
+KEYED = "Keyed {count} frames, {first} to {last}, on {name}"
+NO_FACE_IN = "No face in {count} frames of the video: {times}."
+AND_MORE = "{shown} and {count} more"
+FROM_TO_S = "{first:.2f} to {last:.2f} s"
+GAPS_INTERPOLATED = "Short gaps are interpolated."
+GAPS_LEFT = "Short gaps are interpolated; no keyframes at the frames {frames}."
+FROM_TO = "{first} to {last}"
+
+PIXELS = "Pixels along each side"
+NO_NORMALS = ("0", "None", "No map of normals")
+NORMALS_DEPTHS = [("8", "8", "Smaller files"), ("16", "16", "No steps in flat slopes")]
+FOLDER_FORMAT = "A file of this kind for each photo"
+PIN_LANDMARK = "Number of iBUG's landmark"
+PIN_PLACE = "Where it is to be on the photo, pixels from the top left"
+PIN_RELEASE = "Let the landmark go"
+DEVICE_CHOICES = [
+    ("auto", "Automatic", "A CUDA graphics card when the backend finds one, else the processor"),
+    ("cpu", "Processor", "Always the processor"),
+    ("cuda", "CUDA", "An NVIDIA graphics card"),
+]
+
+# Names of the operators' options and of the preferences; what they do is above.
+NAME_ALL_FACES = "All Faces"
+NAME_AMOUNT = "Amount"
+NAME_ANIMATION = "Animation"
+NAME_BITS = "Bits"
+NAME_CHECKPOINT = "Checkpoint"
+NAME_CHECKPOINTS = "Checkpoints"
+NAME_COEFFICIENTS = "Coefficients"
+NAME_COMMAND = "Command"
+NAME_DETAIL = "Detail"
+NAME_DEVICE = "Device"
+NAME_EXPRESSION = "Expression"
+NAME_EXTEND_SCENE = "Extend Scene"
+NAME_EYES = "Eyes"
+NAME_FACE = "Face"
+NAME_FIRST = "First"
+NAME_FOLDER = "Folder"
+NAME_FORMAT = "Format"
+NAME_FORMATS = "Formats"
+NAME_FROM = "From"
+NAME_GAZE = "Gaze"
+NAME_GREEN = "Green"
+NAME_HEADS_TO = "Heads To"
+NAME_HEAD_MODEL = "Head Model"
+NAME_HEAD_TURN = "Head Turn"
+NAME_IN_MATERIAL = "In Material"
+NAME_JOBS = "Jobs"
+NAME_KEYFRAME = "Keyframe"
+NAME_LANDMARK = "Landmark"
+NAME_LAST = "Last"
+NAME_MAPS = "Maps"
+NAME_MAP_CACHE = "Map Cache"
+NAME_MIRROR = "Mirror"
+NAME_MODE = "Mode"
+NAME_NAME = "Name"
+NAME_NEUTRAL = "Neutral"
+NAME_NEUTRAL_AT = "Neutral At"
+NAME_NORMALS = "Normals"
+NAME_ONE_PERSON = "One Person"
+NAME_OTHER_PERSON = "Other Person"
+NAME_PAINT_HAIR = "Paint Hair"
+NAME_PHOTO_CAMERA = "Photo Camera"
+NAME_PLACE = "Place"
+NAME_PRESET = "Preset"
+NAME_PYTHON = "Python"
+NAME_PYTORCH = "PyTorch"
+NAME_RELEASE = "Release"
+NAME_SCALE = "Scale"
+NAME_SCENE_RANGE = "Scene Range"
+NAME_SEED = "Seed"
+NAME_SHOW_IN_VIEWPORTS = "Show in Viewports"
+NAME_SIZE = "Size"
+NAME_SKELETON = "Skeleton"
+NAME_SLIDERS = "Sliders"
+NAME_SMOOTHING = "Smoothing"
+NAME_SOUND = "Sound"
+NAME_SUB_FOLDERS = "Sub-Folders"
+NAME_TEETH = "Teeth"
+NAME_TEXTURE = "Texture"
+NAME_TEXTURES = "Textures"
+NAME_TIMECODE_RATE = "Timecode Rate"
+NAME_TO = "To"
+NAME_TONGUE = "Tongue"
+NAME_TRIANGLES = "Triangles"
+NAME_UP = "Up"
+NAME_VIDEOS_FRAME_RATE = "Video's Frame Rate"
+NAME_VISEMES = "Visemes"
+NAME_WEIGHTS = "Weights"
+NAME_WRINKLE_MAPS = "Wrinkle Maps"
+
+
+def sizes(*pixels: int) -> list[tuple[str, str, str]]:
+    """Choices of a picture's size."""
+    return [(f"{side}", f"{side}", PIXELS) for side in pixels]
+
+
+def several(count: int) -> str:
+    """Title of the dialog for several dropped photos."""
+    return iface(SEVERAL_PHOTOS, count=count)
+
+
+def left_out(photo: str, reason: str) -> str:
+    """That a photo was not used for a person, and why."""
+    return rpt(WAS_LEFT_OUT, photo=Path(photo).name, reason=reason)
+
+
+def still_there(heads: list[str], photos: dict[str, list[str]]) -> str:
+    """What still knows a stripped person, or ""."""
+    what = [rpt(CODES_THERE, heads=", ".join(heads))] if heads else []
+    what += [rpt(PICTURE_THERE, photo=photo, users=", ".join(users)) for photo, users in photos.items()]
+    return rpt(STILL_THERE, what="; ".join(what)) if what else ""
+
+
+def exported(files: list[str], morphs: int) -> str:
+    """What was exported, for the status bar."""
+    text = rpt(EXPORTED_MORPHS, file=files[0], morphs=morphs) if morphs else rpt(EXPORTED, file=files[0])
+    return text + (rpt(EXPORTED_BESIDE, count=len(files) - 1) if len(files) > 1 else "")
+
+
+def imported(names: list[str]) -> str:
+    """What was imported, for the status bar."""
+    return rpt(IMPORTED_ONE, name=names[0]) if len(names) == 1 else rpt(IMPORTED_SEVERAL, count=len(names))
+
+
+def locked(lock: Lock | None) -> str:
+    """Why a head cannot be edited, or ""."""
+    return tip(LOCKS[lock.kind], name=lock.name, file=lock.file) if lock is not None else ""
+
+
+def missing(names: list[str]) -> list[str]:
+    """Lines about the shape keys and bones of a head that are not there any more."""
+    rest = [iface(MORE_MISSING, count=len(names) - 5)] if len(names) > 6 else names[5:]
+    return [MISSING, *names[:5], *rest] if names else []
+
+
+def pins(count: int) -> str:
+    """How many landmarks of a photo are held."""
+    return iface(PINS_SEVERAL, count=count) if count > 1 else PINS_ONE if count else PINS_NONE
+
+
+def named_shape(name: str, change: float, unit: str) -> str:
+    """What a slider of a measure changes, and by how much it does."""
+    label = iface(named_shape_label(name))
+    return f"{label} {change:+.1f} {'°' if unit == 'degrees' else unit}" if abs(change) >= 0.05 else label
+
+
+def joint_angle(joint: str) -> str:
+    """The angle by which a joint is turned."""
+    return iface(JOINT_ANGLE, joint=iface(JOINT_LABELS[joint]))
+
+
+def notices_on_photo(count: int) -> str:
+    """The header of what is to be known of a head's colors."""
+    return iface(NOTICES_ON_PHOTO, count=count)
+
+
+def notice(code: str, value: float) -> str:
+    """A line of it."""
+    return iface(template(code), value=value)
+
+
+def shares(others: list[str]) -> str:
+    """With whom a linked duplicate shares its sliders."""
+    return iface(SHARES, heads=", ".join(others))
+
+
+def device(name: str) -> str:
+    """What the backend computes on."""
+    return iface(DEVICE, device=iface(DEVICES.get(name, name)))
+
+
+def models(head: str, weights: str, has_builtin: bool = False) -> str:
+    """The models of the next import; "" stands for the bundled head, and for the built-in weights, if any."""
+    default = iface(BUILTIN_NAME if has_builtin else NO_WRINKLE_WEIGHTS)
+    return iface(MODELS, head=Path(head).stem or BUNDLED_NAME, weights=Path(weights).name or default)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most so many characters, in the user's language."""
+    return textwrap.wrap(iface(text), width) or [""]
+
+
+def wears(source: str) -> str:
+    """Whose wrinkles a head wears."""
+    return iface(WEARS, name=source)
+
+
+def progress(photo: str, index: int, count: int, step: str) -> str:
+    """The status bar during an import."""
+    which = rpt(PHOTO_OF_SEVERAL, photo=photo, number=index + 1, count=count) if count > 1 else photo
+    return _status(which, step)
+
+
+def folder_progress(made: int, failed: int) -> str:
+    """The status bar while a folder of photos is imported."""
+    return _status(rpt(FOLDER_MADE_FAILED, made=made, failed=failed) if failed else rpt(FOLDER_MADE, made=made))
+
+
+def folder_done(made: int, failed: int, why: str, sheet: str) -> str:
+    """What has become of a folder of photos."""
+    heads = rpt(FOLDER_DONE_FAILED, made=made, failed=failed) if failed else rpt(FOLDER_DONE, made=made)
+    return " ".join(filter(None, (heads, why, rpt(CONTACT_SHEET, file=sheet))))
+
+
+def dragging_pin() -> str:
+    """The status bar while a landmark is dragged."""
+    return _status(rpt(DRAGGING_PIN))
+
+
+def baking(what: str, fraction: float) -> str:
+    """The status bar while wrinkles are baked."""
+    return _status(rpt(what), f"{100 * fraction:.0f} %")
+
+
+def baked(bake: Any) -> str:
+    """What is baked on a head (`Object.deca_bake`)."""
+    if bake.kind == "FRAMES":
+        frames = {"first": bake.first, "last": bake.last}
+        return iface(BAKED_TO_FOLDER, folder=bake.folder, **frames) if bake.folder else iface(BAKED_TO_FILE, **frames)
+    return iface(BAKED_RIG, error=rig_error(bake)) if bake.kind == "RIG" else NOT_BAKED
+
+
+def rig_error(bake: Any) -> str:
+    """How near a baked rig comes to the networks' wrinkles (`Object.deca_bake`)."""
+    return iface(
+        RIG_ERROR,
+        maps=bake.num_maps,
+        within=100 * bake.within,
+        percentile_95=bake.percentile_95,
+        worst=bake.worst,
+    )
+
+
+def install_size(plan: Plan | None) -> str:
+    """What an installation will cost; None while that is not known."""
+    if plan is None:
+        return tip(LOOKING_FOR_A_CARD)
+    download, disk = plan.download_bytes / 1e9, plan.disk_bytes / 1e9
+    return tip(INSTALL_SIZE, download=download, disk=disk, torch=tip(TORCH_FOR[plan.torch]))
+
+
+def install_failed(why: str) -> str:
+    """The report of an installation that failed."""
+    return rpt(INSTALL_FAILED, reason=why)
+
+
+def installing(state: InstallState, detail: str) -> str:
+    """The status bar during an installation."""
+    return _status(rpt(INSTALL_STATES[state]), detail[:80])
+
 
 def keyed(count: int, first: int, last: int, name: str) -> str:
     """What was keyed."""
-    return f"Keyed {count} frames, {first} to {last}, on {name}"
+    return rpt(KEYED, count=count, first=first, last=last, name=name)
 
 
 def without_face(times: list[tuple[float, float, int]], gaps: tuple[tuple[int, int], ...]) -> list[str]:
@@ -544,10 +704,16 @@ def without_face(times: list[tuple[float, float, int]], gaps: tuple[tuple[int, i
     """
     if not times:
         return []
-    shown = ", ".join(f"{start:.2f} to {end:.2f} s" if end > start else f"{start:.2f} s" for start, end, _ in times[:6])
-    more = f" and {len(times) - 6} more" if len(times) > 6 else ""
-    told = f"No face in {sum(count for _, _, count in times)} frames of the video: {shown}{more}. "
-    if not gaps:
-        return [told + "Short gaps are interpolated."]
-    left = ", ".join(f"{first} to {last}" for first, last in gaps[:6])
-    return [told + f"Short gaps are interpolated; no keyframes at the frames {left}."]
+    shown = ", ".join(
+        rpt(FROM_TO_S, first=start, last=end) if end > start else f"{start:.2f} s" for start, end, _ in times[:6]
+    )
+    if len(times) > 6:
+        shown = rpt(AND_MORE, shown=shown, count=len(times) - 6)
+    told = rpt(NO_FACE_IN, count=sum(count for _, _, count in times), times=shown)
+    left = ", ".join(rpt(FROM_TO, first=first, last=last) for first, last in gaps[:6])
+    return [f"{told} {rpt(GAPS_LEFT, frames=left) if gaps else rpt(GAPS_INTERPOLATED)}"]
+
+
+def _status(*parts: str) -> str:
+    """A line of the status bar."""
+    return " | ".join(filter(None, (f"{TAB}: {parts[0]}", *parts[1:], rpt(ESC_CANCELS))))

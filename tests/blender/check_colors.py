@@ -15,6 +15,7 @@ from deca_blender.scene.head import notices
 from deca_blender.scene.identity import strip_identity
 from deca_blender.scene.import_face import ImportOptions, import_face
 from deca_blender.scene.transfer import transfer_wrinkles
+from deca_blender.ui import texts
 
 HEAD = case.head_reply()
 
@@ -95,7 +96,7 @@ def test_bakes_transfer_and_stripping_leave_both() -> None:
     shading.show_heights(obj, shading.live_heights(wrinkles.map_image(obj)))
     transfer_wrinkles(other, obj, 1.0)
     assert shown(obj) == {"Zoë 1 As Photographed"} and shown(other) == {"Zoë 2 Albedo"}
-    told = notices(obj)
+    told = [texts.notice(code, value) for code, value in notices(obj)]
     assert len(told) == 2 and "31%" in told[0] and "new in another version" in told[1]
     strip_identity([obj])
     assert obj.deca.colors == "PHOTOGRAPHED" and material.has_colors(obj) and notices(obj) == []
