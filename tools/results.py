@@ -25,12 +25,12 @@ from deca.errors import DecaError
 from deca.head import HeadModel
 from deca.reconstruct.decode import Decoded, Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.pipeline import load_decoder, reconstruct
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca.render.preview import draw_head
-from deca.vision.crop import CROP_SIZE
 from deca.vision.photo import Photo, read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, CROP_SIZE, OPENHEAD
 
 CELL, HEADING = 320, 40
 """Pixels of a picture's side, and of the line above each column."""
@@ -117,10 +117,10 @@ SEEN = "## What one sees"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--weights", default=BUILTIN, metavar="FILE", help="default: the built-in weights")
+    parser.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE", help="default: the built-in weights")
     options = parser.parse_args()
     try:
-        decoder = load_decoder("openhead", options.weights)
+        decoder = load_decoder(OPENHEAD, options.weights)
         if decoder.networks is None:
             print("There are no built-in weights to show; name a file with --weights.", file=sys.stderr)
             return 1

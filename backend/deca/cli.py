@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from deca.errors import DecaError, OutputError
 from deca_blender.batch.plan import import_arguments
 from deca_blender.protocol.capture_arguments import capture_arguments
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 from deca_blender.protocol.export_arguments import export_arguments
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct = commands.add_parser(
         "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
     )
-    reconstruct.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    reconstruct.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
     reconstruct.add_argument(
         "--weights",
-        default="builtin",
+        type=path,
         metavar="FILE",
         help="DECA's deca_model.tar or a weights file (default: the built-in weights of OpenHead)",
     )
@@ -196,7 +197,7 @@ def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path, list[Pa
     from deca_blender.protocol.notices import told as notices_told
     from deca_blender.protocol.photos import told
 
-    decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
+    decoder = load_decoder(options.head, options.weights or BUILTIN_WEIGHTS, options.albedo, options.device)
 
     def reconstruct_into(folder: Path, path: Path, person_photos: list[Path] | None) -> dict[str, object]:
         how = {
@@ -247,7 +248,7 @@ def _edit(options: argparse.Namespace) -> int:
     from deca.reconstruct.pipeline import load_decoder, reconstruct
     from deca.vision.photo import read_photo
 
-    painted, decoder = read_photo(options.albedo).pixels, load_decoder("openhead", "builtin")
+    painted, decoder = read_photo(options.albedo).pixels, load_decoder(OPENHEAD, BUILTIN_WEIGHTS)
     photo = read_photo(options.photo)
     source = photo if options.of is None else read_photo(options.of)
     known = reconstruct(

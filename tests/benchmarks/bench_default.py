@@ -31,6 +31,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "backend"), str(ROOT / "training"), str(ROOT / "tests/benchmarks")]
 
@@ -185,7 +187,7 @@ def measure_time(options: argparse.Namespace) -> dict:
     from deca_blender.client import LaunchSettings, Session
     from deca_blender.protocol.messages import DecodeWrinkles, ReconstructPhoto
 
-    weights = "" if options.weights == "builtin" else str(Path(options.weights).resolve())
+    weights = str(Path(options.weights).resolve()) if options.weights else BUILTIN_WEIGHTS
     session = Session(LaunchSettings(python=sys.executable, device="cpu"))
     backend.session, preferences.weights = lambda: session, lambda: weights
     registration.register()
@@ -235,7 +237,7 @@ def main() -> None:
     command.add_argument("--count", type=int, default=10)
     command.set_defaults(measure=measure_time)
     for command in commands.choices.values():
-        command.add_argument("--weights", default="builtin", metavar="FILE")
+        command.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE")
     options = parser.parse_args()
     print(json.dumps(options.measure(options), indent=1), flush=True)
     os._exit(0)  # Blender as a module may hang while the interpreter ends

@@ -44,6 +44,7 @@ from deca.reconstruct.face import Face  # noqa: E402
 from deca.reconstruct.noise import LandmarkNoise, interior_landmarks  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.vision import DetectedFace, Photo, read_photo  # noqa: E402
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
 from deca_training.data.order import SPLITS  # noqa: E402
 from deca_training.data.people import (  # noqa: E402
     Landmarks,
@@ -206,7 +207,7 @@ def main() -> None:
             command.add_argument("--seed", type=int, default=0)
         if count:
             command.add_argument("--count", type=int, default=count, help="photos, of mouths: of each kind")
-        command.add_argument("--weights", default="builtin", metavar="FILE")
+        command.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE")
     options = parser.parse_args()
     if options.noise is not None:
         noise = LandmarkNoise.load(options.noise)

@@ -31,6 +31,7 @@ from deca.reconstruct.noise import OUTER_EYES  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder, reconstruct  # noqa: E402
 from deca.vision import read_photo  # noqa: E402
 from deca.vision.person import person_mask  # noqa: E402
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
 from tools.openhead.portrait import sample_uv  # noqa: E402
 
 LEAST = 6
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--people", type=int, nargs=2, default=(0, 100), help="the first, and the one after the last")
     options = parser.parse_args()
-    decoder = load_decoder("openhead", "builtin")
+    decoder = load_decoder("openhead", BUILTIN_WEIGHTS)
     decoder.relief = decoder.skin_map = decoder.albedo = None
     edges_E4, found = edges_of_face(decoder.head), []
     folders = sorted(path for path in options.folder.iterdir() if path.is_dir())

@@ -36,6 +36,7 @@ from deca.reconstruct.photo_quality import quality  # noqa: E402
 from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.reconstruct.same_person import describe  # noqa: E402
 from deca.vision import find_faces, read_photo  # noqa: E402
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
 from deca_training.data.order import SPLITS  # noqa: E402
 from deca_training.data.people import people_of, photos_of  # noqa: E402
 from deca_training.model import face_vertices  # noqa: E402
@@ -52,7 +53,7 @@ def seen(options: argparse.Namespace) -> dict[str, NDArray]:
             known = {name: stored[name] for name in stored.files}
         if len(known["person"]) and known["asked"].tolist() == [options.people, options.seed]:
             return known
-    decoder = load_decoder("openhead", "builtin")
+    decoder = load_decoder("openhead", BUILTIN_WEIGHTS)
     assert decoder.networks is not None
     decoder.albedo = None
     rows: list[tuple] = []

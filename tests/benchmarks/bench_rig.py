@@ -24,6 +24,7 @@ from deca.reconstruct.moving_relief import Shares
 from deca.reconstruct.pipeline import load_decoder, reconstruct
 from deca.vision import read_photo
 from deca_blender.core import wrinkle_rig
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS
 
 FITTED = 400
 """Expressions, as in `deca_blender.scene.bake`."""
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    decoder = load_decoder(weights="builtin")
+    decoder = load_decoder(weights=BUILTIN_WEIGHTS)
     if options.relief is not None:
         decoder = Decoder(decoder.head, decoder.networks, relief=load_relief(options.relief))
     within = []

@@ -21,7 +21,7 @@ from deca.networks.relief import new_relief_network, save_relief
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.export import write_faces
 from deca.reconstruct.moving_relief import MovingRelief, with_reliefs
-from deca.reconstruct.pipeline import RELIEF_FILE, load_decoder, reconstruct_photo
+from deca.reconstruct.pipeline import load_decoder, reconstruct_photo
 from deca.reconstruct.relief import Relief
 from deca.reconstruct.transfer import interpolate_detail, transfer_wrinkles
 from deca.render.detail import applied_displacement
@@ -131,7 +131,7 @@ def relief_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("openhead", "vision", "identity"):
         (assets / name).symlink_to(assets_dir() / name, target_is_directory=True)
     monkeypatch.setenv("DECA_ASSETS", str(assets))
-    path = assets / RELIEF_FILE
+    path = assets / "relief/openhead.safetensors"
     path.parent.mkdir()
     return path
 

@@ -15,10 +15,11 @@ from deca.files import write_file
 from deca.reconstruct.coarse import refined_faces
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import BUILTIN, load_decoder
+from deca.reconstruct.pipeline import load_decoder
 from deca.reconstruct.relief import layout_of
 from deca.vision.crop import warp_crop
 from deca.vision.geometry import apply
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS
 from deca_training.data.fitted import FORMAT, FittedPhotos
 from deca_training.data.masks import mask_from_landmarks
 from deca_training.evaluate.subjects import FacePhoto, Subjects
@@ -50,7 +51,7 @@ def fit_photos(
         AssetError: `out` is damaged, or its heads are of another head model.
         OutputError: The file cannot be written.
     """
-    decoder = decoder or load_decoder(weights=BUILTIN)
+    decoder = decoder or load_decoder(weights=BUILTIN_WEIGHTS)
     rows = _rows_of(out, decoder.head.hash) if out.exists() else []
     known = {str(row["photos"]) for row in rows}
     saved = len(rows)

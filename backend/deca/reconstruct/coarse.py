@@ -23,13 +23,13 @@ from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.fit import FitResult, Guess, fit_landmarks
 from deca.reconstruct.fit_result import KNOWN_IDENTITY, Leeway
-from deca.render.camera import CROP_SIZE
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
 from deca.vision.crop import crop_from_landmarks, encoder_crop, on_crop, warp_crop
 from deca.vision.faces import DetectedFace
 from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
+from deca_blender.protocol.conventions import CROP_SIZE
 
 _JAW = 2
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from deca.reconstruct.decode import Decoded, Decoder, Pictures
 from deca.reconstruct.face import Face
 from deca.reconstruct.geometry import rotation
-from deca.render.camera import CROP_SIZE, Window, photo_pixels, window_picture
+from deca.render.camera import Window, photo_pixels, window_picture
 from deca.render.preview import draw_head
+from deca_blender.protocol.conventions import CROP_SIZE
 
 Picture = NDArray[np.uint8]
 

@@ -20,6 +20,7 @@ from deca.assets import asset, assets_dir
 from deca.devices import choose_device
 from deca.errors import AssetError, DecaWarning, NoFaceError, OptionError
 from deca.head import HeadModel, load_head
+from deca.head.bundled import bundle_of
 from deca.networks import Networks, check_head
 from deca.networks.relief import ReliefNetwork, load_relief
 from deca.networks.skin_map import SkinMapNetwork, load_skin_map
@@ -29,27 +30,18 @@ from deca.reconstruct.face import Face
 from deca.reconstruct.relief import reliefs_of_photo
 from deca.vision.faces import DetectedFace, find_faces, smallest_face
 from deca.vision.photo import Photo, read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 
 T = TypeVar("T")
 Progress = Callable[[float, str], None]
 Coarse = Literal["auto", "fit", "weights"]
 
-BUILTIN = "builtin"
-"""Stands for the weights that come with the product, which are OpenHead's."""
-BUILTIN_FILE = "weights/openhead.safetensors"
-"""Where they are among the bundled files."""
-RELIEF_FILE = "relief/openhead.safetensors"
-"""Where the relief network for the same head model is."""
-SKIN_MAP_FILE = "skin_map/openhead.safetensors"
-"""Where the skin map network for it is."""
-_BUILTIN_HEAD = "openhead"
-
 
 def reconstruct_photo(
     path: str | Path,
     *,
-    head: str = "openhead",
-    weights: str | Path | None = BUILTIN,
+    head: str = OPENHEAD,
+    weights: str | Path | None = BUILTIN_WEIGHTS,
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     max_faces: int = 8,
@@ -89,18 +81,18 @@ def reconstruct_photo(
 
 
 def load_decoder(
-    head: str | Path = "openhead",
+    head: str | Path = OPENHEAD,
     weights: str | Path | None = None,
     albedo: str | Path | None = None,
     device: str = "cpu",
 ) -> Decoder:
-    """The models that a reconstruction needs, by name or path; OpenHead brings its albedo model along.
+    """The models that a reconstruction needs, by name or path; bundled head models bring their albedo model along.
 
     Args:
         head: `openhead`, or the path of a head model file.
         weights: DECA's `deca_model.tar` or a weights file of ours; None for none, and thus the landmark fit and no
-            wrinkles; `builtin` for the bundled weights, or none where they are missing or the head is not OpenHead.
-        albedo: `openhead`, or the path of an albedo model file.
+            wrinkles; `BUILTIN_WEIGHTS` for the bundled ones, or none where they are missing or the head has none.
+        albedo: The name of a bundled head model, or the path of an albedo model file.
         device: Torch device of the networks.
 
     Raises:
@@ -111,12 +103,13 @@ def load_decoder(
         DecaWarning: The built-in weights are there, but cannot be used.
     """
     device = choose_device(device)
-    if albedo is None and str(head) == "openhead":
-        albedo = "openhead"
+    bundle = bundle_of(str(head))
+    if albedo is None and bundle and bundle.albedo:
+        albedo = str(head)
     model = load_head(str(head))
     if weights is None:
         networks = None
-    elif str(weights) == BUILTIN:
+    elif weights == BUILTIN_WEIGHTS:
         networks = builtin_networks(model, device)
     else:
         networks = Networks.load(weights, device)
@@ -126,7 +119,7 @@ def load_decoder(
 
 
 def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
-    """The networks of the bundled weights; None where they are missing, or for another head model than OpenHead.
+    """The networks of the bundled weights; None where they are missing, or for a head model that comes with none.
 
     Warns:
         DecaWarning: They are there, but damaged or made for another version of the head model; None, too.
@@ -138,11 +131,11 @@ def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
         return networks
 
     trouble = "The built-in weights cannot be used, so heads have no wrinkles"
-    return _builtin(head, BUILTIN_FILE, load, trouble, "Reinstall the add-on, or choose other weights.")
+    return _builtin(head, "weights", load, trouble, "Reinstall the add-on, or choose other weights.")
 
 
 def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
-    """The bundled relief network; None where it is missing, or for another head model than OpenHead.
+    """The bundled relief network; None where it is missing, or for a head model that comes with none.
 
     Warns:
         DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
@@ -154,12 +147,12 @@ def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
         return relief
 
     return _builtin(
-        head, RELIEF_FILE, load, "The relief network cannot be used, so wrinkles lie where most people have them"
+        head, "relief", load, "The relief network cannot be used, so wrinkles lie where most people have them"
     )
 
 
 def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
-    """The bundled skin map network; None where it is missing, or for another head model than OpenHead.
+    """The bundled skin map network; None where it is missing, or for a head model that comes with none.
 
     Warns:
         DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
@@ -170,14 +163,15 @@ def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
         network.check_head(head)
         return network
 
-    return _builtin(head, SKIN_MAP_FILE, load, "The skin map network cannot be used, so skin is told by its colour")
+    return _builtin(head, "skin_map", load, "The skin map network cannot be used, so skin is told by its colour")
 
 
 def _builtin(
-    head: HeadModel, file: str, load: Callable[[Path], T], trouble: str, advice: str = "Reinstall the add-on."
+    head: HeadModel, what: str, load: Callable[[Path], T], trouble: str, advice: str = "Reinstall the add-on."
 ) -> T | None:
-    """A bundled network for OpenHead; None, with a warning, where it cannot be used."""
-    if head.name != _BUILTIN_HEAD or not (assets_dir() / file).is_file():
+    """What a head model's bundle names by the field `what`; None, with a warning, where it cannot be used."""
+    file = getattr(bundle_of(head.name), what, "")
+    if not file or not (assets_dir() / file).is_file():
         return None
     try:
         return load(asset(file))

@@ -282,9 +282,12 @@ def _describe_weights(request: DescribeWeights, device: Device) -> WeightsReply:
 def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     import torch
 
+    from deca.head.bundled import bundle_of
+
     networks = _networks(request.head, request.weights, device)
     if request.head_hash and networks.card.head_hash not in ("", request.head_hash):
-        name = "OpenHead" if networks.card.head == "openhead" else networks.card.head
+        bundle = bundle_of(networks.card.head)
+        name = (bundle and bundle.title) or networks.card.head
         raise AssetError(
             f"This head was made with an earlier {name} ({request.head_hash}), which these weights"
             f" ({networks.card.head_hash}) do not know.",
@@ -346,19 +349,20 @@ def _models(head: str, weights: str, device: Device) -> tuple[Decoder, tuple[str
     The last ones stay loaded, and files that change are read again.
     """
     from deca.assets import assets_dir
-    from deca.reconstruct.pipeline import BUILTIN_FILE, RELIEF_FILE
+    from deca.head.bundled import BUNDLES
 
-    files = (head, weights or str(assets_dir() / BUILTIN_FILE), str(assets_dir() / RELIEF_FILE))
+    built_in = (file for bundle in BUNDLES.values() for file in (bundle.weights, bundle.relief, bundle.skin_map))
+    files = (head, weights, *(str(assets_dir() / file) for file in built_in))
     return _load_models(head, weights, device.resolve(), *map(_changed, files))
 
 
 @lru_cache(maxsize=2)
 def _load_models(head: str, weights: str, device: str, *changed: int) -> tuple[Decoder, tuple[str, ...]]:
-    from deca.reconstruct.pipeline import BUILTIN, load_decoder
+    from deca.reconstruct.pipeline import load_decoder
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecaWarning)
-        decoder = load_decoder(head, weights or BUILTIN, device=device)
+        decoder = load_decoder(head, weights, device=device)
     notices = [warning for warning in caught if issubclass(warning.category, DecaWarning)]
     return decoder, tuple(str(warning.message) for warning in notices)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deca.errors import OptionError
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 from deca_training.data.order import SPLITS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     models = argparse.ArgumentParser(add_help=False)
     models.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    models.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    models.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
     models.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
     models.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ..., or auto")
 
@@ -114,7 +115,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     product = argparse.ArgumentParser(add_help=False)
     product.add_argument("--relief", type=Path, metavar="FILE", help="relief weights file (default: built in)")
-    product.add_argument("--weights", default="builtin", metavar="FILE", help="weights file (default: built in)")
+    product.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE", help="weights file (default: built in)")
     product.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
 
     text = "wrinkles by the product's way from photos of synthetic people kept out"
@@ -149,8 +150,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind.add_argument("--photos", type=int, default=3, metavar="N", help="at most N photos of each (default: 3)")
     text = "shapes of the product (default), of the shape encoder alone, or of the landmark fit alone"
     kind.add_argument("--way", choices=("refined", "encoder", "fit"), default="refined", help=text)
-    kind.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
-    kind.add_argument("--weights", default="builtin", metavar="FILE", help="weights file (default: built in)")
+    kind.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
+    kind.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE", help="weights file (default: built in)")
     kind.add_argument(
         "--cache", type=Path, metavar="DIR", help="keeps landmarks and shapes of photos here (default: --out)"
     )
@@ -165,7 +166,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     text = "the head model's mean and spread against those of people"
     kind = kinds.add_parser("anthropometry", help=text, description=text)
-    kind.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    kind.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
     kind.add_argument("--heads", type=int, default=1000, metavar="N", help="random heads (default: 1000)")
     kind.add_argument("--seed", type=int, default=0, help="of the random heads (default: 0)")
     kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")

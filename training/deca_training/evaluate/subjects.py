@@ -19,11 +19,11 @@ from deca.errors import DecaError, OptionError
 from deca.reconstruct.coarse import fitted_faces, regressed_faces
 from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.render.camera import CROP_SIZE
 from deca.vision.crop import warp_crop
 from deca.vision.faces import DetectedFace, find_faces
 from deca.vision.geometry import apply
 from deca.vision.photo import Photo, read_photo
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_blender.protocol.photos import pictures_below
 from deca_training.data.index import PhotoIndex
 from deca_training.data.landmarks import ibug_from_mediapipe

@@ -24,11 +24,12 @@ from deca.files import read_npz, write_file
 from deca.networks import MAP_SIZE
 from deca.networks.relief import Layout, ReliefNetwork, band, light_gradient, log_light
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.pipeline import load_decoder, reconstruct
 from deca.reconstruct.relief import layout_of
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca.vision.photo import read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 
 _TEXTURE = 8.0
 """Sigma in texels: what varies faster is the skin's texture."""
@@ -99,7 +100,7 @@ def lay_out_carriers(folder: Path, out: Path, network: ReliefNetwork | None = No
         AssetError: There is no photo with a face, or the file is damaged.
     """
     if not out.is_file():
-        decoder, found = load_decoder("openhead", BUILTIN), []
+        decoder, found = load_decoder(OPENHEAD, BUILTIN_WEIGHTS), []
         for path in sorted(folder.rglob("*")):
             try:
                 photo = read_photo(path) if path.is_file() else None

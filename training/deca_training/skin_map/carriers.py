@@ -28,9 +28,10 @@ from deca.files import read_npz, write_file
 from deca.head import HeadModel
 from deca.networks import MAP_SIZE
 from deca.networks.skin_map import Kind, Seen, SkinMapNetwork
-from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.pipeline import load_decoder, reconstruct
 from deca.render.uv import Texels, texels_of
 from deca.vision.photo import read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 
 UNKNOWN = 255
 """Label of texels of which nothing is learnt."""
@@ -180,7 +181,7 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
         AssetError: There is no photo with a face, or the file is damaged.
     """
     if not out.is_file():
-        decoder = load_decoder("openhead", BUILTIN)
+        decoder = load_decoder(OPENHEAD, BUILTIN_WEIGHTS)
         decoder.relief = None
         labeller, found = Labeller(decoder.head), []
         for folder in folders:
