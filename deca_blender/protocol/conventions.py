@@ -10,7 +10,7 @@ BUILTIN_WEIGHTS_FILE = f"weights/{OPENHEAD}.safetensors"
 """Below the bundled data: the head model, and the weights that belong to it."""
 
 BUILTIN_WEIGHTS = ""
-"""Stands for them where weights are chosen (messages, heads, preferences, `load_decoder`); else it is a file's path."""
+"""Stands for them where weights are chosen (messages, heads, preferences, `load_models`); else it is a file's path."""
 
 JOINTS = ("root", "neck", "jaw", "eye_l", "eye_r")
 """The joints of head models, in FLAME's order; in Blender each is also a bone and a vertex group."""
