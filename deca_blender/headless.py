@@ -26,6 +26,7 @@ from .client import ClientError, RequestFailed
 from .core.assets import assets_dir
 from .core.export import ExportError, ExportOptions
 from .core.reconstruction import Outcome, reconstruct_person, reconstruct_photos, wait_for_outcome
+from .protocol.conventions import OPENHEAD
 from .protocol.messages import FaceReply, HeadReply
 from .protocol.notices import told as notices_told
 from .protocol.photos import FoundPerson, FoundPhoto
@@ -92,7 +93,7 @@ class _Maker:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._head = settings.head or preferences.BUNDLED_HEAD
+        self._head = settings.head or OPENHEAD
         self._built = ImportOptions(
             use_resolution=True, weights=settings.weights, head=preferences.head_file(self._head)
         )

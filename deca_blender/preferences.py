@@ -13,6 +13,7 @@ from .client import LaunchSettings, ManagedEnvironment
 from .core.assets import assets_dir
 from .core.model_check import Verdict, find_checkpoints, is_flames_own
 from .core.wrinkles import DEFAULT_CACHE_BYTES
+from .protocol.conventions import BUILTIN_WEIGHTS_FILE, OPENHEAD
 from .scene import live, pose_assets
 from .ui import texts
 from .ui.translation import iface
@@ -21,8 +22,7 @@ _HERE = __package__ or "deca_blender"
 ADDON = _HERE.rpartition(".")[0] or _HERE
 """The name under which Blender knows the add-on: `bl_ext.<repository>.deca_blender` when installed."""
 
-BUNDLED_HEAD = "openhead"
-BUILTIN_WEIGHTS = assets_dir() / "weights" / "openhead.safetensors"
+BUILTIN_WEIGHTS = assets_dir() / BUILTIN_WEIGHTS_FILE
 """The bundled head's own weights, as the backend of this computer finds them, too."""
 _MIB = 1 << 20
 _LINE = 80
@@ -200,12 +200,12 @@ def launch_settings() -> LaunchSettings:
 
 def head() -> str:
     """The head model of new heads: a name, or the path of its file."""
-    return _path("head") or BUNDLED_HEAD
+    return _path("head") or OPENHEAD
 
 
 def head_file(model: str) -> str:
     """The path of a head model's file, "" for the bundled one."""
-    return "" if model == BUNDLED_HEAD else model
+    return "" if model == OPENHEAD else model
 
 
 def weights() -> str:
@@ -215,7 +215,7 @@ def weights() -> str:
 
 def has_builtin_weights() -> bool:
     """Whether heads of the chosen head model get wrinkles though no weights are chosen."""
-    return head() == BUNDLED_HEAD and BUILTIN_WEIGHTS.is_file()
+    return head() == OPENHEAD and BUILTIN_WEIGHTS.is_file()
 
 
 def use_head(path: str) -> None:

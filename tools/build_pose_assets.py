@@ -26,6 +26,7 @@ from deca.service.device import Device
 from deca.service.handlers import make_handlers
 from deca_blender import registration
 from deca_blender.core.expressions import PRESETS
+from deca_blender.protocol.conventions import OPENHEAD
 from deca_blender.protocol.messages import DescribeHead, FaceReply, HeadReply
 from deca_blender.scene.import_face import ImportOptions, import_face
 from deca_blender.scene.pose_assets import apply_pose, new_pose
@@ -85,7 +86,7 @@ def average_head() -> bpy.types.Object:
     """OpenHead's mean, in its mean colours, in the scene."""
     described = make_handlers(Device("cpu"))[DescribeHead](DescribeHead(num_shape=1), lambda *_: None)
     assert isinstance(described, HeadReply)
-    albedo = load_albedo("openhead")
+    albedo = load_albedo(OPENHEAD)
     colours_NN3 = albedo.mean_X.reshape(3, albedo.height, albedo.width).permute(1, 2, 0).numpy()
     face = FaceReply(
         name="OpenHead",

@@ -34,6 +34,7 @@ from deca.head.model import mirror_directions  # noqa: E402
 from deca.reconstruct.geometry import rotation, turn, view_angles  # noqa: E402
 from deca.reconstruct.noise import YAW_KNOTS, view_features, yaw_weights  # noqa: E402
 from deca.vision import Photo, find_faces  # noqa: E402
+from deca_blender.protocol.conventions import OPENHEAD  # noqa: E402
 from tools.measure_landmark_places import add_photo_options, first_photos, fitted  # noqa: E402
 from tools.openhead.portrait import Look, Portrait, View, paint, posed_verts  # noqa: E402
 
@@ -271,7 +272,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--samples", type=Path, help="keep the samples in this .npz, or reuse it when it exists")
     add_photo_options(parser)
-    parser.add_argument("--head", default="openhead", help="head model: its name or file")
+    parser.add_argument("--head", default=OPENHEAD, help="head model: its name or file")
     parser.add_argument("--out", type=Path, default=OUT)
     args = parser.parse_args()
     head = load_head(args.head)

@@ -32,6 +32,7 @@ from deca.reconstruct.fit import FitResult, Guess, LandmarkSolver  # noqa: E402
 from deca.reconstruct.fit_result import HELD  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
 from deca.reconstruct.noise import FACE_OVAL, LandmarkNoise  # noqa: E402
+from deca_blender.protocol.conventions import OPENHEAD  # noqa: E402
 from deca_training.data.people import Landmarks, people_of, photos_of  # noqa: E402
 from tools.openhead.landmarks import EYE_CORNERS_LEFT, PLACES, observe, place_mediapipe, write_places  # noqa: E402
 from tools.openhead.outline import Outline  # noqa: E402
@@ -154,7 +155,7 @@ def asked_for(description: str | None, table: Path) -> tuple[Path, HeadModel, ND
         table: Where its table goes by default.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--head", default="openhead", help="head model: its name or file")
+    parser.add_argument("--head", default=OPENHEAD, help="head model: its name or file")
     add_photo_options(parser, required=True)
     parser.add_argument("--out", type=Path, default=table)
     options = parser.parse_args()

@@ -35,7 +35,7 @@ from deca.head import HeadModel, load_head  # noqa: E402
 from deca.reconstruct.fit import LandmarkSolver  # noqa: E402
 from deca.reconstruct.fit_result import HELD, Guess  # noqa: E402
 from deca.reconstruct.noise import IRIS, OUTER_EYES, YAW_KNOTS, LandmarkNoise  # noqa: E402
-from deca.vision.crop import CROP_SIZE  # noqa: E402
+from deca_blender.protocol.conventions import CROP_SIZE, OPENHEAD  # noqa: E402
 from deca_training.data.fitted import FittedPhotos  # noqa: E402
 from tools.calibrate_landmarks import OUT, pairs_of  # noqa: E402
 
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("fitted", type=Path, help="what `deca-train fit` wrote")
     parser.add_argument("--noise", type=Path, default=OUT, help="the calibration to be changed")
     options = parser.parse_args()
-    head, photos = load_head("openhead"), FittedPhotos.load(options.fitted)
+    head, photos = load_head(OPENHEAD), FittedPhotos.load(options.fitted)
     photos.check_head(head.hash)
     noise, count = with_neutral_bias(head, photos, LandmarkNoise.load(options.noise, head))
     with safe_open(str(options.noise), "numpy") as file:

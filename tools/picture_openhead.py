@@ -28,6 +28,7 @@ from deca.head.named_shapes import load_named_shapes  # noqa: E402
 from deca.reconstruct.geometry import rotation  # noqa: E402
 from deca.render.renderer import Renderer  # noqa: E402
 from deca_blender.core.expressions import PRESETS  # noqa: E402
+from deca_blender.protocol.conventions import OPENHEAD  # noqa: E402
 from tools.openhead.portrait import View  # noqa: E402
 
 Codes = tuple[NDArray, NDArray, NDArray]
@@ -145,7 +146,7 @@ def sheet(pictures: list[tuple[str, NDArray[np.uint8]]], columns: int) -> Image.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--head", default="openhead", help="head model: its name or file")
+    parser.add_argument("--head", default=OPENHEAD, help="head model: its name or file")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--only", choices=SHEETS, help="make one of them")
     options = parser.parse_args()

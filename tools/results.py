@@ -23,14 +23,14 @@ from skimage import data
 
 from deca.errors import DecaError
 from deca.head import HeadModel
-from deca.reconstruct.decode import Decoded, Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.models import Decoded, Models, load_models
+from deca.reconstruct.pipeline import reconstruct
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca.render.preview import draw_head
-from deca.vision.crop import CROP_SIZE
 from deca.vision.photo import Photo, read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, CROP_SIZE, OPENHEAD
 
 CELL, HEADING = 320, 40
 """Pixels of a picture's side, and of the line above each column."""
@@ -117,27 +117,27 @@ SEEN = "## What one sees"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--weights", default=BUILTIN, metavar="FILE", help="default: the built-in weights")
+    parser.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE", help="default: the built-in weights")
     options = parser.parse_args()
     try:
-        decoder = load_decoder("openhead", options.weights)
-        if decoder.networks is None:
+        models = load_models(OPENHEAD, options.weights)
+        if models.networks is None:
             print("There are no built-in weights to show; name a file with --weights.", file=sys.stderr)
             return 1
-        rows = [row_of(portrait, decoder) for portrait in PORTRAITS]
-        colours = [colours_of(portrait, decoder) for portrait in PORTRAITS]
+        rows = [row_of(portrait, models) for portrait in PORTRAITS]
+        colours = [colours_of(portrait, models) for portrait in PORTRAITS]
     except DecaError as error:
         print(error, file=sys.stderr)
         return 1
     options.out.mkdir(parents=True, exist_ok=True)
     save_small(sheet_of(rows), options.out / "results.png")
     save_small(sheet_of(colours), options.out / "colours.png")
-    card = decoder.networks.card
+    card = models.networks.card
     page = PAGE.format(
         seen=SEEN.lstrip("# "),
         photos="; ".join(f"{portrait.who}: {portrait.source}" for portrait in PORTRAITS),
-        hash=decoder.networks.hash,
-        relief="none" if decoder.relief is None else decoder.relief.card.recipe,
+        hash=models.networks.hash,
+        relief="none" if models.relief is None else models.relief.card.recipe,
         data=card.data or "not stated",
         recipe=card.recipe or "not stated",
         licence=card.licence or "not stated",
@@ -150,10 +150,10 @@ def main() -> int:
     return 0
 
 
-def row_of(portrait: Portrait, decoder: Decoder) -> dict[str, Image.Image]:
+def row_of(portrait: Portrait, models: Models) -> dict[str, Image.Image]:
     """A photo's pictures by the headings of their columns."""
     photo = portrait.read()
-    face = reconstruct(photo, path=f"{photo.name}.png", decoder=decoder, texture_size=None, max_faces=1)[0]
+    face = reconstruct(photo, path=f"{photo.name}.png", models=models, texture_size=None, max_faces=1)[0]
     crop = as_on_crop(photo, face)
     ImageDraw.Draw(crop).text(
         (10, CELL - 32),
@@ -163,21 +163,21 @@ def row_of(portrait: Portrait, decoder: Decoder) -> dict[str, Image.Image]:
         stroke_width=2,
         stroke_fill="black",
     )
-    decoded = decoder.decode_face(face)
+    decoded = models.decode_face(face)
     return {
         "photo": crop,
-        **{label: drawn(strengthened(decoded, strength, decoder), decoder) for label, strength in STRENGTHS.items()},
+        **{label: drawn(strengthened(decoded, strength, models), models) for label, strength in STRENGTHS.items()},
         **{
-            label: drawn(decoder.decode_face(with_expression(face, weights)), decoder)
+            label: drawn(models.decode_face(with_expression(face, weights)), models)
             for label, weights in EXPRESSIONS.items()
         },
     }
 
 
-def colours_of(portrait: Portrait, decoder: Decoder) -> dict[str, Image.Image]:
+def colours_of(portrait: Portrait, models: Models) -> dict[str, Image.Image]:
     """The two textures of a photo on the neutral head, by the headings of their columns."""
     photo = portrait.read()
-    face = reconstruct(photo, path=f"{photo.name}.png", decoder=decoder, max_faces=1)[0]
+    face = reconstruct(photo, path=f"{photo.name}.png", models=models, max_faces=1)[0]
     assert face.texture is not None
     neutral = replace(face, expression_E=np.zeros_like(face.expression_E), pose_53=np.zeros_like(face.pose_53))
     verts_V3 = neutral.vertices()
@@ -211,11 +211,11 @@ def as_on_crop(photo: Photo, face: Face) -> Image.Image:
     return picture.transform((CELL, CELL), Image.Transform.AFFINE, row_6, Image.Resampling.BICUBIC, fillcolor="white")
 
 
-def strengthened(decoded: Decoded, strength: float, decoder: Decoder) -> Decoded:
+def strengthened(decoded: Decoded, strength: float, models: Models) -> Decoded:
     """A face whose wrinkles are so many times as deep."""
     assert decoded.displacement_B1HW is not None, "there are networks"
     with torch.inference_mode():
-        surface = detail_surface(decoded.verts_BV3, strength * decoded.displacement_B1HW, decoder.head, smooth=True)
+        surface = detail_surface(decoded.verts_BV3, strength * decoded.displacement_B1HW, models.head, smooth=True)
     return replace(decoded, detail=surface)
 
 
@@ -241,12 +241,12 @@ def arkit_codes(head: HeadModel, weights: Mapping[str, float]) -> NDArray[np.flo
     return head.arkit_map_K52 @ weight_52
 
 
-def drawn(decoded: Decoded, decoder: Decoder) -> Image.Image:
+def drawn(decoded: Decoded, models: Models) -> Image.Image:
     """A face with its wrinkles in grey, where it is on the photo."""
     assert decoded.detail is not None, "there are networks"
     with torch.inference_mode():
         where_1V3 = ZOOM * (decoded.picture_BV3 + torch.tensor([0.0, RAISED, 0.0]))
-        surface = decoder.renderer(decoded.verts_BV3, where_1V3, 2 * CELL, 2 * CELL)  # smooth outlines
+        surface = models.renderer(decoded.verts_BV3, where_1V3, 2 * CELL, 2 * CELL)  # smooth outlines
         normals_3N = unit(surface.normals(decoded.detail.normals_B3HW, decoded.detail.mask_11HW)[None])[0]
         light_N = torch.full_like(normals_3N[0], AMBIENT)
         for direction, strength in LAMPS:

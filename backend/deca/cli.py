@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from deca.errors import DecaError, OutputError
 from deca_blender.batch.plan import import_arguments
 from deca_blender.protocol.capture_arguments import capture_arguments
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 from deca_blender.protocol.export_arguments import export_arguments
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     reconstruct = commands.add_parser(
         "reconstruct", parents=[photos], help="photos to codes, meshes, maps and pictures"
     )
-    reconstruct.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    reconstruct.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
     reconstruct.add_argument(
         "--weights",
-        default="builtin",
+        type=path,
         metavar="FILE",
         help="DECA's deca_model.tar or a weights file (default: the built-in weights of OpenHead)",
     )
@@ -190,24 +191,25 @@ def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path, list[Pa
     """Loads the models; gives what reconstructs a photo, or a person's photos, into a folder and tells what the line
     says of it."""
     from deca.reconstruct.export import write_faces, write_person
+    from deca.reconstruct.models import load_models
     from deca.reconstruct.person import reconstruct_person
-    from deca.reconstruct.pipeline import load_decoder, reconstruct
+    from deca.reconstruct.pipeline import reconstruct
     from deca.vision.photo import read_photo
     from deca_blender.protocol.notices import told as notices_told
     from deca_blender.protocol.photos import told
 
-    decoder = load_decoder(options.head, options.weights, options.albedo, options.device)
+    models = load_models(options.head, options.weights or BUILTIN_WEIGHTS, options.albedo, options.device)
 
     def reconstruct_into(folder: Path, path: Path, person_photos: list[Path] | None) -> dict[str, object]:
         how = {
-            "decoder": decoder,
+            "models": models,
             "coarse": options.coarse,
             "texture_size": options.texture_size,
             "paint_hair": options.paint_hair,
         }
         if person_photos is not None:
             person = reconstruct_person(person_photos, **how)
-            write_person(folder, person, person_photos, lambda photo: read_photo(photo).pixels, decoder)
+            write_person(folder, person, person_photos, lambda photo: read_photo(photo).pixels, models)
             errors = [round(face.landmark_error, 5) for face in person.faces]
             used = [told(face.photo) for face in person.faces]
             left_out = [{"photo": told(left.photo), "reason": left.reason} for left in person.left_out]
@@ -221,7 +223,7 @@ def _reconstructor(options: argparse.Namespace) -> Callable[[Path, Path, list[Pa
             }
         photo = read_photo(path)
         faces = reconstruct(photo, path=path, **how)
-        write_faces(folder, photo.pixels, faces, decoder)
+        write_faces(folder, photo.pixels, faces, models)
         errors = [round(face.landmark_error, 5) for face in faces]
         notices = [notices_told(face.texture.notices) for face in faces if face.texture]
         return {"out": str(folder), "faces": len(faces), "landmark_error": errors, "texture_notices": notices}
@@ -243,21 +245,22 @@ def _make_folder(out: Path) -> None:
 def _edit(options: argparse.Namespace) -> int:
     from deca.files import write_file
     from deca.reconstruct.edit import edited_photo
+    from deca.reconstruct.models import load_models
     from deca.reconstruct.pictures import png_bytes
-    from deca.reconstruct.pipeline import load_decoder, reconstruct
+    from deca.reconstruct.pipeline import reconstruct
     from deca.vision.photo import read_photo
 
-    painted, decoder = read_photo(options.albedo).pixels, load_decoder("openhead", "builtin")
+    painted, models = read_photo(options.albedo).pixels, load_models(OPENHEAD, BUILTIN_WEIGHTS)
     photo = read_photo(options.photo)
     source = photo if options.of is None else read_photo(options.of)
     known = reconstruct(
-        source, path=options.of or options.photo, decoder=decoder, texture_size=len(painted), max_faces=1
+        source, path=options.of or options.photo, models=models, texture_size=len(painted), max_faces=1
     )[0]
     face = known
     if options.of is not None:
-        face = reconstruct(photo, path=options.photo, decoder=decoder, texture_size=None, max_faces=1)[0]
+        face = reconstruct(photo, path=options.photo, models=models, texture_size=None, max_faces=1)[0]
     assert known.texture is not None
-    edited = edited_photo(photo.pixels, face, known.texture.albedo_NN3, painted, decoder)
+    edited = edited_photo(photo.pixels, face, known.texture.albedo_NN3, painted, models)
     write_file(options.out, png_bytes(edited))
     print(json.dumps({"out": str(options.out)}, ensure_ascii=False))
     return 0

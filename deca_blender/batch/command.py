@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
+from ..protocol.conventions import BUILTIN_WEIGHTS_FILE, OPENHEAD_FILE
 from . import engine, report
 from .ledger import Ledger, Mode
 from .plan import PlanError, Recipe, Settings, model_hash, plan, threads_each
@@ -19,9 +20,6 @@ USAGE = 2
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """What numeric libraries heed."""
-
-BUNDLED_HEAD, BUNDLED_WEIGHTS = "openhead/openhead.safetensors", "weights/openhead.safetensors"
-"""Below the bundled data: what results are made with where nothing else is chosen."""
 
 
 def run(options: argparse.Namespace, make_worker: Callable[[Settings], Worker], assets: Path) -> int:
@@ -75,8 +73,8 @@ def run(options: argparse.Namespace, make_worker: Callable[[Settings], Worker], 
 
 def recipe_of(settings: Settings, assets: Path) -> Recipe:
     """What results depend on."""
-    head = settings.head or str(assets / BUNDLED_HEAD)
-    weights = settings.weights or ("" if settings.head else str(assets / BUNDLED_WEIGHTS))
+    head = settings.head or str(assets / OPENHEAD_FILE)
+    weights = settings.weights or ("" if settings.head else str(assets / BUILTIN_WEIGHTS_FILE))
     return Recipe(
         tool=__version__,
         head_hash=model_hash(Path(head)),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..protocol.camera import photo_matrix
 from .rig import DriverSpec, Term
 
-CROP_SIZE = 224
 DISTANCE = 1.0
 """Metres from the head space origin to the camera along the view axis; no effect on an orthographic picture."""
 
@@ -27,25 +27,6 @@ class PhotoCamera:
     matrix: NDArray[np.float64]
     metres_per_pixel: float
     resolution: tuple[int, int]
-
-
-def photo_matrix(camera: NDArray, crop: NDArray) -> NDArray[np.float64]:
-    """The (2, 4) matrix that takes (x, y, z, 1) in head space, metres, to photo pixels (docs/architecture.md).
-
-    Args:
-        camera: DECA's `[s, tx, ty]`.
-        crop: (3, 3) photo pixels -> crop pixels.
-    """
-    scale, tx, ty = (float(value) for value in camera)
-    half = CROP_SIZE / 2
-    to_crop = np.array(
-        [
-            [half * scale, 0, 0, half * scale * tx + half],
-            [0, -half * scale, 0, -half * scale * ty + half],
-            [0, 0, 0, 1],
-        ]
-    )
-    return (np.linalg.inv(np.asarray(crop, np.float64)) @ to_crop)[:2]
 
 
 def photo_camera(camera: NDArray, crop: NDArray, resolution: tuple[int, int]) -> PhotoCamera:

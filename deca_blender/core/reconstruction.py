@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..client import ClientError, Job, RequestCancelled, Session
+from ..protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 from ..protocol.messages import DescribeHead, FaceReply, HeadReply, LeftOutPhoto, ReconstructPerson, ReconstructPhoto
 
 PICTURE_SIZE = 4096
@@ -47,9 +48,9 @@ def reconstruct_photos(
     photos: Iterable[str],
     texture_size: int = 1024,
     max_faces: int = 1,
-    weights: str = "",
+    weights: str = BUILTIN_WEIGHTS,
     coarse: str = "auto",
-    head: str = "openhead",
+    head: str = OPENHEAD,
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
     paint_hair: bool = False,
@@ -107,8 +108,8 @@ def reconstruct_person(
     session: Session,
     photos: Sequence[str],
     texture_size: int = 1024,
-    weights: str = "",
-    head: str = "openhead",
+    weights: str = BUILTIN_WEIGHTS,
+    head: str = OPENHEAD,
     picture_size: int = PICTURE_SIZE,
     described: HeadReply | None = None,
     paint_hair: bool = False,

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-JOINTS = ("root", "neck", "jaw", "eye_l", "eye_r")
-"""Joint names in FLAME's order; each is also a bone and a vertex group."""
+from ..protocol.conventions import JOINTS
 
 CORRECTED_JOINTS = JOINTS[1:]
 """Joints with pose correctives: 9 each, row-major, in this order."""

@@ -20,6 +20,8 @@ from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_t
 import numpy as np
 from numpy.typing import NDArray
 
+from .conventions import BUILTIN_WEIGHTS, OPENHEAD
+
 PROTOCOL_VERSION = 9
 
 
@@ -278,7 +280,7 @@ class DescribeHead(Request[HeadReply]):
         num_expression: At most so many of the expression directions.
     """
 
-    head: str = "openhead"
+    head: str = OPENHEAD
     num_shape: int = 100
     num_expression: int = 51
 
@@ -416,11 +418,11 @@ class ReconstructPhoto(Request[ReconstructReply]):
     """
 
     path: str
-    head: str = "openhead"
+    head: str = OPENHEAD
     texture_size: int | None = 1024
     max_faces: int = 8
     face: int | None = None
-    weights: str = ""
+    weights: str = BUILTIN_WEIGHTS
     coarse: str = "auto"
     picture_size: int = 0
     paint_hair: bool = False
@@ -480,9 +482,9 @@ class ReconstructPerson(Request[PersonReply]):
     """
 
     paths: tuple[str, ...]
-    head: str = "openhead"
+    head: str = OPENHEAD
     texture_size: int | None = 1024
-    weights: str = ""
+    weights: str = BUILTIN_WEIGHTS
     coarse: str = "auto"
     picture_size: int = 0
     paint_hair: bool = False
@@ -537,7 +539,7 @@ class TrackPerformance(Request[PerformanceReply]):
 
     path: str
     shape: Annotated[NDArray[np.float32], Array("float32", "S")] | None
-    head: str = "openhead"
+    head: str = OPENHEAD
     rate: float = 24.0
     start: float = 0.0
     end: float = 0.0
@@ -578,7 +580,7 @@ class DescribeWeights(Request[WeightsReply]):
     """
 
     weights: str
-    head: str = "openhead"
+    head: str = OPENHEAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -625,7 +627,7 @@ class DecodeWrinkles(Request[WrinklesReply]):
     detail: Annotated[NDArray[np.float32], Array("float32", "D")]
     expression: Annotated[NDArray[np.float32], Array("float32", "E")]
     jaw: Annotated[NDArray[np.float32], Array("float32", 3)]
-    head: str = "openhead"
+    head: str = OPENHEAD
     head_hash: str = ""
     reliefs: tuple[ReliefShare, ...] = ()
     age: float = 0.0
@@ -656,7 +658,7 @@ class BakeNormalMap(Request[NormalMapReply]):
     size: int = 1024
     bits: int = 16
     green_up: bool = True
-    head: str = "openhead"
+    head: str = OPENHEAD
 
 
 MESSAGES: dict[str, type[Message]] = {

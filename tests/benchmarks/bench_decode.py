@@ -29,7 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "backend")]
 from deca.appearance.albedo import load_albedo  # noqa: E402
 from deca.head import load_head  # noqa: E402
 from deca.networks import Card, Networks  # noqa: E402
-from deca.reconstruct.decode import Decoded, Decoder  # noqa: E402
+from deca.reconstruct.models import Decoded, Models  # noqa: E402
 from deca.vision.crop import warp_crop  # noqa: E402
 
 _IMPORT = """
@@ -62,7 +62,7 @@ def main() -> None:
     args = parser.parse_args()
     head = load_head()
     networks = Networks.random(card=Card.of(head), device=args.device, runtime="auto")
-    decoder = Decoder(head, networks, load_albedo(), args.device)
+    models = Models(head, networks, load_albedo(), args.device)
     photo = np.random.default_rng(0).integers(0, 255, (600, 500, 3), dtype=np.uint8)
     crop_33 = np.array([[0.6, 0, -20.0], [0, 0.6, -30.0], [0, 0, 1]])
 
@@ -70,7 +70,7 @@ def main() -> None:
         with torch.inference_mode():
             image_13HW = torch.from_numpy(warp_crop(photo, crop_33))[None].to(args.device)
             codes, detail_BD = networks.encode(image_13HW)
-            return decoder.decode(
+            return models.decode(
                 codes.shape_BS,
                 codes.expression_BE,
                 codes.pose_BJ3,
@@ -81,10 +81,10 @@ def main() -> None:
             )
 
     def everything() -> None:
-        decoder.render(encode_and_decode())
+        models.render(encode_and_decode())
 
     decoded = encode_and_decode()
-    covered = float(decoder.render(decoded).alpha_B1HW.mean())
+    covered = float(models.render(decoded).alpha_B1HW.mean())
     command = [sys.executable, "-c", _IMPORT, str(ROOT), str(ROOT / "backend")]
     imports = [float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
     result = {
@@ -93,7 +93,7 @@ def main() -> None:
         "covered share of the picture": round(covered, 2),
         "encode + decode": measure(encode_and_decode, args.device, args.repeats),
         "encode + decode + 4 renderings": measure(everything, args.device, args.repeats),
-        "4 renderings": measure(lambda: decoder.render(decoded), args.device, args.repeats),
+        "4 renderings": measure(lambda: models.render(decoded), args.device, args.repeats),
         "import, seconds": round(statistics.median(imports), 2),
     }
     print(json.dumps(result, indent=1))

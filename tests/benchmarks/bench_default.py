@@ -31,6 +31,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "backend"), str(ROOT / "training"), str(ROOT / "tests/benchmarks")]
 
@@ -50,27 +52,27 @@ def measure_photos(options: argparse.Namespace) -> dict:
     from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
     from deca.reconstruct.face import Face
     from deca.reconstruct.fit_result import Leeway
+    from deca.reconstruct.models import load_models
     from deca.reconstruct.noise import OUTER_EYES, interior_landmarks
-    from deca.reconstruct.pipeline import load_decoder
 
     coarse.KNOWN_IDENTITY = Leeway(*options.leeway) if options.leeway else coarse.KNOWN_IDENTITY
-    decoder = load_decoder("openhead", options.weights)
-    decoder.albedo = None  # neither landmarks nor identity depend on it
-    networks, points = decoder.networks, decoder.head.landmarks_478
+    models = load_models("openhead", options.weights)
+    models.albedo = None  # neither landmarks nor identity depend on it
+    networks, points = models.networks, models.head.landmarks_478
     assert networks is not None and points is not None, "there are no weights to measure"
     inner_L = interior_landmarks()
 
     def error(face: Face) -> float:
         """As `FitResult.error_B`: inner landmarks, by the distance of the outer eye corners."""
         to_photo_24 = face.to_photo()
-        placed_L2 = points.positions(face.vertices(), decoder.head.faces_F3) @ to_photo_24[:, :3].T + to_photo_24[:, 3]
+        placed_L2 = points.positions(face.vertices(), models.head.faces_F3) @ to_photo_24[:, :3].T + to_photo_24[:, 3]
         eyes = np.linalg.norm(np.subtract(*face.landmarks_L2[list(OUTER_EYES)]))
         return float(np.linalg.norm(placed_L2 - face.landmarks_L2, axis=1)[inner_L].mean() / eyes)
 
     ways: dict[str, Callable[..., list[Face]]] = {
-        "E_c": lambda photo, path, found: regressed_faces(photo, path, found, decoder, networks),
-        "fit": lambda photo, path, found: fitted_faces(photo, path, found, decoder),
-        "refined": lambda photo, path, found: refined_faces(photo, path, found, decoder, networks),
+        "E_c": lambda photo, path, found: regressed_faces(photo, path, found, models, networks),
+        "fit": lambda photo, path, found: fitted_faces(photo, path, found, models),
+        "refined": lambda photo, path, found: refined_faces(photo, path, found, models, networks),
     }
     photos = photos_of(options)
     people = [photo.subject for photo in photos]
@@ -100,7 +102,7 @@ def measure_shapes(options: argparse.Namespace) -> dict:
     from deca.reconstruct import coarse
     from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
     from deca.reconstruct.fit_result import Leeway
-    from deca.reconstruct.pipeline import load_decoder
+    from deca.reconstruct.models import load_models
     from deca.vision.faces import find_faces
     from deca.vision.photo import Photo
     from deca_training.data.synthetic import SyntheticSubjects
@@ -109,9 +111,9 @@ def measure_shapes(options: argparse.Namespace) -> dict:
     from deca_training.evaluate.scans import Scan
 
     coarse.KNOWN_IDENTITY = Leeway(*options.leeway) if options.leeway else coarse.KNOWN_IDENTITY
-    decoder = load_decoder("openhead", options.weights)
-    decoder.albedo = None
-    head, networks = decoder.head, decoder.networks
+    models = load_models("openhead", options.weights)
+    models.albedo = None
+    head, networks = models.head, models.networks
     assert networks is not None, "there are no weights to measure"
     found: dict[str, list[float]] = {name: [] for name in ("mean face", "E_c", "fit", "refined")}
     for subject in SyntheticSubjects(options.folder):
@@ -125,9 +127,9 @@ def measure_shapes(options: argparse.Namespace) -> dict:
                 continue
             shapes = {
                 "mean face": np.zeros(1),
-                "E_c": regressed_faces(photo, path, faces, decoder, networks)[0].shape_S,
-                "fit": fitted_faces(photo, path, faces, decoder)[0].shape_S,
-                "refined": refined_faces(photo, path, faces, decoder, networks)[0].shape_S,
+                "E_c": regressed_faces(photo, path, faces, models, networks)[0].shape_S,
+                "fit": fitted_faces(photo, path, faces, models)[0].shape_S,
+                "refined": refined_faces(photo, path, faces, models, networks)[0].shape_S,
             }
             for name, shape_S in shapes.items():
                 found[name].append(float(distances(neutral_face(head, shape_S), scan).mean()))
@@ -143,21 +145,20 @@ def measure_light(options: argparse.Namespace) -> dict:
     import torch
 
     from deca.reconstruct.coarse import refined_faces, regressed_faces
-    from deca.reconstruct.decode import Decoder
-    from deca.reconstruct.pipeline import load_decoder
+    from deca.reconstruct.models import Models, load_models
 
-    decoder: Decoder = load_decoder("openhead", options.weights)
-    networks = decoder.networks
+    models: Models = load_models("openhead", options.weights)
+    networks = models.networks
     assert networks is not None, "there are no weights to measure"
     found: dict[str, list[float]] = {"fitted": [], "E_c": []}
     for photo in photos_of(options):
-        arguments = photo.photo, Path(photo.name), [photo.found], decoder, networks
+        arguments = photo.photo, Path(photo.name), [photo.found], models, networks
         refined, regressed = refined_faces(*arguments)[0], regressed_faces(*arguments)[0]
         refined = replace(refined, detail_D=None)
         guessed = replace(refined, albedo_A=regressed.albedo_A, light_93=regressed.light_93)
         for name, face in (("fitted", refined), ("E_c", guessed)):
             with torch.inference_mode():
-                pictures = decoder.render(decoder.decode_face(face))
+                pictures = models.render(models.decode_face(face))
                 assert pictures.coarse is not None
                 shown = pictures.alpha_B1HW * photo.skin(face)
                 difference = (pictures.coarse - photo.crop(face)).abs() * shown
@@ -185,7 +186,7 @@ def measure_time(options: argparse.Namespace) -> dict:
     from deca_blender.client import LaunchSettings, Session
     from deca_blender.protocol.messages import DecodeWrinkles, ReconstructPhoto
 
-    weights = "" if options.weights == "builtin" else str(Path(options.weights).resolve())
+    weights = str(Path(options.weights).resolve()) if options.weights else BUILTIN_WEIGHTS
     session = Session(LaunchSettings(python=sys.executable, device="cpu"))
     backend.session, preferences.weights = lambda: session, lambda: weights
     registration.register()
@@ -235,7 +236,7 @@ def main() -> None:
     command.add_argument("--count", type=int, default=10)
     command.set_defaults(measure=measure_time)
     for command in commands.choices.values():
-        command.add_argument("--weights", default="builtin", metavar="FILE")
+        command.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE")
     options = parser.parse_args()
     print(json.dumps(options.measure(options), indent=1), flush=True)
     os._exit(0)  # Blender as a module may hang while the interpreter ends

@@ -39,11 +39,11 @@ from bench_fit import quantiles  # noqa: E402
 
 from deca.reconstruct import fit as landmark_fit  # noqa: E402
 from deca.reconstruct.coarse import fitted_faces, refined_faces  # noqa: E402
-from deca.reconstruct.decode import Decoder  # noqa: E402
 from deca.reconstruct.face import Face  # noqa: E402
+from deca.reconstruct.models import Models, load_models  # noqa: E402
 from deca.reconstruct.noise import LandmarkNoise, interior_landmarks  # noqa: E402
-from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.vision import DetectedFace, Photo, read_photo  # noqa: E402
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
 from deca_training.data.order import SPLITS  # noqa: E402
 from deca_training.data.people import (  # noqa: E402
     Landmarks,
@@ -71,9 +71,9 @@ LID_PAIRS = np.array([(160, 144), (159, 145), (158, 153), (387, 373), (386, 374)
 
 def ways_of(options: argparse.Namespace) -> dict[str, Callable[[Path, NDArray], Face]]:
     """The landmark fit alone, and, where the networks fit the head, the product's way: E_c refined by the fit."""
-    decoder = load_decoder(options.head, options.weights)
-    networks, decoder.albedo = decoder.networks, None  # the geometry does not depend on it
-    alone = Decoder(decoder.head)
+    models = load_models(options.head, options.weights)
+    networks, models.albedo = models.networks, None  # the geometry does not depend on it
+    alone = Models(models.head)
 
     def seen(path: Path, landmarks_L3: NDArray) -> tuple[Photo, Path, list[DetectedFace]]:
         box = np.concatenate((landmarks_L3[:, :2].min(0), landmarks_L3[:, :2].max(0)))
@@ -81,7 +81,7 @@ def ways_of(options: argparse.Namespace) -> dict[str, Callable[[Path, NDArray], 
 
     ways = {"fit": lambda path, landmarks_L3: fitted_faces(*seen(path, landmarks_L3), alone)[0]}
     if networks is not None:
-        ways["refined"] = lambda path, landmarks_L3: refined_faces(*seen(path, landmarks_L3), decoder, networks)[0]
+        ways["refined"] = lambda path, landmarks_L3: refined_faces(*seen(path, landmarks_L3), models, networks)[0]
     return ways
 
 
@@ -206,7 +206,7 @@ def main() -> None:
             command.add_argument("--seed", type=int, default=0)
         if count:
             command.add_argument("--count", type=int, default=count, help="photos, of mouths: of each kind")
-        command.add_argument("--weights", default="builtin", metavar="FILE")
+        command.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE")
     options = parser.parse_args()
     if options.noise is not None:
         noise = LandmarkNoise.load(options.noise)

@@ -27,10 +27,12 @@ sys.path[:0] = [str(ROOT), str(ROOT / "training")]
 from deca.errors import DecaError  # noqa: E402
 from deca.head import HeadModel, Part  # noqa: E402
 from deca.reconstruct.face import Face  # noqa: E402
+from deca.reconstruct.models import load_models  # noqa: E402
 from deca.reconstruct.noise import OUTER_EYES  # noqa: E402
-from deca.reconstruct.pipeline import load_decoder, reconstruct  # noqa: E402
+from deca.reconstruct.pipeline import reconstruct  # noqa: E402
 from deca.vision import read_photo  # noqa: E402
 from deca.vision.person import person_mask  # noqa: E402
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
 from tools.openhead.portrait import sample_uv  # noqa: E402
 
 LEAST = 6
@@ -88,15 +90,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--people", type=int, nargs=2, default=(0, 100), help="the first, and the one after the last")
     options = parser.parse_args()
-    decoder = load_decoder("openhead", "builtin")
-    decoder.relief = decoder.skin_map = decoder.albedo = None
-    edges_E4, found = edges_of_face(decoder.head), []
+    models = load_models("openhead", BUILTIN_WEIGHTS)
+    models.relief = models.skin_map = models.albedo = None
+    edges_E4, found = edges_of_face(models.head), []
     folders = sorted(path for path in options.folder.iterdir() if path.is_dir())
     for person in folders[slice(*options.people)]:
         path = min(person.glob("*.jpg"))
         photo = read_photo(path)
         try:
-            face = reconstruct(photo, path=path, decoder=decoder, texture_size=None, max_faces=1)[0]
+            face = reconstruct(photo, path=path, models=models, texture_size=None, max_faces=1)[0]
         except DecaError:
             continue
         eyes, jaw = (

@@ -31,11 +31,12 @@ from deca.reconstruct.coarse import regressed_faces  # noqa: E402
 from deca.reconstruct.fit_result import HELD, KNOWN_IDENTITY, FitResult, Guess, Leeway  # noqa: E402
 from deca.reconstruct.joint_fit import Marks, PersonGuess  # noqa: E402
 from deca.reconstruct.likeness import LikenessSolver  # noqa: E402
+from deca.reconstruct.models import load_models  # noqa: E402
 from deca.reconstruct.person import PRIOR  # noqa: E402
 from deca.reconstruct.photo_quality import quality  # noqa: E402
-from deca.reconstruct.pipeline import load_decoder  # noqa: E402
 from deca.reconstruct.same_person import describe  # noqa: E402
 from deca.vision import find_faces, read_photo  # noqa: E402
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS  # noqa: E402
 from deca_training.data.order import SPLITS  # noqa: E402
 from deca_training.data.people import people_of, photos_of  # noqa: E402
 from deca_training.model import face_vertices  # noqa: E402
@@ -52,9 +53,9 @@ def seen(options: argparse.Namespace) -> dict[str, NDArray]:
             known = {name: stored[name] for name in stored.files}
         if len(known["person"]) and known["asked"].tolist() == [options.people, options.seed]:
             return known
-    decoder = load_decoder("openhead", "builtin")
-    assert decoder.networks is not None
-    decoder.albedo = None
+    models = load_models("openhead", BUILTIN_WEIGHTS)
+    assert models.networks is not None
+    models.albedo = None
     rows: list[tuple] = []
     for number, index in enumerate(chosen):
         for path in photos_of(people[index], 5):
@@ -62,7 +63,7 @@ def seen(options: argparse.Namespace) -> dict[str, NDArray]:
             found = find_faces(photo, max_faces=1)
             if not found:
                 continue
-            (face,) = regressed_faces(photo, path, found, decoder, decoder.networks)
+            (face,) = regressed_faces(photo, path, found, models, models.networks)
             size = (photo.width, photo.height)
             rows.append(
                 (
@@ -88,7 +89,7 @@ def seen(options: argparse.Namespace) -> dict[str, NDArray]:
 def measure_several(options: argparse.Namespace) -> dict:
     """The shapes of 1, 2 and 4 photos, jointly fitted and as the mean of single ones, held on a photo of the person."""
     photos = seen(options)
-    solver = LikenessSolver(load_decoder("openhead").head)
+    solver = LikenessSolver(load_models("openhead").head)
     prior = PRIOR if options.sigma is None else options.sigma
     average_S = photos["shape"].mean(0)
     errors: dict[str, list[float]] = {}

@@ -19,34 +19,35 @@ import torch
 from numpy.typing import NDArray
 
 from deca.networks.relief import load_relief
-from deca.reconstruct.decode import Decoder
+from deca.reconstruct.models import Models, load_models
 from deca.reconstruct.moving_relief import Shares
-from deca.reconstruct.pipeline import load_decoder, reconstruct
+from deca.reconstruct.pipeline import reconstruct
 from deca.vision import read_photo
 from deca_blender.core import wrinkle_rig
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS
 
 FITTED = 400
 """Expressions, as in `deca_blender.scene.bake`."""
 BATCH = 20
 
 
-def maps_of(decoder: Decoder, detail_D: NDArray, reliefs: Shares, inputs_NX: NDArray[np.float32]) -> NDArray:
+def maps_of(models: Models, detail_D: NDArray, reliefs: Shares, inputs_NX: NDArray[np.float32]) -> NDArray:
     """Live maps (N, 256, 256), metres."""
     made = []
     for rows in torch.from_numpy(inputs_NX).split(BATCH):
         detail_BD = torch.from_numpy(detail_D).expand(len(rows), -1)
         parts = rows[:, : wrinkle_rig.NUM_EXPRESSION], rows[:, wrinkle_rig.NUM_EXPRESSION :]
-        made.append(decoder.displacement(detail_BD, *parts, reliefs)[:, 0].numpy())
+        made.append(models.displacement(detail_BD, *parts, reliefs)[:, 0].numpy())
     return np.concatenate(made)
 
 
-def measure(decoder: Decoder, detail_D: NDArray, reliefs: Shares, options: argparse.Namespace) -> dict[str, float]:
+def measure(models: Models, detail_D: NDArray, reliefs: Shares, options: argparse.Namespace) -> dict[str, float]:
     """Errors of a rig, and the share within tolerance of its map at rest."""
-    head = decoder.head
+    head = models.head
     inputs_NX = wrinkle_rig.sample_inputs(
         np.random.default_rng(options.seed), FITTED + options.expressions, head.arkit_map_K52
     )
-    maps_NHW = maps_of(decoder, detail_D, reliefs, np.concatenate((np.zeros_like(inputs_NX[:1]), inputs_NX)))
+    maps_NHW = maps_of(models, detail_D, reliefs, np.concatenate((np.zeros_like(inputs_NX[:1]), inputs_NX)))
     rest_HW, maps_NHW = maps_NHW[0], maps_NHW[1:]
     rig = wrinkle_rig.fit(inputs_NX[:FITTED], maps_NHW[:FITTED], rest_HW, options.maps)
     still = replace(rig, maps_KHW=np.zeros_like(rig.maps_KHW))
@@ -63,15 +64,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    decoder = load_decoder(weights="builtin")
+    models = load_models(weights=BUILTIN_WEIGHTS)
     if options.relief is not None:
-        decoder = Decoder(decoder.head, decoder.networks, relief=load_relief(options.relief))
+        models = Models(models.head, models.networks, relief=load_relief(options.relief))
     within = []
     for path in options.photos:
-        face = reconstruct(read_photo(path), path=path, decoder=decoder, texture_size=None, max_faces=1)[0]
+        face = reconstruct(read_photo(path), path=path, models=models, texture_size=None, max_faces=1)[0]
         assert face.detail_D is not None and face.reliefs
         with torch.inference_mode():
-            found = measure(decoder, face.detail_D, face.reliefs, options)
+            found = measure(models, face.detail_D, face.reliefs, options)
         within.append(found["within"])
         print(json.dumps({"photo": path.name} | found), flush=True)
     print(json.dumps({"within_mean": round(float(np.mean(within)), 4), "within_least": min(within)}))

@@ -27,14 +27,14 @@ def decoded(detail: NDArray, expression: NDArray, jaw: NDArray) -> NDArray[np.fl
     return np.resize(1e-4 * np.concatenate((detail, expression, jaw)), (256, 256)).astype(np.float32)
 
 
-class Decoder(case.FakeSession):
+class Models(case.FakeSession):
     """A backend whose F_d is `decoded`."""
 
     def request(self, request: DecodeWrinkles, timeout: float | None = None) -> WrinklesReply:
         return WrinklesReply(decoded(request.detail, request.expression, request.jaw))
 
 
-backend.session = lambda: Decoder(HEAD, lambda request: Decoder(HEAD, None).request(request))  # type: ignore[assignment, return-value]
+backend.session = lambda: Models(HEAD, lambda request: Models(HEAD, None).request(request))  # type: ignore[assignment, return-value]
 
 
 def shown(head: bpy.types.Object) -> NDArray[np.float32]:

@@ -214,7 +214,8 @@ def test_wrinkles_are_the_librarys(session: Session, photo: Path, tmp_path: Path
 
     from deca.head import load_head
     from deca.networks import Card, random_checkpoint, save_checkpoint
-    from deca.reconstruct.pipeline import load_decoder, reconstruct
+    from deca.reconstruct.models import load_models
+    from deca.reconstruct.pipeline import reconstruct
     from deca.vision.photo import read_photo
 
     weights = tmp_path / "weights é.safetensors"
@@ -225,8 +226,8 @@ def test_wrinkles_are_the_librarys(session: Session, photo: Path, tmp_path: Path
 
     request = ReconstructPhoto(str(photo), texture_size=0, max_faces=1, weights=str(weights), coarse="fit")
     (got,) = session.request(request, timeout=100).faces
-    decoder = load_decoder("openhead", weights)
-    (face,) = reconstruct(read_photo(photo), path=photo, decoder=decoder, coarse="fit", texture_size=None, max_faces=1)
+    models = load_models("openhead", weights)
+    (face,) = reconstruct(read_photo(photo), path=photo, models=models, coarse="fit", texture_size=None, max_faces=1)
     assert got.detail is not None and face.detail_D is not None and got.weights_hash == described.hash
     np.testing.assert_allclose(got.detail, face.detail_D, atol=1e-3)
 
@@ -234,7 +235,7 @@ def test_wrinkles_are_the_librarys(session: Session, photo: Path, tmp_path: Path
     wrinkles = DecodeWrinkles(str(weights), described.hash, got.detail, expression, jaw)
     reply = session.request(wrinkles, timeout=20).displacement
     codes = (torch.from_numpy(code)[None] for code in (got.detail, expression, jaw))
-    expected = decoder.displacement(*codes)[0, 0].numpy()
+    expected = models.displacement(*codes)[0, 0].numpy()
     assert reply.shape == (256, 256) and np.abs(expected).max() > 1e-4
     assert np.abs(reply - expected).max() < 1e-8
 

@@ -14,8 +14,8 @@ from deca.appearance import skin
 from deca.appearance.texture import unwrap_photo
 from deca.head import load_head
 from deca.reconstruct.coarse import fitted_faces
-from deca.reconstruct.decode import Decoder
-from deca.reconstruct.pipeline import builtin_skin_map, with_skin_map
+from deca.reconstruct.models import Models, builtin_skin_map
+from deca.reconstruct.pipeline import with_skin_map
 from deca.vision.faces import find_faces
 from deca.vision.photo import Photo
 
@@ -31,7 +31,7 @@ def person() -> SimpleNamespace:
     pixels = data.astronaut()
     photo, head = Photo(pixels), load_head()
     found = find_faces(photo)[:1]
-    (face,) = fitted_faces(photo, Path("astronaut.png"), found, Decoder(head))
+    (face,) = fitted_faces(photo, Path("astronaut.png"), found, Models(head))
     landmarks, network = found[0].landmarks_L3[:, :2], builtin_skin_map(head)
     return SimpleNamespace(pixels=pixels, head=head, face=face, landmarks=landmarks, network=network)
 

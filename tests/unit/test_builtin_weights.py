@@ -15,9 +15,10 @@ from deca.assets import assets_dir
 from deca.errors import AssetError, DecaWarning
 from deca.head import HeadModel, load_head
 from deca.networks import Card, Networks, random_checkpoint, save_checkpoint
-from deca.reconstruct.pipeline import BUILTIN, BUILTIN_FILE, builtin_networks, load_decoder
+from deca.reconstruct.models import builtin_networks, load_models
 from deca.service import handlers
 from deca.service.device import Device
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS
 from deca_blender.protocol.messages import DecodeWrinkles, DescribeWeights, Request
 
 
@@ -37,7 +38,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory, head: HeadModel) -> Path:
 def builtin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where the built-in weights would be, in assets that are otherwise the bundled ones."""
     (tmp_path / "openhead").symlink_to(assets_dir() / "openhead", target_is_directory=True)
-    path = tmp_path / BUILTIN_FILE
+    path = tmp_path / "weights/openhead.safetensors"
     path.parent.mkdir()
     monkeypatch.setenv("DECA_ASSETS", str(tmp_path))
     handlers._load_models.cache_clear()
@@ -45,11 +46,11 @@ def builtin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     handlers._load_models.cache_clear()
 
 
-def loaded(weights: str | Path | None = BUILTIN) -> Networks | None:
-    """The networks of a decoder; a warning is an error."""
+def loaded(weights: str | Path | None = BUILTIN_WEIGHTS) -> Networks | None:
+    """The networks of a models; a warning is an error."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", DecaWarning)
-        return load_decoder(weights=weights).networks
+        return load_models(weights=weights).networks
 
 
 def test_missing_weights_are_no_matter(builtin: Path) -> None:
@@ -70,14 +71,14 @@ def test_they_are_used_unless_the_user_chose_others(builtin: Path, weights: Path
 def test_damaged_weights_are_told_of_and_left_out(builtin: Path, weights: Path) -> None:
     builtin.write_bytes(weights.read_bytes()[:-1000])
     with pytest.warns(DecaWarning, match=r"built-in weights cannot be used.*damaged.*Reinstall"):
-        assert load_decoder(weights=BUILTIN).networks is None
+        assert load_models(weights=BUILTIN_WEIGHTS).networks is None
 
 
 def test_weights_of_another_head_are_told_of_and_left_out(builtin: Path, head: HeadModel) -> None:
     card = replace(Card.of(head, backbone="mobilenet_v3_large"), head_hash="0123456789abcdef")
     save_checkpoint(random_checkpoint(0, card), builtin)
     with pytest.warns(DecaWarning, match=r"built-in weights cannot be used.*0123456789abcdef"):
-        assert load_decoder(weights=BUILTIN).networks is None
+        assert load_models(weights=BUILTIN_WEIGHTS).networks is None
 
 
 def test_other_head_models_have_none(builtin: Path, weights: Path, head: HeadModel) -> None:

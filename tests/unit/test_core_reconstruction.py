@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from deca_blender.client import BackendDied, RequestCancelled, RequestFailed
-from deca_blender.core.photo_camera import photo_camera, photo_matrix
+from deca_blender.core.photo_camera import photo_camera
 from deca_blender.core.reconstruction import reconstruct_photos, wait_for_outcomes
+from deca_blender.protocol.camera import photo_matrix
 
 
 class Job:

@@ -12,25 +12,25 @@ from deca.appearance.skin_map import SkinMap
 from deca.errors import OptionError
 from deca.head import load_head
 from deca.networks.skin_map import Kind
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.edit import edited_photo
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 
 SIDE, SIZE = 224, 512
 
 
 @pytest.fixture(scope="module")
-def decoder() -> Decoder:
-    return Decoder(load_head())
+def models() -> Models:
+    return Models(load_head())
 
 
 @pytest.fixture(scope="module")
-def face(decoder: Decoder) -> Face:
+def face(models: Models) -> Face:
     """The mean head, looking ahead, on a crop that is the photo."""
     return Face(
         photo=Path("known.png"),
         index=0,
-        head=decoder.head,
+        head=models.head,
         shape_S=np.zeros(100, np.float32),
         expression_E=np.zeros(50, np.float32),
         pose_53=np.zeros((5, 3), np.float32),
@@ -54,10 +54,10 @@ def painted() -> np.ndarray:
     return after
 
 
-def test_paint_is_shaded_as_the_photo_is(decoder: Decoder, face: Face) -> None:
+def test_paint_is_shaded_as_the_photo_is(models: Models, face: Face) -> None:
     shade = np.linspace(0.4, 1.0, SIDE)[None, :, None]
     photo = np.rint(BEFORE[:SIDE, :SIDE] * shade).astype(np.uint8)
-    edited = edited_photo(photo, face, BEFORE, painted(), decoder)
+    edited = edited_photo(photo, face, BEFORE, painted(), models)
     changed = (edited != photo).any(-1)
     assert 100 < changed.sum() < 0.1 * SIDE * SIDE
     rows, columns = np.nonzero(changed)
@@ -66,20 +66,20 @@ def test_paint_is_shaded_as_the_photo_is(decoder: Decoder, face: Face) -> None:
     assert np.abs(edited[rows[inner], columns[inner]] - expected).max() <= 3
 
 
-def test_nothing_painted_changes_nothing(decoder: Decoder, face: Face) -> None:
+def test_nothing_painted_changes_nothing(models: Models, face: Face) -> None:
     photo = np.random.default_rng(0).integers(0, 255, (SIDE, SIDE, 3), dtype=np.uint8)
     saved_again = np.clip(BEFORE.astype(int) + 2, 0, 255).astype(np.uint8)
-    assert (edited_photo(photo, face, BEFORE, saved_again, decoder) == photo).all()
+    assert (edited_photo(photo, face, BEFORE, saved_again, models) == photo).all()
 
 
-def test_paint_lies_under_what_covers_the_face(decoder: Decoder, face: Face) -> None:
+def test_paint_lies_under_what_covers_the_face(models: Models, face: Face) -> None:
     kinds = np.zeros((len(Kind), 256, 256), np.float32)
     kinds[Kind.GLASSES] = 1
     photo = BEFORE[:SIDE, :SIDE].copy()
     covered = replace(face, skin_map=SkinMap(kinds))
-    assert (edited_photo(photo, covered, BEFORE, painted(), decoder) == photo).all()
+    assert (edited_photo(photo, covered, BEFORE, painted(), models) == photo).all()
 
 
-def test_another_size_is_refused(decoder: Decoder, face: Face) -> None:
+def test_another_size_is_refused(models: Models, face: Face) -> None:
     with pytest.raises(OptionError, match="512"):
-        edited_photo(BEFORE, face, BEFORE, np.zeros((100, 100, 3), np.uint8), decoder)
+        edited_photo(BEFORE, face, BEFORE, np.zeros((100, 100, 3), np.uint8), models)

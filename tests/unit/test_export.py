@@ -16,9 +16,9 @@ from deca.errors import OutputError
 from deca.files import write_file
 from deca.head import load_head
 from deca.reconstruct.coarse import camera_on_crop
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.export import write_faces, write_person
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.reconstruct.person import LeftOut, Person
 from deca.reconstruct.pictures import contact_jpeg, overlay
 from deca.reconstruct.results import refuse_results
@@ -58,7 +58,7 @@ def test_camera_on_crop_keeps_the_projection(face: Face) -> None:
 
 def test_files(face: Face, tmp_path: Path) -> None:
     folder = tmp_path / "with space é"
-    written = write_faces(folder, PHOTO, [face], Decoder(face.head))
+    written = write_faces(folder, PHOTO, [face], Models(face.head))
     pictures = {"head_coarse.png", "overlay.png", "comparison.png"}
     assert {path.name for path in written} == {
         "face_0.json",
@@ -81,7 +81,7 @@ def test_files_of_a_person(face: Face, tmp_path: Path) -> None:
     other = replace(face, photo=Path("b.jpg"), pose_53=-face.pose_53)
     given = [Path("b.jpg"), Path("nobody é.jpg"), face.photo]
     person = Person((face, other), (LeftOut(given[1], "No face."),))
-    written = write_person(tmp_path / "p", person, given, lambda path: PHOTO, Decoder(face.head))
+    written = write_person(tmp_path / "p", person, given, lambda path: PHOTO, Models(face.head))
     names = {path.name for path in written}
     assert names == {path.name for path in (tmp_path / "p").iterdir()}
     assert names == {"person.json", "head.obj", "head.mtl", "head.png", "head_photographed.png"} | {
@@ -101,7 +101,7 @@ def test_files_of_a_person(face: Face, tmp_path: Path) -> None:
 
 
 def test_obj_holds_the_posed_mesh(face: Face, tmp_path: Path) -> None:
-    write_faces(tmp_path, PHOTO, [face], Decoder(face.head))
+    write_faces(tmp_path, PHOTO, [face], Models(face.head))
     lines = (tmp_path / "head.obj").read_text().splitlines()
     verts = np.array([line.split()[1:] for line in lines if line.startswith("v ")], float)
     uv = np.array([line.split()[1:] for line in lines if line.startswith("vt ")], float)

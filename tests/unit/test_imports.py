@@ -144,3 +144,19 @@ def test_one_file_asks_which_blender_it_is() -> None:
             if is_version or (isinstance(node, ast.Constant) and node.value in ("layers", "action_slot")):
                 asking.append(path.relative_to(ROOT).as_posix())
     assert set(asking) == {"deca_blender/scene/versions.py"}
+
+
+def test_conventions_have_one_home() -> None:
+    """Values that both sides agree on stand in protocol/conventions.py alone, under a name."""
+    homes: dict[str, set[str]] = {"OPENHEAD": set(), "CROP_SIZE": set(), "JOINTS": set()}
+    for room in ("deca_blender", "backend/deca", "training/deca_training"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            file = path.relative_to(ROOT).as_posix()
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and node.value == "openhead":
+                    homes["OPENHEAD"].add(file)
+                elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith("CROP_SIZE"):
+                    homes["CROP_SIZE"].add(file)
+                elif isinstance(node, ast.Tuple) and ast.unparse(node).startswith("('root', 'neck', 'jaw', 'eye_l',"):
+                    homes["JOINTS"].add(file)
+    assert homes == {key: {"deca_blender/protocol/conventions.py"} for key in homes}

@@ -16,11 +16,11 @@ from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
 from deca.head.model import Part
 from deca.reconstruct import likeness
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.fit_result import FitResult
 from deca.reconstruct.joint_fit import Marks
 from deca.reconstruct.likeness import LikenessSolver
+from deca.reconstruct.models import Models
 from deca.reconstruct.noise import LandmarkNoise
 
 SCALE, FAR = 1500.0, 1e6
@@ -181,5 +181,5 @@ def test_a_face_wears_its_likeness_and_is_as_before_without(head: HeadModel, chi
     down_V = head.skin_weights_VJ[:, 2] > 0.99
     turned_V3 = chin_V3 @ Rotation.from_rotvec((0.2, 0, 0)).as_matrix().T
     assert np.abs(difference_V3 - turned_V3)[down_V].max() < 2e-5 and np.abs(chin_V3[down_V]).max() > 0.002
-    decoder = Decoder(head)
-    np.testing.assert_allclose(decoder.decode_face(moved).verts_BV3[0].numpy(), moved.vertices(), atol=1e-6)
+    models = Models(head)
+    np.testing.assert_allclose(models.decode_face(moved).verts_BV3[0].numpy(), moved.vertices(), atol=1e-6)

@@ -18,10 +18,10 @@ from deca.errors import AssetError, DecaWarning
 from deca.head import load_head
 from deca.networks import Card, Networks, random_checkpoint, save_checkpoint
 from deca.networks.relief import new_relief_network, save_relief
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.export import write_faces
+from deca.reconstruct.models import Models, load_models
 from deca.reconstruct.moving_relief import GENERIC, MovingRelief, with_reliefs
-from deca.reconstruct.pipeline import RELIEF_FILE, load_decoder, reconstruct_photo
+from deca.reconstruct.pipeline import reconstruct_photo
 from deca.reconstruct.relief import Relief
 from deca.reconstruct.transfer import interpolate_detail, transfer_wrinkles
 from deca.render.detail import applied_displacement
@@ -131,7 +131,7 @@ def relief_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("openhead", "vision", "identity"):
         (assets / name).symlink_to(assets_dir() / name, target_is_directory=True)
     monkeypatch.setenv("DECA_ASSETS", str(assets))
-    path = assets / RELIEF_FILE
+    path = assets / "relief/openhead.safetensors"
     path.parent.mkdir()
     return path
 
@@ -141,13 +141,13 @@ def test_faces_wear_their_photo_s_relief_and_are_as_before_without(
 ) -> None:
     def face_of() -> tuple:
         (face,) = reconstruct_photo(photo, weights=weights, coarse="fit", texture_size=None, max_faces=1)
-        decoder = load_decoder(weights=weights)
-        displacement_11HW = decoder.decode_face(face).displacement_B1HW
+        models = load_models(weights=weights)
+        displacement_11HW = models.decode_face(face).displacement_B1HW
         assert displacement_11HW is not None
-        return face, displacement_11HW, decoder
+        return face, displacement_11HW, models
 
-    plain, before_11HW, decoder = face_of()
-    assert plain.reliefs == () and decoder.relief is None and decoder.networks is not None
+    plain, before_11HW, models = face_of()
+    assert plain.reliefs == () and models.relief is None and models.networks is not None
     codes = (torch.from_numpy(code)[None] for code in (plain.detail_D, plain.expression_E, plain.pose_53[2]))
     of_code_11HW = Networks.load(weights).displacement(*codes)
     assert torch.equal(before_11HW, applied_displacement(of_code_11HW, HEAD))  # to the last bit
@@ -155,16 +155,16 @@ def test_faces_wear_their_photo_s_relief_and_are_as_before_without(
     network = new_relief_network(HEAD, seed=3)
     network.spread_HW.fill_(30.0)  # so that its random numbers pass for sure
     save_relief(network, relief_file)
-    face, displacement_11HW, decoder = face_of()
+    face, displacement_11HW, models = face_of()
     ((relief, share),) = face.reliefs
     assert share == 1 and np.array_equal(face.detail_D, plain.detail_D) and relief.certainty_PQ.max() > 0.5
     sure_HW = (minimum_filter(relief.certainty_PQ, 3) > 0.5).repeat(4, 0).repeat(4, 1) & (SKIN_HW > 0.999)
     shown_HW = displacement_11HW[0, 0].numpy()
     expected_HW = relief.displacement_HW / (1 + (relief.displacement_HW / 3e-3) ** 4) ** 0.25
     assert sure_HW.sum() > 5000 and np.abs(shown_HW - expected_HW)[sure_HW].max() < 1e-6  # what the photo shows
-    assert torch.equal(decoder.decode_face(replace(face, reliefs=())).displacement_B1HW, before_11HW)
+    assert torch.equal(models.decode_face(replace(face, reliefs=())).displacement_B1HW, before_11HW)
 
-    written = write_faces(tmp_path / "out", skimage.data.astronaut(), [face], decoder)
+    written = write_faces(tmp_path / "out", skimage.data.astronaut(), [face], models)
     names = {path.name for path in written}
     assert {"head_relief.png", "head_relief.exr", "head_relief_certainty.png"} <= names
     grey = np.asarray(Image.open(tmp_path / "out" / "head_relief.png"), np.float64)
@@ -178,8 +178,8 @@ def test_faces_wear_their_photo_s_relief_and_are_as_before_without(
 def test_a_damaged_network_is_told_of_and_left_out(relief_file: Path, weights: Path) -> None:
     relief_file.write_bytes(b"nothing of use")
     with pytest.warns(DecaWarning, match=r"relief network cannot be used.*Reinstall"):
-        assert load_decoder(weights=weights).relief is None
+        assert load_models(weights=weights).relief is None
     with warnings.catch_warnings():
         warnings.simplefilter("error", DecaWarning)
-        assert load_decoder(weights=None).relief is None  # nobody would move it
-    assert Decoder(HEAD).relief is None
+        assert load_models(weights=None).relief is None  # nobody would move it
+    assert Models(HEAD).relief is None

@@ -13,11 +13,11 @@ from deca.appearance.merge import toned
 from deca.errors import NoFaceError
 from deca.head import HeadModel, load_head
 from deca.reconstruct import priors
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.geometry import rotation
 from deca.reconstruct.joint_fit import JointSolver, Marks, PersonGuess
 from deca.reconstruct.landmark_head import NUM_POSE
 from deca.reconstruct.merged_relief import merge_reliefs
+from deca.reconstruct.models import Models
 from deca.reconstruct.moving_relief import MovingRelief
 from deca.reconstruct.noise import LandmarkNoise
 from deca.reconstruct.person import reconstruct_person
@@ -126,7 +126,7 @@ def test_without_any_face_all_photos_are_named(head: HeadModel, tmp_path: Path) 
     broken.write_text("no picture")
     Image.fromarray(np.full((200, 200, 3), 127, np.uint8)).save(empty)
     with pytest.raises(NoFaceError) as caught:
-        reconstruct_person([broken, empty, broken], decoder=Decoder(head))
+        reconstruct_person([broken, empty, broken], models=Models(head))
     message = caught.value.message
     assert message.count("broken é.jpg is not a picture") == 1 and "No face was found on" in message
 

@@ -23,9 +23,8 @@ from deca.reconstruct.coarse import (
     refined_faces,
     regressed_faces,
 )
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import load_decoder
+from deca.reconstruct.models import Models, load_models
 from deca.vision.faces import DetectedFace
 from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
@@ -79,18 +78,18 @@ def person(head: HeadModel) -> SimpleNamespace:
     return SimpleNamespace(shape_S=shape_S, expression_E=expression_E, found=found)
 
 
-def decoder_of(head: HeadModel, networks: Answers) -> Decoder:
-    decoder = Decoder(head)
-    decoder.networks = networks  # type: ignore[assignment]
-    return decoder
+def models_of(head: HeadModel, networks: Answers) -> Models:
+    models = Models(head)
+    models.networks = networks  # type: ignore[assignment]
+    return models
 
 
 def reconstructed(
     person: SimpleNamespace, head: HeadModel, networks: Answers, monkeypatch: pytest.MonkeyPatch, **options
 ) -> Face:
     monkeypatch.setattr(pipeline, "find_faces", lambda *_, **__: [person.found])
-    decoder = decoder_of(head, networks)
-    (face,) = pipeline.reconstruct(PHOTO, path="p.png", decoder=decoder, texture_size=None, **options)
+    models = models_of(head, networks)
+    (face,) = pipeline.reconstruct(PHOTO, path="p.png", models=models, texture_size=None, **options)
     return face
 
 
@@ -101,7 +100,7 @@ def test_a_disturbed_answer_is_put_on_the_landmarks(
     shape_S = person.shape_S + rng.normal(0, 0.2, 100)
     networks = Answers(Card.of(head), shape_S, person.expression_E + rng.normal(0, 0.5, 50), 0.3)
     face = reconstructed(person, head, networks, monkeypatch)
-    alone = fitted_faces(PHOTO, Path("p.png"), [person.found], Decoder(head))[0]
+    alone = fitted_faces(PHOTO, Path("p.png"), [person.found], Models(head))[0]
     assert face.landmark_error < max(alone.landmark_error + 0.002, 0.01)
     assert np.linalg.norm(face.shape_S - person.shape_S) < np.linalg.norm(alone.shape_S - person.shape_S)
     assert abs(face.pose_53[2, 0] - 0.1) < np.radians(4)
@@ -118,7 +117,7 @@ def test_a_useless_answer_does_no_harm(
 ) -> None:
     networks = Answers(Card.of(head), np.full(100, 40.0), np.full(50, -40.0), 3.0)
     face = reconstructed(person, head, networks, monkeypatch)
-    alone = fitted_faces(PHOTO, Path("p.png"), [person.found], Decoder(head))[0]
+    alone = fitted_faces(PHOTO, Path("p.png"), [person.found], Models(head))[0]
     assert face.landmark_error < max(alone.landmark_error + 0.002, 0.01)
     assert np.abs(face.shape_S).max() <= 3.0
 
@@ -131,7 +130,7 @@ def test_the_encoders_own_codes_can_be_had(
     np.testing.assert_array_equal(face.shape_S, networks.codes.shape_BS[0].numpy())
     fit = reconstructed(person, head, networks, monkeypatch, coarse="fit")
     np.testing.assert_array_equal(
-        fit.shape_S, fitted_faces(PHOTO, Path("p.png"), [person.found], Decoder(head))[0].shape_S
+        fit.shape_S, fitted_faces(PHOTO, Path("p.png"), [person.found], Models(head))[0].shape_S
     )
 
 
@@ -140,7 +139,7 @@ def test_what_decas_released_weights_say_is_left_as_it_is(
 ) -> None:
     networks = Answers(replace(OFFICIAL_CARD, head_verts=head.num_verts), person.shape_S, person.expression_E, 0.3)
     face = reconstructed(person, head, networks, monkeypatch)
-    expected = regressed_faces(PHOTO, Path("p.png"), [person.found], Decoder(head), networks)[0]  # type: ignore[arg-type]
+    expected = regressed_faces(PHOTO, Path("p.png"), [person.found], Models(head), networks)[0]  # type: ignore[arg-type]
     for code in ("shape_S", "expression_E", "pose_53", "camera_3", "albedo_A", "light_93", "detail_D"):
         np.testing.assert_array_equal(getattr(face, code), getattr(expected, code), err_msg=code)
 
@@ -162,8 +161,8 @@ def test_several_faces_keep_their_order(person: SimpleNamespace, head: HeadModel
     networks.codes = Codes(*(torch.cat((value, value)) for value in one.__dict__.values()))
     networks.detail_BD = torch.stack((torch.zeros(128), torch.ones(128)))
     moved = replace(person.found, landmarks_L3=person.found.landmarks_L3 + np.array((30, 0, 0), np.float32))
-    decoder = decoder_of(head, networks)
-    first, second = refined_faces(PHOTO, Path("p.png"), [person.found, moved], decoder, networks)  # type: ignore[arg-type]
+    models = models_of(head, networks)
+    first, second = refined_faces(PHOTO, Path("p.png"), [person.found, moved], models, networks)  # type: ignore[arg-type]
     assert (first.detail_D == 0).all() and (second.detail_D == 1).all()
     np.testing.assert_allclose(first.shape_S, second.shape_S, atol=1e-2)
     assert second.index == 1
@@ -180,7 +179,7 @@ def test_focal_length_of_a_full_frame_camera(width: int, height: int) -> None:
 
 
 def test_the_landmark_error_leaves_out_the_contour(person: SimpleNamespace, head: HeadModel) -> None:
-    (face,) = fitted_faces(PHOTO, Path("p.png"), [person.found], Decoder(head))
+    (face,) = fitted_faces(PHOTO, Path("p.png"), [person.found], Models(head))
     eyes = [face.landmarks_L2[IBUG_68[corner]] for corner in (36, 45)]
     for index in range(68):
         moved_L2 = face.landmarks_L2.copy()
@@ -203,8 +202,8 @@ def test_grazing_texels_do_not_count_for_the_light(
         return np.zeros(len(basis_AHW3), np.float32), np.zeros((9, 3), np.float32)
 
     monkeypatch.setattr(coarse, "fit_albedo_and_light", spy)
-    decoder = load_decoder("openhead", None)
-    fitted_faces(PHOTO, Path("p.png"), [person.found], decoder)
+    models = load_models("openhead", None)
+    fitted_faces(PHOTO, Path("p.png"), [person.found], models)
     ((weight_HW, ahead_HW),) = seen
     for low, high, share in ((-1.0, 0.2, 0.0), (0.3, 0.32, 0.37), (0.4, 0.42, 0.7), (0.5, 1.0, 1.0)):
         chosen_HW = (ahead_HW > low) & (ahead_HW < high)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from deca.errors import AssetError, DecaError, OptionError
 from deca.head import load_head
-from deca.reconstruct.decode import Decoder
+from deca.reconstruct.models import Models
 from deca_training.evaluate import feng, now
 from deca_training.evaluate.alignment import Similarity
 from deca_training.evaluate.curves import cumulative
@@ -211,12 +211,12 @@ def test_predictions_come_from_the_images(tmp_path, now_folder) -> None:
     Image.fromarray(data.astronaut()).save(folder / "final_release_version/iphone_pictures" / names[0])
     (folder / "final_release_version/iphone_pictures" / names[1]).write_text("no image")
     cases = now.now_cases(folder)
-    decoder = Decoder(load_head("openhead"))
-    without = predict(cases, decoder, tmp_path / "p")
+    models = Models(load_head("openhead"))
+    without = predict(cases, models, tmp_path / "p")
     assert set(without) == {case.name for case in cases[1:]}
     assert without[cases[2].name] == "no face was found"
     written = (tmp_path / "p" / f"{cases[0].name}.obj").stat().st_mtime_ns
-    predict(cases[:1], decoder, tmp_path / "p")
+    predict(cases[:1], models, tmp_path / "p")
     assert (tmp_path / "p" / f"{cases[0].name}.obj").stat().st_mtime_ns == written
     errors = measure(cases, tmp_path / "p", now.PROTOCOL, "fit")
     assert len(errors.missing) == 7

@@ -16,8 +16,7 @@ from deca.appearance.albedo import load_albedo
 from deca.errors import DecaError, OptionError
 from deca.head import load_head
 from deca.networks import Card, Networks, random_checkpoint, save_checkpoint
-from deca.reconstruct.decode import Decoder
-from deca.reconstruct.pipeline import load_decoder
+from deca.reconstruct.models import Models, load_models
 from deca_training.data.index import PhotoIndex
 from deca_training.data.prepare import prepare
 from deca_training.evaluate import cli
@@ -63,8 +62,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def decoder(weights: list[Path]) -> Decoder:
-    return Decoder(load_head("openhead"), Networks.load(weights[0]), load_albedo("openhead"))
+def models(weights: list[Path]) -> Models:
+    return Models(load_head("openhead"), Networks.load(weights[0]), load_albedo("openhead"))
 
 
 def colours(image_B3HW: torch.Tensor, landmarks_BL2: torch.Tensor) -> torch.Tensor:
@@ -85,9 +84,9 @@ def test_landmark_errors_are_relative_to_the_face() -> None:
     assert errors["inner_by_eyes"] == pytest.approx(10) and errors["all_by_eyes"] > 100
 
 
-def test_landmarks_of_fit_and_random_encoder(photos: Path, decoder: Decoder) -> None:
+def test_landmarks_of_fit_and_random_encoder(photos: Path, models: Models) -> None:
     subjects = Subjects(photos)
-    table, curves = evaluate_landmarks(decoder, subjects, name="random")
+    table, curves = evaluate_landmarks(models, subjects, name="random")
     encoder, fit = table.rows
     assert (encoder["method"], fit["method"]) == ("random", "landmark fit")
     assert encoder["photos"] == fit["photos"] == 5 and fit["left_out"] == 1
@@ -98,9 +97,9 @@ def test_landmarks_of_fit_and_random_encoder(photos: Path, decoder: Decoder) -> 
     assert any("b/3.png: No face" in note for note in table.notes)
 
 
-def test_an_index_gives_what_its_folder_gives(photos: Path, tmp_path: Path, decoder: Decoder) -> None:
+def test_an_index_gives_what_its_folder_gives(photos: Path, tmp_path: Path, models: Models) -> None:
     prepare(photos, tmp_path / "i.npz", max_disagreement=1.0)
-    alone = Decoder(decoder.head)
+    alone = Models(models.head)
     of_index, _ = evaluate_landmarks(alone, Subjects(tmp_path / "i.npz"))
     of_folder, _ = evaluate_landmarks(alone, Subjects(photos))
     assert of_index.rows[0]["photos"] == 5
@@ -121,17 +120,17 @@ def test_photos_and_subjects_are_limited(photos: Path) -> None:
     assert names == [["a/1.png"], ["b/1.png"]]
 
 
-def test_projected_landmarks_are_those_of_the_crop(photos: Path, decoder: Decoder) -> None:
+def test_projected_landmarks_are_those_of_the_crop(photos: Path, models: Models) -> None:
     """The camera's projection on the crop and the matrix to the photo agree."""
     one = next(iter(Subjects(photos)))[0]
-    face = one.face(decoder)
-    decoded = decoder.decode_face(face)
+    face = one.face(models)
+    decoded = models.decode_face(face)
     s, tx, ty = face.camera_3
     assert decoded.landmarks_BL3 is not None
     marks_L3 = decoded.landmarks_BL3[0].numpy()
     crop_L2 = (s * np.stack((marks_L3[:, 0] + tx, -(marks_L3[:, 1] + ty)), 1) * 0.5 + 0.5) * 224
     photo_L2 = (crop_L2 - face.crop_33[:2, 2]) / face.crop_33[0, 0]
-    np.testing.assert_allclose(projected_landmarks(face, decoder), photo_L2, atol=1e-2)
+    np.testing.assert_allclose(projected_landmarks(face, models), photo_L2, atol=1e-2)
     on_crop = (one.crop_landmarks(face)[0].numpy() + 1) * 112
     np.testing.assert_allclose((on_crop - face.crop_33[:2, 2]) / face.crop_33[0, 0], one.landmarks68_L2, atol=1e-2)
 
@@ -147,11 +146,11 @@ def test_auc_counts_pairs() -> None:
     assert subject_auc(codes, ["a", "b", "b", "a"])["angle"] == 0.25  # ties count half
 
 
-def test_renderings_cover_the_skin_alone(photos: Path, decoder: Decoder) -> None:
+def test_renderings_cover_the_skin_alone(photos: Path, models: Models) -> None:
     one = next(iter(Subjects(photos)))[0]
-    face = one.face(decoder, by_fit=True)
+    face = one.face(models, by_fit=True)
     face = replace(face, detail_D=None)
-    picture, crop = rendering_on(one, face, face, decoder)[0], one.crop(face)[0]
+    picture, crop = rendering_on(one, face, face, models)[0], one.crop(face)[0]
     changed = (picture - crop).abs().sum(0) > 0
     skin = one.skin(face)[0, 0] > 0
     assert (changed & skin).sum() > 0.9 * skin.sum()
@@ -159,12 +158,12 @@ def test_renderings_cover_the_skin_alone(photos: Path, decoder: Decoder) -> None
     assert (picture - crop).abs().mean(0)[skin].mean() < 0.12  # the fit's albedo and light come near the photo
 
 
-def test_identity_of_shape_codes_and_renderings(photos: Path, decoder: Decoder) -> None:
-    table = evaluate_identity(decoder, Subjects(photos), embedding=colours, name="random")
+def test_identity_of_shape_codes_and_renderings(photos: Path, models: Models) -> None:
+    table = evaluate_identity(models, Subjects(photos), embedding=colours, name="random")
     row = table.rows[0]
     assert (row["photos"], row["subjects"], row["left_out"]) == (5, 3, 1)
     people = [photo for subject in Subjects(photos) for photo in subject]
-    faces = [photo.face(decoder) for photo in people]
+    faces = [photo.face(models) for photo in people]
     embedded = torch.cat([colours(p.crop(f), p.crop_landmarks(f)) for p, f in zip(people, faces, strict=True)]).numpy()
     pairs = [(i, j) for i in range(5) for j in range(5) if i != j]
     same = [embedded[i] @ embedded[j] for i, j in pairs if people[i].subject == people[j].subject]
@@ -177,20 +176,20 @@ def test_identity_of_shape_codes_and_renderings(photos: Path, decoder: Decoder) 
         if people[i].subject == people[j].subject and people[k].subject != people[l].subject
     ]
     assert row["shape_auc_distance"] == pytest.approx(np.mean(wins), abs=1e-3)
-    codes_only = evaluate_identity(decoder, Subjects(photos)).rows[0]
+    codes_only = evaluate_identity(models, Subjects(photos)).rows[0]
     assert codes_only["shape_auc_angle"] == row["shape_auc_angle"] and "own_rendering" not in codes_only
     with pytest.raises(OptionError, match="albedo"):
-        evaluate_identity(Decoder(decoder.head), Subjects(photos), embedding=colours, by_fit=True)
+        evaluate_identity(Models(models.head), Subjects(photos), embedding=colours, by_fit=True)
 
 
-def test_transfer_measures_against_the_photo(photos: Path, decoder: Decoder) -> None:
+def test_transfer_measures_against_the_photo(photos: Path, models: Models) -> None:
     first, second = next(iter(Subjects(photos)))
-    face, other = first.face(decoder, by_fit=True), second.face(decoder, by_fit=True)
+    face, other = first.face(models, by_fit=True), second.face(models, by_fit=True)
     assert face.detail_D is not None and other.detail_D is not None
-    found = transfer(first, face, {"own": face.detail_D, "same": face.detail_D, "other": other.detail_D}, decoder)
+    found = transfer(first, face, {"own": face.detail_D, "same": face.detail_D, "other": other.detail_D}, models)
     assert found.error["same"] == found.error["own"] and found.difference_mm["same"] == 0
-    decoded = decoder.decode_face(face)
-    pictures = decoder.render(decoded)
+    decoded = models.decode_face(face)
+    pictures = models.render(decoded)
     crop, skin = first.crop(face), first.skin(face)
     for name, picture in (("own", pictures.detail), ("none", pictures.coarse)):
         assert picture is not None
@@ -198,28 +197,28 @@ def test_transfer_measures_against_the_photo(photos: Path, decoder: Decoder) -> 
         error = ((picture.clamp(0, 1) - crop).abs().mean(1, keepdim=True) * mask).sum() / mask.sum()
         assert found.error[name] == pytest.approx(float(error), rel=0.05)  # the mask ends a little elsewhere
     assert found.error["none"] != found.error["own"] != found.error["other"]
-    elsewhere = decoder.decode_face(replace(face, detail_D=other.detail_D))
+    elsewhere = models.decode_face(replace(face, detail_D=other.detail_D))
     assert decoded.displacement_B1HW is not None and elsewhere.displacement_B1HW is not None
     changed = (decoded.displacement_B1HW - elsewhere.displacement_B1HW).abs()
-    share = float((decoder.head.masks["face_no_eyes"] / 255).mean())
+    share = float((models.head.masks["face_no_eyes"] / 255).mean())
     assert found.difference_mm["other"] == pytest.approx(1000 * float(changed.mean()) / share, rel=0.01)
     assert found.depth_mm > 0
 
 
-def test_transfer_compares_own_same_and_other(photos: Path, decoder: Decoder) -> None:
-    table = evaluate_transfer(decoder, Subjects(photos), by_fit=True)
+def test_transfer_compares_own_same_and_other(photos: Path, models: Models) -> None:
+    table = evaluate_transfer(models, Subjects(photos), by_fit=True)
     rows = {row["detail_code"]: row for row in table.rows}
     assert [rows[code]["photos"] for code in ("none", "own", "same", "other", "all")] == [4] * 5
     assert rows["own"]["displacement_difference_mm"] == 0
     assert 0 <= rows["all"]["same_beats_other"] <= 1
     with pytest.raises(OptionError, match="no weights"):
-        evaluate_transfer(Decoder(decoder.head), Subjects(photos), by_fit=True)
+        evaluate_transfer(Models(models.head), Subjects(photos), by_fit=True)
     with pytest.raises(OptionError, match="no two subjects"):
-        evaluate_transfer(decoder, Subjects(photos, subjects=1), by_fit=True)
+        evaluate_transfer(models, Subjects(photos, subjects=1), by_fit=True)
 
 
-def test_ablation_shows_runs_side_by_side(photos: Path, decoder: Decoder, weights: list[Path]) -> None:
-    runs = [Run("one", decoder), Run("again", decoder), Run("two", load_decoder(weights=weights[1]))]
+def test_ablation_shows_runs_side_by_side(photos: Path, models: Models, weights: list[Path]) -> None:
+    runs = [Run("one", models), Run("again", models), Run("two", load_models(weights=weights[1]))]
     grid = ablation_grid(runs, public_photos())
     assert grid.shape[1] == 7 * CELL and grid.shape[0] > CELL
     cells = [grid[-CELL:, k * CELL : (k + 1) * CELL] for k in range(7)]

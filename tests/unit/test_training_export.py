@@ -12,7 +12,8 @@ from skimage import data
 
 from deca.errors import AssetError
 from deca.networks import Networks, load_checkpoint
-from deca.reconstruct.pipeline import load_decoder, reconstruct
+from deca.reconstruct.models import load_models
+from deca.reconstruct.pipeline import reconstruct
 from deca.vision.photo import read_photo
 from deca_training.cli import main
 from deca_training.data.augment import Augmentation
@@ -57,7 +58,7 @@ def test_exported_weights_are_the_runs(run: Path, tmp_path: Path) -> None:
 
 
 def test_photo_to_head_with_exported_weights(run: Path, tmp_path: Path) -> None:
-    """Half precision by the command; a decoder that was not trained gives no wrinkles."""
+    """Half precision by the command; a models that was not trained gives no wrinkles."""
     out = tmp_path / "w.safetensors"
     assert main(["export", str(run), "--out", str(out), "--data-name", "drawn people"]) == 0
     single = export(run, tmp_path / "full.safetensors", dtype=torch.float32)
@@ -66,8 +67,8 @@ def test_photo_to_head_with_exported_weights(run: Path, tmp_path: Path) -> None:
 
     photo = tmp_path / "astronaut.png"
     Image.fromarray(data.astronaut()).save(photo)
-    decoder = load_decoder(weights=out)
-    (face,) = reconstruct(read_photo(photo), path=photo, decoder=decoder, coarse="weights", texture_size=None)
+    models = load_models(weights=out)
+    (face,) = reconstruct(read_photo(photo), path=photo, models=models, coarse="weights", texture_size=None)
     assert np.isfinite(face.vertices()).all() and face.landmark_error < 0.6
     networks = Networks.load(out)
     codes = torch.randn(2, networks.sizes.detail), torch.randn(2, networks.sizes.expression), torch.randn(2, 3)

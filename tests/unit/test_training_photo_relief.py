@@ -15,8 +15,8 @@ from deca.errors import OptionError
 from deca.head import HeadModel, load_head
 from deca.networks import Card, Networks, random_checkpoint
 from deca.networks.relief import Layout, ReliefCard, ReliefNetwork, relief_network
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.render.uv import texels_of, world2uv
 from deca_training.cli import main
 from deca_training.data.synthetic import SyntheticSubject
@@ -150,7 +150,7 @@ def product(head: HeadModel, monkeypatch: pytest.MonkeyPatch) -> PhotoRelief:
     network.load_state_dict(relief_network(network.card, head).state_dict())
     networks = Networks(random_checkpoint(0, Card.of(head, backbone="mobilenet_v3_large")))
     monkeypatch.setattr("deca.reconstruct.relief._DEPTH", 1.0)  # what it is told needs no calibration
-    return PhotoRelief(Decoder(head, networks, relief=network))
+    return PhotoRelief(Models(head, networks, relief=network))
 
 
 def finds(monkeypatch: pytest.MonkeyPatch, way: Callable[[Face], Face], subject: SyntheticSubject) -> None:

@@ -7,7 +7,8 @@ import pytest
 import skimage.data
 from skimage.transform import estimate_transform, warp
 
-from deca.vision import CROP_SIZE, crop_from_box, crop_from_landmarks, warp_crop
+from deca.vision import crop_from_box, crop_from_landmarks, warp_crop
+from deca_blender.protocol.conventions import CROP_SIZE
 
 
 def expected_crop(picture: np.ndarray, x: float, y: float, side: int) -> tuple[np.ndarray, np.ndarray]:

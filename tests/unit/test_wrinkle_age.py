@@ -17,7 +17,7 @@ from deca.assets import asset
 from deca.errors import AssetError, OptionError
 from deca.head import load_head
 from deca.networks import Card, Networks, load_checkpoint, random_checkpoint, save_checkpoint
-from deca.reconstruct.decode import Decoder
+from deca.reconstruct.models import Models
 from deca.reconstruct.moving_relief import MovingRelief
 from deca.reconstruct.relief import Relief
 from deca.render.detail import applied_displacement
@@ -48,7 +48,7 @@ def test_a_file_knows_age_or_not(tmp_path: Path) -> None:
 def test_age_moves_the_code() -> None:
     direction_D, code_1D = torch.randn(128), torch.randn(1, 128)
     rest = torch.zeros(1, 50), torch.zeros(1, 3)
-    knowing = Decoder(HEAD, Networks(replace(random_checkpoint(1, CARD), age_D=direction_D)))
+    knowing = Models(HEAD, Networks(replace(random_checkpoint(1, CARD), age_D=direction_D)))
     network = random_checkpoint(1, CARD).detail_decoder
     with torch.no_grad():
         expected = applied_displacement(network(code_1D - 0.6 * direction_D, *rest), HEAD)
@@ -57,7 +57,7 @@ def test_age_moves_the_code() -> None:
     assert torch.allclose(knowing.displacement(code_1D, *rest), plain, atol=1e-7) and not torch.allclose(
         plain, expected
     )
-    unknowing = Decoder(HEAD, Networks(random_checkpoint(1, CARD)))
+    unknowing = Models(HEAD, Networks(random_checkpoint(1, CARD)))
     assert torch.equal(unknowing.displacement(code_1D, *rest, age=0), knowing.displacement(code_1D, *rest))
     with pytest.raises(OptionError, match="do not know"):
         unknowing.displacement(code_1D, *rest, age=1.0)
@@ -66,13 +66,13 @@ def test_age_moves_the_code() -> None:
 @pytest.mark.parametrize("first", [-0.8, 0.0, 1.2])
 def test_a_photo_s_lines_deepen_with_age_and_never_flip(first: float) -> None:
     """Lines of the forehead, of the built-in weights, on people with smooth to deep wrinkles."""
-    decoder = Decoder(HEAD, Networks.load(BUILTIN))
+    models = Models(HEAD, Networks.load(BUILTIN))
     rows_HW = np.arange(256)[:, None] + np.zeros(256)
     relief = Relief(np.float32(-2e-4 * np.exp(-0.5 * ((rows_HW - 78) / 2) ** 2)), np.ones((256, 256), np.float32))
     codes = torch.zeros(1, 128), torch.zeros(1, 50), torch.zeros(1, 3)
     codes[0][0, 0] = first
-    worn = [(MovingRelief.of(relief, decoder.displacement(*codes), HEAD), 1.0)]
-    lines = [decoder.displacement(*codes, worn, age)[0, 0, 78, 110:146] for age in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    worn = [(MovingRelief.of(relief, models.displacement(*codes), HEAD), 1.0)]
+    lines = [models.displacement(*codes, worn, age)[0, 0, 78, 110:146] for age in (-1.0, -0.5, 0.0, 0.5, 1.0)]
     assert all((one < before).all() for before, one in pairwise(lines))  # deeper is more negative
     assert lines[0].max() < -0.2e-4 and torch.allclose(lines[2], torch.full((36,), -2e-4), atol=1e-5)
     assert 1.1 < float(lines[4].mean() / lines[2].mean()) < 2.1
@@ -80,10 +80,10 @@ def test_a_photo_s_lines_deepen_with_age_and_never_flip(first: float) -> None:
 
 @pytest.mark.parametrize("first", [-1.5, -0.8, 0.0, 1.2])
 def test_younger_is_smoother_also_without_a_photo_s_lines(first: float) -> None:
-    decoder = Decoder(HEAD, Networks.load(BUILTIN))
+    models = Models(HEAD, Networks.load(BUILTIN))
     codes = torch.zeros(1, 128), torch.zeros(1, 50), torch.zeros(1, 3)
     codes[0][0, 0] = first
-    maps = [decoder.displacement(*codes, age=age)[0, 0] for age in (-1.0, 0.0, 1.0)]
+    maps = [models.displacement(*codes, age=age)[0, 0] for age in (-1.0, 0.0, 1.0)]
     assert maps[0].std() < maps[1].std() < maps[2].std()
     deep_HW = maps[1] < -0.3 * maps[1].abs().max()
     assert deep_HW.any() and maps[0][deep_HW].max() < 0.1 * maps[1].abs().max()

@@ -12,6 +12,7 @@ from deca.errors import OptionError
 from deca.networks import BACKBONES, CodeSizes
 from deca.networks.encoders import SKIN
 from deca.networks.nonlinear import DecoderSizes
+from deca_blender.protocol.conventions import OPENHEAD
 from deca_training.data.augment import Augmentation
 
 Stage = Literal["pretrain", "coarse", "detail", "nonlinear_pretrain", "nonlinear"]
@@ -138,8 +139,8 @@ class Recipe:
     shape_consistency: bool = False
     detail_consistency: bool = False
     learn_detail_encoder: bool = True
-    head: str = "openhead"
-    albedo: str = "openhead"
+    head: str = OPENHEAD
+    albedo: str = OPENHEAD
     backbone: str = "resnet50"
     detail_backbone: str = ""
     sizes: CodeSizes = field(default_factory=CodeSizes)

@@ -13,7 +13,7 @@ from deca.head import HeadModel, load_head
 from deca.networks import Card, Checkpoint, save_checkpoint
 from deca.networks.checkpoint import build_networks
 from deca.networks.conformance import conformance_vectors
-from deca.render.camera import CROP_SIZE
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.engine import read_run
 from deca_training.model import NETWORKS, card_of
 

@@ -13,12 +13,12 @@ from tqdm import tqdm
 from deca.errors import DecaError, OptionError
 from deca.files import write_file
 from deca.reconstruct.coarse import refined_faces
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import BUILTIN, load_decoder
+from deca.reconstruct.models import Models, load_models
 from deca.reconstruct.relief import layout_of
 from deca.vision.crop import warp_crop
 from deca.vision.geometry import apply
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS
 from deca_training.data.fitted import FORMAT, FittedPhotos
 from deca_training.data.masks import mask_from_landmarks
 from deca_training.evaluate.subjects import FacePhoto, Subjects
@@ -32,7 +32,7 @@ _WORST = 0.05
 
 
 def fit_photos(
-    data: Path, out: Path, *, decoder: Decoder | None = None, photos: int | None = None, progress: bool = False
+    data: Path, out: Path, *, models: Models | None = None, photos: int | None = None, progress: bool = False
 ) -> int:
     """Fits heads to photos as the product does, and writes `out`; returns how many photos are in it.
 
@@ -41,7 +41,7 @@ def fit_photos(
     Args:
         data: An index, or a folder of folders.
         out: The file, .npz.
-        decoder: Head model and networks; the bundled ones when None.
+        models: Head model and networks; the bundled ones when None.
         photos: At most this many of each subject.
         progress: Show a progress bar.
 
@@ -50,8 +50,8 @@ def fit_photos(
         AssetError: `out` is damaged, or its heads are of another head model.
         OutputError: The file cannot be written.
     """
-    decoder = decoder or load_decoder(weights=BUILTIN)
-    rows = _rows_of(out, decoder.head.hash) if out.exists() else []
+    models = models or load_models(weights=BUILTIN_WEIGHTS)
+    rows = _rows_of(out, models.head.hash) if out.exists() else []
     known = {str(row["photos"]) for row in rows}
     saved = len(rows)
     for found in tqdm(Subjects(data, photos=photos), disable=not progress, unit="subject"):
@@ -59,17 +59,17 @@ def fit_photos(
             if photo.name in known:
                 continue
             try:
-                row = _fitted(photo, decoder)
+                row = _fitted(photo, models)
             except DecaError:  # one photo that cannot be fitted is no reason to lose the others
                 continue
             if row is not None:
                 rows.append(row)
         if len(rows) >= saved + _SAVED:
-            _save(rows, decoder.head.hash, out)
+            _save(rows, models.head.hash, out)
             saved = len(rows)
     if not rows:
         raise OptionError(f"No photo of {data} can be used.", "Give photos with faces of 50 pixels and more.")
-    _save(rows, decoder.head.hash, out)
+    _save(rows, models.head.hash, out)
     return len(rows)
 
 
@@ -97,11 +97,11 @@ def _save(rows: list[dict[str, NDArray]], head_hash: str, out: Path) -> None:
     write_file(out, buffer.getvalue())
 
 
-def _fitted(photo: FacePhoto, decoder: Decoder) -> dict[str, NDArray] | None:
+def _fitted(photo: FacePhoto, models: Models) -> dict[str, NDArray] | None:
     """A photo's row, or None where the fit is off."""
-    if decoder.networks is None:
+    if models.networks is None:
         raise OptionError("Photos are fitted from what networks say of them.", "Name weights, or reinstall.")
-    face = refined_faces(photo.photo, Path(photo.name), [photo.found], decoder, decoder.networks)[0]
+    face = refined_faces(photo.photo, Path(photo.name), [photo.found], models, models.networks)[0]
     if face.landmark_error > _WORST or face.albedo_A is None or face.light_93 is None:
         return None
     marks_L2 = apply(face.crop_33, photo.found.landmarks_L3[:, :2])

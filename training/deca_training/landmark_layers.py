@@ -16,8 +16,9 @@ from deca.head.layer import HeadLayer
 from deca.networks import Checkpoint, Codes
 from deca.networks.face_descriptor import FaceFeatures
 from deca.networks.shape_encoder import face_chips
-from deca.render.camera import CROP_SIZE, project
+from deca.render.camera import project
 from deca.vision.crop import encoder_crop
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.data.index import PhotoIndex
 from deca_training.data.storage import evenly_chosen
 from deca_training.losses.landmark import weights_478

@@ -20,6 +20,8 @@ from deca.assets import asset
 from deca.errors import AssetError
 from deca.files import read_npz, read_safetensors
 from deca.head import HeadModel
+from deca.head.bundled import bundle_of
+from deca_blender.protocol.conventions import OPENHEAD
 
 FORMAT, VERSION = "deca-albedo", "1"
 NUM_COEFFICIENTS = 50
@@ -88,8 +90,8 @@ class AlbedoModel(nn.Module):
             )
 
 
-def load_albedo(name: str | Path = "openhead", num_coefficients: int = NUM_COEFFICIENTS) -> AlbedoModel:
-    """Loads an albedo model by name (`openhead`) or by the path of its file.
+def load_albedo(name: str | Path = OPENHEAD, num_coefficients: int = NUM_COEFFICIENTS) -> AlbedoModel:
+    """Loads an albedo model by the name of its head model (`openhead`) or by the path of its file.
 
     The file is our own (docs/architecture.md), `FLAME_albedo_from_BFM.npz` or `FLAME_texture.npz`; which one is told by
     what it holds. The official files' textures of 512 x 512 are reduced to DECA's 256 x 256 as there, by nearest texel.
@@ -101,7 +103,8 @@ def load_albedo(name: str | Path = "openhead", num_coefficients: int = NUM_COEFF
     Raises:
         AssetError: The file is missing, damaged, or none of these.
     """
-    path = asset("openhead/albedo.safetensors") if str(name) == "openhead" else Path(name)
+    bundle = bundle_of(str(name))
+    path = asset(bundle.albedo) if bundle and bundle.albedo else Path(name)
     if path.suffix == ".npz":
         return _read_flame(path, num_coefficients)
     return _read_own(path, num_coefficients)

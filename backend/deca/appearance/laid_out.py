@@ -56,7 +56,7 @@ def lay_out(
     Args:
         photo_HW3: The upright photo, sRGB.
         verts_V3: Posed vertices in head space, metres, as fitted to the photo.
-        to_photo: (2, 4), head space to photo pixels (`deca.render.camera.photo_transform`).
+        to_photo: (2, 4), head space to photo pixels (`deca_blender.protocol.camera.photo_matrix`).
         head: The head model.
         landmarks_L2: The face's landmarks, photo pixels.
         size: Rows and columns of the map.

@@ -50,7 +50,7 @@ def view_surface(texels: Texels, verts_V3: NDArray, to_photo: NDArray) -> Surfac
     Args:
         texels: Texels of the head model.
         verts_V3: Posed vertices in head space, metres.
-        to_photo: (2, 4), head space to photo pixels (`deca.render.camera.photo_transform`).
+        to_photo: (2, 4), head space to photo pixels (`deca_blender.protocol.camera.photo_matrix`).
     """
     verts_V3 = np.asarray(verts_V3, np.float64)
     pixels_V2 = verts_V3 @ to_photo[:, :3].T + to_photo[:, 3]

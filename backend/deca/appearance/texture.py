@@ -134,7 +134,7 @@ def unwrap_photo(
     Args:
         photo_pixels: (H, W, 3) uint8 sRGB, upright.
         verts_V3: Posed vertices in head space, metres, as fitted to the photo.
-        to_photo: (2, 4), head space to photo pixels (`deca.render.camera.photo_transform`).
+        to_photo: (2, 4), head space to photo pixels (`deca_blender.protocol.camera.photo_matrix`).
         head: The head model.
         size: Rows and columns of the texture: 512, 1024 or 2048.
         landmarks_L2: 478 MediaPipe landmarks in photo pixels. Without them the fitted head's own stand in: the eye

@@ -23,8 +23,9 @@ from scipy.sparse.csgraph import connected_components
 
 from deca.errors import AssetError
 from deca.files import read_npy, read_npz, safetensors_bytes, write_file
-from deca.head.model import FORMAT, JOINT_NAMES, VERSIONS, Part
+from deca.head.model import FORMAT, VERSIONS, Part
 from deca.head.unpickle import read_object_npy, read_pickle
+from deca_blender.protocol.conventions import JOINTS
 
 NUM_SHAPE, NUM_EXPRESSION = 300, 100
 
@@ -110,7 +111,7 @@ def _name_of(path: Path) -> str:
 
 def _model_arrays(path: Path) -> dict[str, NDArray]:
     content = _Entries(path, read_pickle(path))
-    joints = len(JOINT_NAMES)
+    joints = len(JOINTS)
     template_V3 = content.array("v_template", (None, 3))
     num_verts = len(template_V3)
     faces_F3 = content.indices("f", (None, 3), num_verts)
@@ -193,7 +194,7 @@ def _parts(faces_F3: NDArray, weights_VJ: NDArray) -> NDArray[np.uint8]:
     joint_weights_PJ = np.stack([weights_VJ[piece_V == piece].mean(0) for piece in range(pieces)])
     part_P = np.full(pieces, Part.SKIN, np.uint8)
     for joint, part in (("eye_l", Part.EYE_L), ("eye_r", Part.EYE_R)):
-        part_P[joint_weights_PJ[:, JOINT_NAMES.index(joint)] > 0.5] = part
+        part_P[joint_weights_PJ[:, JOINTS.index(joint)] > 0.5] = part
     return part_P[piece_V]
 
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from deca.assets import asset
 from deca.errors import AssetError
 from deca.files import file_hash, read_safetensors
+from deca.head.bundled import bundle_of
 from deca.head.polygons import as_polygons, uv_polygons
 from deca.head.traits import Trait, traits_of
+from deca_blender.protocol.conventions import OPENHEAD
 
-JOINT_NAMES = ("root", "neck", "jaw", "eye_l", "eye_r")
 _REQUIRED = ("v_template", "f", "posedirs", "J_regressor", "kintree_table", "weights", "vt", "ft")
 FORMAT, VERSIONS = "deca-head", ("1", "2")
 """Files of version 1 have no polygons; nothing else tells the versions apart."""
@@ -252,13 +253,14 @@ def _points(tensors: dict[str, NDArray], prefix: str) -> SurfacePoints | None:
     return SurfacePoints(tensors[f"{prefix}_face"].astype(np.int64), tensors[f"{prefix}_bary"].astype(np.float32))
 
 
-def load_head(name: str = "openhead") -> HeadModel:
-    """Loads a head model by name (`openhead`, the embedded default) or the path of its file; cached until it changes.
+def load_head(name: str = OPENHEAD) -> HeadModel:
+    """Loads a head model by name (of `BUNDLES`; `openhead` is the default) or the path of its file; cached until it
+    changes.
 
     Raises:
         AssetError: There is no such head model, or its file is damaged, or still FLAME's own.
     """
-    path = asset("openhead/openhead.safetensors") if name == "openhead" else Path(name)
+    path = asset(bundle.head) if (bundle := bundle_of(name)) else Path(name)
     try:
         status = path.stat()
     except FileNotFoundError:

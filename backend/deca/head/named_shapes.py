@@ -19,10 +19,10 @@ from safetensors.numpy import save_file
 from deca.assets import assets_dir
 from deca.errors import AssetError
 from deca.files import read_safetensors
+from deca.head.bundled import bundle_of
 from deca.head.model import HeadModel
 
 FORMAT, VERSION = "deca-named-shapes", "1"
-FILE = "openhead/named_shapes.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,11 @@ def load_named_shapes(head: HeadModel, path: Path | None = None) -> tuple[NamedS
     Raises:
         AssetError: The file is damaged.
     """
-    path = path or assets_dir() / FILE
+    if path is None:
+        bundle = bundle_of(head.name)
+        if bundle is None or not bundle.named_shapes:
+            return ()
+        path = assets_dir() / bundle.named_shapes
     if not path.is_file():
         return ()
     hint = "Reinstall the add-on."

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from deca.errors import AssetError
 from deca.networks.codes import CodeSizes
-from deca.vision.crop import CROP_SIZE
+from deca_blender.protocol.conventions import CROP_SIZE
 
 _SMALL = 14
 _MAP = 32

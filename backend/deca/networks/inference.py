@@ -24,8 +24,8 @@ from deca.networks.onnx_runtime import OnnxNetwork, is_installed
 from deca.networks.random_weights import random_checkpoint
 from deca.networks.shape_encoder import face_chips
 from deca.networks.skin import SkinBackbone
-from deca.vision.crop import CROP_SIZE
 from deca.vision.landmarks import NUM_LANDMARKS
+from deca_blender.protocol.conventions import CROP_SIZE
 
 Runtime = Literal["auto", "torch", "onnx"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from deca.networks.checkpoint import OFFICIAL_CARD, Card, Checkpoint, build_networks
 from deca.networks.encoders import Encoder
-from deca.vision.crop import CROP_SIZE
+from deca_blender.protocol.conventions import CROP_SIZE
 
 
 @torch.no_grad()

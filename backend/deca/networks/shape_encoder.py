@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from deca.networks.face_descriptor import FaceFeatures
 from deca.vision.chips import dlib_chip
-from deca.vision.crop import CROP_SIZE
 from deca.vision.landmarks import IBUG_68, NUM_LANDMARKS
+from deca_blender.protocol.conventions import CROP_SIZE
 
 _RIGID = 468
 """The landmarks that the placement is measured on; those after them are the irises."""

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deca.networks.backbones import Backbone
-from deca.vision.crop import CROP_SIZE
+from deca_blender.protocol.conventions import CROP_SIZE
 
 NUM_POINTS = 468
 """Landmarks on the skin; MediaPipe's irises, which follow, are left out."""

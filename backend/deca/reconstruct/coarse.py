@@ -19,17 +19,17 @@ from deca.appearance.light import fit_albedo_and_light
 from deca.head import HeadModel
 from deca.head.layer import layer_of
 from deca.networks import Networks
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.fit import FitResult, Guess, fit_landmarks
 from deca.reconstruct.fit_result import KNOWN_IDENTITY, Leeway
-from deca.render.camera import CROP_SIZE
+from deca.reconstruct.models import Models
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
 from deca.vision.crop import crop_from_landmarks, encoder_crop, on_crop, warp_crop
 from deca.vision.faces import DetectedFace
 from deca.vision.landmarks import IBUG_68
 from deca.vision.photo import Photo
+from deca_blender.protocol.conventions import CROP_SIZE
 
 _JAW = 2
 
@@ -44,12 +44,12 @@ LIGHT_SIZE = 64
 """Rows and columns of the texture that albedo and light are fitted to."""
 
 
-def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder) -> list[Face]:
+def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], models: Models) -> list[Face]:
     """Codes from the landmark fit; albedo and light from the photo on the fitted head; detail codes from E_d."""
     landmarks_BL2 = np.stack([found.landmarks_L3[:, :2] for found in detected])
-    fit = fit_landmarks(landmarks_BL2, (photo.width, photo.height), decoder.head, focal_px=focal_in_pixels(photo))
+    fit = fit_landmarks(landmarks_BL2, (photo.width, photo.height), models.head, focal_px=focal_in_pixels(photo))
     return [
-        face_of_fit(photo, path, found, fit.take(np.array([index])), decoder, index)
+        face_of_fit(photo, path, found, fit.take(np.array([index])), models, index)
         for index, found in enumerate(detected)
     ]
 
@@ -59,16 +59,16 @@ def face_of_fit(
     path: Path,
     found: DetectedFace,
     fit: FitResult,
-    decoder: Decoder,
+    models: Models,
     index: int = 0,
     likeness_V3: NDArray[np.float32] | None = None,
 ) -> Face:
     """A face with the codes of a landmark fit (of it alone); albedo and light from the photo, detail code from E_d."""
-    crop_33 = crop_from_landmarks(ibug_landmarks(decoder.head, fit)[0])
+    crop_33 = crop_from_landmarks(ibug_landmarks(models.head, fit)[0])
     face = Face(
         photo=path,
         index=index,
-        head=decoder.head,
+        head=models.head,
         shape_S=fit.shape_BS[0].astype(np.float32),
         expression_E=fit.expression_BE[0].astype(np.float32),
         pose_53=fit.pose_B53[0].astype(np.float32),
@@ -80,17 +80,17 @@ def face_of_fit(
         landmark_error=float(fit.error_B[0]),
         likeness_V3=likeness_V3,
     )
-    image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(decoder.device)
-    face = _lit(face, image_13HW, decoder)
-    if decoder.networks is not None:
+    image_13HW = torch.from_numpy(warp_crop(photo.pixels, crop_33))[None].to(models.device)
+    face = _lit(face, image_13HW, models)
+    if models.networks is not None:
         on_crop_1L3 = torch.from_numpy(on_crop(found.landmarks_L3, crop_33))[None]
-        detail_1D = decoder.networks.encode_detail(image_13HW, on_crop_1L3)
+        detail_1D = models.networks.encode_detail(image_13HW, on_crop_1L3)
         face = replace(face, detail_D=detail_1D[0].cpu().numpy())
     return face
 
 
 def regressed_faces(
-    photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder, networks: Networks
+    photo: Photo, path: Path, detected: list[DetectedFace], models: Models, networks: Networks
 ) -> list[Face]:
     """Codes from E_c and E_d (DECA, Section 4.1), on crops measured on the detected landmarks; the shape from the shape
     encoder where there is one."""
@@ -107,7 +107,7 @@ def regressed_faces(
         Face(
             photo=path,
             index=index,
-            head=decoder.head,
+            head=models.head,
             shape_S=row(codes.shape_BS, index),
             expression_E=row(codes.expression_BE, index),
             pose_53=row(codes.pose_BJ3, index),
@@ -127,7 +127,7 @@ def regressed_faces(
 
 
 def refined_faces(
-    photo: Photo, path: Path, detected: list[DetectedFace], decoder: Decoder, networks: Networks
+    photo: Photo, path: Path, detected: list[DetectedFace], models: Models, networks: Networks
 ) -> list[Face]:
     """E_c's codes refined by the landmark fit; E_d's detail codes; albedo and light as `fitted_faces` has them.
 
@@ -135,7 +135,7 @@ def refined_faces(
     landmarks as well as a fit does that starts from nothing, E_c was wrong, and that one is taken. A shape encoder's
     shape, which knows more of the person than the landmarks do, is given up only where it is far off.
     """
-    guessed = regressed_faces(photo, path, detected, decoder, networks)
+    guessed = regressed_faces(photo, path, detected, models, networks)
     size, focal_px = (photo.width, photo.height), focal_in_pixels(photo)
     landmarks_BL2 = np.stack([face.landmarks_L2 for face in guessed])
     shape_BS, expression_BE, pose_B53 = (
@@ -143,7 +143,7 @@ def refined_faces(
     )
     leeway = KNOWN_IDENTITY if networks.card.shape_encoder else Leeway()
     guess = Guess(shape_BS, expression_BE, pose_B53[:, _JAW], leeway)
-    fit = fit_landmarks(landmarks_BL2, size, decoder.head, focal_px=focal_px, guess=guess)
+    fit = fit_landmarks(landmarks_BL2, size, models.head, focal_px=focal_px, guess=guess)
     ways = [(False, REFINED_EXCESS)]
     if networks.card.shape_encoder:
         ways = [(True, REFINED_EXCESS), (False, SHAPE_EXCESS)]
@@ -153,11 +153,11 @@ def refined_faces(
             break
         rest = Guess(shape_BS[doubtful], expression_BE[doubtful, :0], np.zeros((len(doubtful), 3)), leeway)
         alone = fit_landmarks(
-            landmarks_BL2[doubtful], size, decoder.head, focal_px=focal_px, guess=rest if keeps_shape else None
+            landmarks_BL2[doubtful], size, models.head, focal_px=focal_px, guess=rest if keeps_shape else None
         )
         lost = alone.error_B < fit.error_B[doubtful] - excess
         fit = fit.replaced(doubtful[lost], alone.take(lost))
-    return [refit(face, fit, index, photo, decoder) for index, face in enumerate(guessed)]
+    return [refit(face, fit, index, photo, models) for index, face in enumerate(guessed)]
 
 
 def can_refine(networks: Networks, head: HeadModel) -> bool:
@@ -181,7 +181,7 @@ def interior_error(face: Face) -> float:
     return float(distance / max(np.linalg.norm(found_L2[36] - found_L2[45]), 1e-6))
 
 
-def refit(face: Face, fit: FitResult, index: int, photo: Photo, decoder: Decoder) -> Face:
+def refit(face: Face, fit: FitResult, index: int, photo: Photo, models: Models) -> Face:
     """A regressed face with the codes of a fit, on its own crop."""
     moved = replace(
         face,
@@ -191,31 +191,31 @@ def refit(face: Face, fit: FitResult, index: int, photo: Photo, decoder: Decoder
         camera_3=camera_on_crop(fit.scale_B[index], fit.offset_B2[index], face.crop_33),
         landmark_error=float(fit.error_B[index]),
     )
-    image_13HW = torch.from_numpy(warp_crop(photo.pixels, face.crop_33))[None].to(decoder.device)
-    return _lit(moved, image_13HW, decoder)
+    image_13HW = torch.from_numpy(warp_crop(photo.pixels, face.crop_33))[None].to(models.device)
+    return _lit(moved, image_13HW, models)
 
 
-def _lit(face: Face, image_13HW: Tensor, decoder: Decoder) -> Face:
+def _lit(face: Face, image_13HW: Tensor, models: Models) -> Face:
     """The face with albedo and light from its crop, where there is an albedo model."""
-    if decoder.albedo is None:
+    if models.albedo is None:
         return face
-    albedo_A, light_93 = _albedo_and_light(decoder, decoder.albedo, face, image_13HW)
+    albedo_A, light_93 = _albedo_and_light(models, models.albedo, face, image_13HW)
     return replace(face, albedo_A=albedo_A, light_93=light_93)
 
 
 def _albedo_and_light(
-    decoder: Decoder, albedo: AlbedoModel, face: Face, image_13HW: Tensor
+    models: Models, albedo: AlbedoModel, face: Face, image_13HW: Tensor
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Albedo and light codes of a fitted face, from what the photo shows of its texture."""
     with torch.inference_mode():
-        decoded = decoder.decode_face(face)
-        surface = decoder.renderer(decoded.verts_BV3, decoded.picture_BV3)
+        decoded = models.decode_face(face)
+        surface = models.renderer(decoded.verts_BV3, decoded.picture_BV3)
         texture, shown = photo_texture(
-            image_13HW, decoded.picture_BV3, decoded.normals_BV3, surface.fragments, decoder.head, LIGHT_SIZE
+            image_13HW, decoded.picture_BV3, decoded.normals_BV3, surface.fragments, models.head, LIGHT_SIZE
         )
-        normals = world2uv(decoded.normals_BV3, decoder.head, LIGHT_SIZE)
+        normals = world2uv(decoded.normals_BV3, models.head, LIGHT_SIZE)
         facing = ((normals[:, 2:] - 0.2) / 0.3).clamp(0, 1)  # grazing texels show what is behind as well
-        weight = shown * facing * uv_mask(decoder.head, DETAIL_MASK, LIGHT_SIZE, decoder.device)
+        weight = shown * facing * uv_mask(models.head, DETAIL_MASK, LIGHT_SIZE, models.device)
         mean_HW3, basis_AHW3 = albedo.arrays(LIGHT_SIZE)
 
     def image(tensor_13HW: Tensor) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from deca.errors import OptionError
 from deca.networks.skin_map import Kind
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.render.camera import Window, photo_pixels, window_picture
 
 _CHANGED = 3.0 / 255
@@ -31,7 +31,7 @@ def edited_photo(
     face: Face,
     before_NN3: NDArray[np.uint8],
     after_NN3: NDArray[np.uint8],
-    decoder: Decoder,
+    models: Models,
 ) -> NDArray[np.uint8]:
     """The photo with the changes of a face's albedo.
 
@@ -40,7 +40,7 @@ def edited_photo(
         face: A face as it was fitted to this photo; another photo's albedo of the person may be given.
         before_NN3: The albedo as it was unwrapped (`Texture.albedo_NN3`).
         after_NN3: The same, painted on.
-        decoder: Of the head model.
+        models: Of the head model.
 
     Raises:
         OptionError: The two are of different sizes.
@@ -52,13 +52,13 @@ def edited_photo(
         )
     before, after = (torch.from_numpy(image.astype(np.float32) / 255) for image in (before_NN3, after_NN3))
     painted = ((before - after).abs().amax(-1, keepdim=True) > _CHANGED).float()
-    decoded = decoder.decode_face(face)
-    crop_133 = torch.from_numpy(face.crop_33)[None].to(decoder.device)
+    decoded = models.decode_face(face)
+    crop_133 = torch.from_numpy(face.crop_33)[None].to(models.device)
     window = Window.around(photo_pixels(decoded.picture_BV3, crop_133).cpu().numpy(), *photo_HW3.shape[:2])
     where = window_picture(decoded.picture_BV3, crop_133, window)
     with torch.inference_mode():
-        surface = decoder.renderer(decoded.verts_BV3, where, window.height, window.width)
-        maps_1CNN = torch.cat((before, after, painted), -1).permute(2, 0, 1)[None].to(decoder.device)
+        surface = models.renderer(decoded.verts_BV3, where, window.height, window.width)
+        maps_1CNN = torch.cat((before, after, painted), -1).permute(2, 0, 1)[None].to(models.device)
         before_P3, after_P3, painted_P1 = surface.sample(maps_1CNN).T.split((3, 3, 1), dim=1)
         if face.skin_map is not None:  # paint lies under hair, frames and hands
             bare_NN = face.skin_map.share(Kind.SKIN, Kind.FACIAL_HAIR, size=256)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.reconstruct.decode import Decoded, Decoder
 from deca.reconstruct.dense_mesh import displaced_mesh
 from deca.reconstruct.face import Face
 from deca.reconstruct.maps import displacement_exr, displacement_png, normal_png, tangent_normals
 from deca.reconstruct.mesh import obj_text, ply_bytes
+from deca.reconstruct.models import Decoded, Models
 from deca.reconstruct.person import Person
 from deca.reconstruct.pictures import comparison, on_photo, overlay, png_bytes
 from deca.reconstruct.results import PERSON, write_results
@@ -21,7 +21,7 @@ from deca.render.uv import uv_raster, world2uv
 from deca_blender.protocol.photos import told
 
 
-def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decoder: Decoder) -> list[Path]:
+def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], models: Models) -> list[Path]:
     """Writes what is known of a photo's faces into `folder`, in one piece, in place of an earlier result.
 
     `overlay.png` and `comparison.png` show all faces. For the first face, and for a further one with `head_<k>`:
@@ -38,21 +38,21 @@ def write_faces(folder: Path, photo: NDArray[np.uint8], faces: list[Face], decod
         OutputError: Something could not be written.
     """
     files: dict[str, bytes] = {}
-    decoded = [decoder.decode_face(face) for face in faces]
+    decoded = [models.decode_face(face) for face in faces]
     for face, codes in zip(faces, decoded, strict=True):
         stem = "head" if face.index == 0 else f"head_{face.index}"
         files[f"face_{face.index}.json"] = _codes(face)
         files.update(_head_files(face, codes, stem))
-        for name, picture in on_photo(photo, face, codes, decoder).items():
+        for name, picture in on_photo(photo, face, codes, models).items():
             files[f"{stem}_{name}.png"] = png_bytes(picture)
     files["overlay.png"] = png_bytes(overlay(photo, faces))
-    files["comparison.png"] = png_bytes(comparison(photo, faces, decoded, decoder))
+    files["comparison.png"] = png_bytes(comparison(photo, faces, decoded, models))
     write_results(folder, files)
     return [folder / name for name in files]
 
 
 def write_person(
-    folder: Path, person: Person, given: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]], decoder: Decoder
+    folder: Path, person: Person, given: Sequence[Path], read: Callable[[Path], NDArray[np.uint8]], models: Models
 ) -> list[Path]:
     """Writes what is known of a person into `folder`, in one piece, in place of an earlier result.
 
@@ -65,7 +65,7 @@ def write_person(
         person: The person.
         given: All photos, also those that were left out.
         read: Gives a photo's upright pixels (H, W, 3), sRGB.
-        decoder: Head model and networks.
+        models: Head model and networks.
 
     Returns:
         The files.
@@ -80,13 +80,13 @@ def write_person(
     }
     files = {PERSON: json.dumps(told_of, indent=1, ensure_ascii=False).encode()}
     for number, face in enumerate(person.faces):
-        photo, codes = read(face.photo), decoder.decode_face(face)
+        photo, codes = read(face.photo), models.decode_face(face)
         files[f"face_{number}.json"] = _codes(face)
         files[f"overlay_{number}.png"] = png_bytes(overlay(photo, [face]))
-        files[f"comparison_{number}.png"] = png_bytes(comparison(photo, [face], [codes], decoder))
+        files[f"comparison_{number}.png"] = png_bytes(comparison(photo, [face], [codes], models))
         if number == 0:
             files.update(_head_files(face, codes, "head"))
-        for name, picture in on_photo(photo, face, codes, decoder).items():
+        for name, picture in on_photo(photo, face, codes, models).items():
             files[f"head_{name}.png" if number == 0 else f"head_{number}_{name}.png"] = png_bytes(picture)
     write_results(folder, files)
     return [folder / name for name in files]

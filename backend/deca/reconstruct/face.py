@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deca.head import HeadModel
 from deca.head.layer import layer_of
 from deca.reconstruct.mesh import Mesh
-from deca.render.camera import photo_transform
+from deca_blender.protocol.camera import photo_matrix
 from deca_blender.protocol.photos import told
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Face:
 
     def to_photo(self) -> NDArray[np.float64]:
         """The 2x4 matrix from head space to upright photo pixels."""
-        return photo_transform(self.camera_3, self.crop_33)
+        return photo_matrix(self.camera_3, self.crop_33)
 
     def to_json(self) -> dict[str, Any]:
         """Codes, camera, crop and quality as plain values, without landmarks and texture."""

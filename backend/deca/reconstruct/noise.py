@@ -24,8 +24,10 @@ from safetensors import SafetensorError, safe_open
 
 from deca.assets import asset
 from deca.errors import AssetError
+from deca.head.bundled import bundle_of
 from deca.head.model import HeadModel
 from deca.reconstruct.landmark_head import LandmarkHead
+from deca.vision.landmarks import NUM_LANDMARKS
 
 Array = NDArray[np.float64]
 
@@ -131,8 +133,9 @@ class LandmarkNoise:
 
 def calibrated_noise(head: HeadModel, reduced: LandmarkHead) -> LandmarkNoise:
     """The landmark noise measured for a head model, or plain noise for models that were not calibrated."""
-    if head.name == "openhead" and reduced.num_points == 478:
-        noise = LandmarkNoise.load(asset("openhead/landmark_noise.safetensors"), head)
+    bundle = bundle_of(head.name)
+    if bundle and bundle.landmark_noise and reduced.num_points == NUM_LANDMARKS:
+        noise = LandmarkNoise.load(asset(bundle.landmark_noise), head)
         if noise.gain_L2C.shape[2] == reduced.num_codes + 1:
             return noise
     return LandmarkNoise.plain(reduced.num_points, reduced.num_codes + 1)

@@ -30,12 +30,12 @@ from deca.reconstruct.coarse import (
     refit,
     regressed_faces,
 )
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
 from deca.reconstruct.fit_result import FitResult
 from deca.reconstruct.joint_fit import Marks, PersonGuess, joint_solver
 from deca.reconstruct.likeness import likeness_solver, sees_likeness
 from deca.reconstruct.merged_relief import merge_reliefs
+from deca.reconstruct.models import Models
 from deca.reconstruct.photo_quality import quality
 from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on, with_skin_map
 from deca.reconstruct.relief import Relief, relief_of_photo
@@ -112,7 +112,7 @@ class _Sight:
 def reconstruct_person(
     paths: Sequence[str | Path],
     *,
-    decoder: Decoder,
+    models: Models,
     coarse: Coarse = "auto",
     texture_size: int | None = 1024,
     paint_hair: bool = False,
@@ -125,7 +125,7 @@ def reconstruct_person(
 
     Args:
         paths: The photos; the same one twice counts once.
-        decoder: Head model, networks and albedo model.
+        models: Head model, networks and albedo model.
         coarse: As in `deca.reconstruct.pipeline.reconstruct`.
         texture_size: As in `deca.reconstruct.pipeline.reconstruct_photo`.
         paint_hair: As in `deca.reconstruct.pipeline.reconstruct_photo`.
@@ -135,23 +135,23 @@ def reconstruct_person(
         NoFaceError: No photo shows a face; the message names the photos with their reasons.
         AssetError: A network is missing or damaged.
     """
-    check_coarse(coarse, decoder)
+    check_coarse(coarse, models)
     photos = list(dict.fromkeys(map(Path, paths)))
     left_out: dict[Path, str] = {}
     sights: list[list[_Sight]] = []
     for number, path in enumerate(photos):
         progress(0.4 * number / len(photos), f"Finding faces on {told(path.name)}")
-        sights.append(_for_one_photo(path, left_out, partial(_sights_on, path, decoder, coarse)) or [])
+        sights.append(_for_one_photo(path, left_out, partial(_sights_on, path, models, coarse)) or [])
     chosen = _chosen(sights, left_out)
     progress(0.4, "Fitting the head to all photos")
     mean_S = _mean_shape(chosen)
-    fit = _joint_fit(chosen, mean_S, decoder) if chosen and _fits(decoder, coarse) else None
+    fit = _joint_fit(chosen, mean_S, models) if chosen and _fits(models, coarse) else None
     likeness_V3 = None
-    if fit is not None and len(chosen) > 1 and sees_likeness(decoder.head):
-        solver, marks = likeness_solver(decoder.head), [sight.marks for sight in chosen]
+    if fit is not None and len(chosen) > 1 and sees_likeness(models.head):
+        solver, marks = likeness_solver(models.head), [sight.marks for sight in chosen]
         likeness_V3 = solver.displacement(marks, fit)
         fit = solver.fit_moved(marks, fit, likeness_V3)
-    merge = _Merge(decoder, texture_size, paint_hair, likeness_V3)
+    merge = _Merge(models, texture_size, paint_hair, likeness_V3)
     for number, row in enumerate(sorted(range(len(chosen)), key=lambda row: -chosen[row].weight)):
         sight = chosen[row]
         progress(0.5 + 0.45 * number / len(chosen), f"Reading the skin on {told(sight.photo.name)}")
@@ -167,10 +167,10 @@ def reconstruct_person(
     return Person((first, *others), tuple(LeftOut(path, left_out[path]) for path in photos if path in left_out))
 
 
-def _fits(decoder: Decoder, coarse: Coarse) -> bool:
+def _fits(models: Models, coarse: Coarse) -> bool:
     """Whether landmarks are fitted, or the weights' codes taken as they are."""
-    networks = decoder.networks
-    return coarse == "fit" or networks is None or (coarse == "auto" and can_refine(networks, decoder.head))
+    networks = models.networks
+    return coarse == "fit" or networks is None or (coarse == "auto" and can_refine(networks, models.head))
 
 
 def _for_one_photo(path: Path, left_out: dict[Path, str], work: Callable[[], T]) -> T | None:
@@ -192,7 +192,7 @@ def _for_one_photo(path: Path, left_out: dict[Path, str], work: Callable[[], T])
 # -- Who it is ------------------------------------------------------------------------------------------------------
 
 
-def _sights_on(path: Path, decoder: Decoder, coarse: Coarse) -> list[_Sight]:
+def _sights_on(path: Path, models: Models, coarse: Coarse) -> list[_Sight]:
     """The faces of a photo, the most prominent first.
 
     Raises:
@@ -200,10 +200,10 @@ def _sights_on(path: Path, decoder: Decoder, coarse: Coarse) -> list[_Sight]:
         NoFaceError: There is none.
     """
     photo = read_photo(path)
-    found = faces_on(photo, path, decoder, _FACES)
+    found = faces_on(photo, path, models, _FACES)
     guesses: Sequence[Face | None] = [None] * len(found)
-    if decoder.networks is not None and coarse != "fit":
-        guesses = regressed_faces(photo, path, found, decoder, decoder.networks)
+    if models.networks is not None and coarse != "fit":
+        guesses = regressed_faces(photo, path, found, models, models.networks)
     size, focal_px = (photo.width, photo.height), focal_in_pixels(photo)
     marks = [Marks(face.landmarks_L3[:, :2], size, focal_px) for face in found]
     weights = [quality(photo.pixels, face.landmarks_L3) for face in found]
@@ -238,9 +238,9 @@ def _mean_shape(chosen: Sequence[_Sight]) -> NDArray[np.floating] | None:
     return np.average([guess.shape_S for guess in guesses], axis=0, weights=[sight.weight for sight in chosen])
 
 
-def _joint_fit(chosen: Sequence[_Sight], mean_S: NDArray[np.floating] | None, decoder: Decoder) -> FitResult:
+def _joint_fit(chosen: Sequence[_Sight], mean_S: NDArray[np.floating] | None, models: Models) -> FitResult:
     """One shape for all photos, and each photo's expression, pose and camera with it; a row per photo."""
-    solver = joint_solver(decoder.head)
+    solver = joint_solver(models.head)
     marks = [sight.marks for sight in chosen]
     guesses = [sight.guess for sight in chosen if sight.guess is not None]
     if mean_S is None:
@@ -263,7 +263,7 @@ class _Merge:
     """Collects the person's photos, the best first: faces, and what becomes one map of all.
 
     Args:
-        decoder: Head model and networks.
+        models: Head model and networks.
         texture_size: Side of the texture, pixels; None or 0 for none.
         paint_hair: Paint hair on its scalp.
         likeness_V3: What the person's neutral head has beyond the coefficients, metres, if anything.
@@ -274,14 +274,14 @@ class _Merge:
 
     def __init__(
         self,
-        decoder: Decoder,
+        models: Models,
         texture_size: int | None,
         paint_hair: bool,
         likeness_V3: NDArray[np.float32] | None = None,
     ) -> None:
         self.faces: list[Face] = []
         self._likeness_V3 = likeness_V3
-        self._decoder, self._texture_size, self._paint_hair = decoder, texture_size, paint_hair
+        self._models, self._texture_size, self._paint_hair = models, texture_size, paint_hair
         self._weights: list[float] = []
         self._reliefs: list[Relief] = []
         self._texture: TextureMerge | None = None
@@ -294,31 +294,31 @@ class _Merge:
             fit: Its fit; None takes the codes of its guess, but the shape from `shape_S`.
             shape_S: The mean of the guesses' shapes, if there are any.
         """
-        photo, decoder = read_photo(sight.photo), self._decoder
+        photo, models = read_photo(sight.photo), self._models
         if fit is None:
             assert sight.guess is not None  # only weights go without a fit
             face = replace(sight.guess, shape_S=np.asarray(shape_S, np.float32))
             face = replace(face, landmark_error=interior_error(face))
         elif sight.guess is not None:
-            face = refit(replace(sight.guess, likeness_V3=self._likeness_V3), fit, 0, photo, decoder)
+            face = refit(replace(sight.guess, likeness_V3=self._likeness_V3), fit, 0, photo, models)
         else:
-            face = face_of_fit(photo, sight.photo, sight.found, fit, decoder, likeness_V3=self._likeness_V3)
+            face = face_of_fit(photo, sight.photo, sight.found, fit, models, likeness_V3=self._likeness_V3)
         face = replace(face, index=sight.index)
-        if decoder.skin_map is not None:
-            face = with_skin_map(photo.pixels, face, decoder.skin_map)
+        if models.skin_map is not None:
+            face = with_skin_map(photo.pixels, face, models.skin_map)
         relief = None
-        if decoder.relief is not None and face.detail_D is not None:
-            relief = relief_of_photo(photo.pixels, face, decoder.relief)
+        if models.relief is not None and face.detail_D is not None:
+            relief = relief_of_photo(photo.pixels, face, models.relief)
         if self._texture_size:
             shown = shown_by_photo(
                 photo.pixels,
                 face.vertices(),
                 face.to_photo(),
-                decoder.head,
+                models.head,
                 self._texture_size,
                 landmarks_L2=face.landmarks_L2,
                 skin_map=face.skin_map,
-                albedo=decoder.albedo,
+                albedo=models.albedo,
                 paint_hair=self._paint_hair,
             )
             if self._texture is None:
@@ -331,20 +331,20 @@ class _Merge:
 
     def result(self) -> list[Face]:
         """The faces in the order they came in, with the merged detail."""
-        faces, decoder = self.faces, self._decoder
+        faces, models = self.faces, self._models
         if all(face.detail_D is not None for face in faces):
             codes = [np.asarray(face.detail_D) for face in faces]
             detail_D = np.average(codes, axis=0, weights=self._weights).astype(np.float32)
             faces = [replace(face, detail_D=detail_D) for face in faces]
         if len(self._reliefs) == len(faces):
             # The strength that a relief belongs to is that of the merged code at its photo's expression.
-            worn = [decoder.wear(face, relief) for face, relief in zip(faces, self._reliefs, strict=True)]
+            worn = [models.wear(face, relief) for face, relief in zip(faces, self._reliefs, strict=True)]
             merged = merge_reliefs([face.reliefs[0][0] for face in worn], self._weights)
             faces = [replace(face, reliefs=((merged, 1.0),)) for face in faces]
         if self._texture is not None:
             assert self._texture_size
-            texture = filled_in(self._texture.result(), decoder.head, self._texture_size, self._paint_hair)
+            texture = filled_in(self._texture.result(), models.head, self._texture_size, self._paint_hair)
             if faces[0].reliefs:
-                texture = without_lines(texture, faces[0].reliefs[0][0].displacement_HW, decoder.head)
+                texture = without_lines(texture, faces[0].reliefs[0][0].displacement_HW, models.head)
             faces = [replace(face, texture=texture) for face in faces]
         return faces

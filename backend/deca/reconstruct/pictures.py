@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from deca.reconstruct.decode import Decoded, Decoder, Pictures
 from deca.reconstruct.face import Face
 from deca.reconstruct.geometry import rotation
-from deca.render.camera import CROP_SIZE, Window, photo_pixels, window_picture
+from deca.reconstruct.models import Decoded, Models, Pictures
+from deca.render.camera import Window, photo_pixels, window_picture
 from deca.render.preview import draw_head
+from deca_blender.protocol.conventions import CROP_SIZE
 
 Picture = NDArray[np.uint8]
 
@@ -55,7 +56,7 @@ def overlay(photo: Picture, faces: list[Face]) -> Picture:
     return np.concatenate((small, drawn), axis=1)
 
 
-def on_photo(photo: Picture, face: Face, decoded: Decoded, decoder: Decoder) -> dict[str, Picture]:
+def on_photo(photo: Picture, face: Face, decoded: Decoded, models: Models) -> dict[str, Picture]:
     """The face's renderings over the whole photo: `coarse` and `detail` (without albedo in grey).
 
     Photos larger than the overlay's size are reduced to it.
@@ -63,10 +64,10 @@ def on_photo(photo: Picture, face: Face, decoded: Decoded, decoder: Decoder) -> 
     scale = min(1.0, _OVERLAY_SIZE / max(photo.shape[:2]))
     size = (max(1, round(photo.shape[1] * scale)), max(1, round(photo.shape[0] * scale)))
     small = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
-    crop_133 = torch.from_numpy(face.crop_33 @ np.diag((1 / scale, 1 / scale, 1)))[None].to(decoder.device)
+    crop_133 = torch.from_numpy(face.crop_33 @ np.diag((1 / scale, 1 / scale, 1)))[None].to(models.device)
     window = Window.around(photo_pixels(decoded.picture_BV3, crop_133).cpu().numpy(), *small.shape[:2])
     where = window_picture(decoded.picture_BV3, crop_133, window)
-    pictures = decoder.render(decoded, where, window.height, window.width)
+    pictures = models.render(decoded, where, window.height, window.width)
     results: dict[str, Picture] = {}
     for name, image, shape in (
         ("coarse", pictures.coarse, pictures.coarse_shape),
@@ -80,9 +81,9 @@ def on_photo(photo: Picture, face: Face, decoded: Decoded, decoder: Decoder) -> 
     return results
 
 
-def comparison(photo: Picture, faces: Sequence[Face], decoded: Sequence[Decoded], decoder: Decoder) -> Picture:
+def comparison(photo: Picture, faces: Sequence[Face], decoded: Sequence[Decoded], models: Models) -> Picture:
     """A row per face: photo, landmarks, coarse shape, shape with wrinkles, albedo in the photo's light."""
-    return np.concatenate([_row(photo, face, codes, decoder) for face, codes in zip(faces, decoded, strict=True)])
+    return np.concatenate([_row(photo, face, codes, models) for face, codes in zip(faces, decoded, strict=True)])
 
 
 def contact_jpeg(photo: Picture, face: Face, size: int) -> bytes:
@@ -107,11 +108,11 @@ def contact_jpeg(photo: Picture, face: Face, size: int) -> bytes:
     return buffer.getvalue()
 
 
-def _row(photo: Picture, face: Face, decoded: Decoded, decoder: Decoder) -> Picture:
+def _row(photo: Picture, face: Face, decoded: Decoded, models: Models) -> Picture:
     crop = _cut_crop(photo, face.crop_33, _CELL)
     points_L2 = face.landmarks_L2 @ face.crop_33[:2, :2].T + face.crop_33[:2, 2]
     marked = _dotted(crop, points_L2 * (_CELL / CROP_SIZE))
-    pictures = decoder.render(decoded, height=_CELL, width=_CELL)
+    pictures = models.render(decoded, height=_CELL, width=_CELL)
     lit = pictures.coarse if pictures.detail is None else pictures.detail
     drawn = [
         _over(crop, image, pictures)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CROP_SIZE = 224
+from deca_blender.protocol.conventions import CROP_SIZE
 
 
 def project(points_BV3: Tensor, camera_B3: Tensor) -> Tensor:
@@ -33,25 +33,6 @@ def project(points_BV3: Tensor, camera_B3: Tensor) -> Tensor:
 def crop_pixels(picture_BV3: Tensor) -> Tensor:
     """Picture coordinates in [-1, 1] to pixels (B, V, 2) of the 224 crop."""
     return (picture_BV3[..., :2] * 0.5 + 0.5) * CROP_SIZE
-
-
-def photo_transform(camera: NDArray, crop: NDArray) -> NDArray[np.float64]:
-    """The 2x4 matrix that takes head space (x, y, z, 1) in metres to upright photo pixels.
-
-    Args:
-        camera: `[s, tx, ty]`.
-        crop: (3, 3) photo pixels -> crop pixels, a similarity.
-    """
-    scale, tx, ty = (float(value) for value in camera)
-    half = CROP_SIZE / 2
-    to_crop = np.array(
-        [
-            [half * scale, 0, 0, half * scale * tx + half],
-            [0, -half * scale, 0, -half * scale * ty + half],
-            [0, 0, 0, 1],
-        ]
-    )
-    return (np.linalg.inv(np.asarray(crop, np.float64)) @ to_crop)[:2]
 
 
 class Window(NamedTuple):

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deca.head.model import HeadModel
-from deca.render.camera import CROP_SIZE
 from deca.render.lighting import CLAY, lamp_shading, sh_shading
 from deca.render.normals import vertex_normals
 from deca.render.rasterizer import Backend, Fragments, rasterize
 from deca.render.visibility import visible_points
+from deca_blender.protocol.conventions import CROP_SIZE
 
 
 class Rendering(NamedTuple):

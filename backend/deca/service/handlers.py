@@ -44,8 +44,8 @@ from deca_blender.protocol.photos import result_name
 
 if TYPE_CHECKING:
     from deca.networks import Networks
-    from deca.reconstruct.decode import Decoder
     from deca.reconstruct.face import Face
+    from deca.reconstruct.models import Models
     from deca.reconstruct.moving_relief import MovingRelief
     from deca.vision.photo import Photo
 
@@ -124,13 +124,13 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
     from deca.reconstruct.pipeline import reconstruct
     from deca.vision.photo import read_photo
 
-    decoder, notices = _models(request.head, request.weights, device)
+    models, notices = _models(request.head, request.weights, device)
     progress(0.05, "Reading the photo")
     photo = read_photo(request.path)
     faces = reconstruct(
         photo,
         path=request.path,
-        decoder=decoder,
+        models=models,
         coarse=request.coarse,  # pyright: ignore[reportArgumentType]
         texture_size=request.texture_size or None,
         max_faces=max(request.max_faces, (request.face or 0) + 1),
@@ -145,7 +145,7 @@ def _reconstruct_photo(request: ReconstructPhoto, progress: ProgressCall, device
             )
         faces = [faces[request.face]]
     picture, problems = _picture(lambda: photo, request.picture_size)
-    replies = tuple(_face_reply(face, request.path, decoder.networks) for face in faces)
+    replies = tuple(_face_reply(face, request.path, models.networks) for face in faces)
     sheet, more = _sheet(lambda: photo, faces[0], request.sheet_size)
     return ReconstructReply(replies, (*notices, *problems, *more), picture, sheet)
 
@@ -181,10 +181,10 @@ def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, devi
     from deca.reconstruct.person import reconstruct_person
     from deca.vision.photo import read_photo
 
-    decoder, notices = _models(request.head, request.weights, device)
+    models, notices = _models(request.head, request.weights, device)
     person = reconstruct_person(
         request.paths,
-        decoder=decoder,
+        models=models,
         coarse=request.coarse,  # pyright: ignore[reportArgumentType]
         texture_size=request.texture_size or None,
         paint_hair=request.paint_hair,
@@ -196,7 +196,7 @@ def _reconstruct_person(request: ReconstructPerson, progress: ProgressCall, devi
         pictures.append(Picture(picture))
         notices = tuple(dict.fromkeys((*notices, *problems)))
     sheet, problems = _sheet(lambda: read_photo(person.faces[0].photo), person.faces[0], request.sheet_size)
-    first, *others = (_face_reply(face, str(face.photo), decoder.networks, is_person=True) for face in person.faces)
+    first, *others = (_face_reply(face, str(face.photo), models.networks, is_person=True) for face in person.faces)
     return PersonReply(
         (first, *(replace(face, albedo=None, photographed=None) for face in others)),
         tuple(pictures),
@@ -267,7 +267,7 @@ def _track_performance(request: TrackPerformance, progress: ProgressCall, device
 
 
 def _describe_weights(request: DescribeWeights, device: Device) -> WeightsReply:
-    networks = _networks(request.head, request.weights, device)
+    networks = _needed(*_models(request.head, request.weights, device))
     card = networks.card
     return WeightsReply(
         hash=networks.hash,
@@ -282,9 +282,13 @@ def _describe_weights(request: DescribeWeights, device: Device) -> WeightsReply:
 def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     import torch
 
-    networks = _networks(request.head, request.weights, device)
+    from deca.head.bundled import bundle_of
+
+    models, notices = _models(request.head, request.weights, device)
+    networks = _needed(models, notices)
     if request.head_hash and networks.card.head_hash not in ("", request.head_hash):
-        name = "OpenHead" if networks.card.head == "openhead" else networks.card.head
+        bundle = bundle_of(networks.card.head)
+        name = (bundle and bundle.title) or networks.card.head
         raise AssetError(
             f"This head was made with an earlier {name} ({request.head_hash}), which these weights"
             f" ({networks.card.head_hash}) do not know.",
@@ -300,7 +304,7 @@ def _decode_wrinkles(request: DecodeWrinkles, device: Device) -> WrinklesReply:
     codes = (request.detail, request.expression, request.jaw)
     reliefs = [(_relief(worn.relief.tobytes()), worn.share) for worn in request.reliefs]
     with torch.inference_mode():
-        displacement_11NN = _models(request.head, request.weights, device)[0].displacement(
+        displacement_11NN = models.displacement(
             *(torch.from_numpy(code)[None] for code in codes), reliefs=reliefs, age=request.age
         )
     return WrinklesReply(displacement_11NN[0, 0].cpu().numpy())
@@ -332,35 +336,40 @@ def _bake_normal_map(request: BakeNormalMap, progress: ProgressCall) -> NormalMa
     return NormalMapReply(np.frombuffer(normal_png(normals_HW3, request.bits, request.green_up), np.uint8))
 
 
-def _networks(head: str, weights: str, device: Device) -> Networks:
-    decoder, notices = _models(head, weights, device)
-    if decoder.networks is None:
-        what = notices[0] if notices else f"There are no built-in weights for {decoder.head.name}."
+def _needed(models: Models, notices: tuple[str, ...]) -> Networks:
+    """The networks, of a request that has no use for models without.
+
+    Raises:
+        AssetError: There are none, and why.
+    """
+    if models.networks is None:
+        what = notices[0] if notices else f"There are no built-in weights for {models.head.name}."
         raise AssetError(what, "Choose a weights file in the add-on's preferences.")
-    return decoder.networks
+    return models.networks
 
 
-def _models(head: str, weights: str, device: Device) -> tuple[Decoder, tuple[str, ...]]:
+def _models(head: str, weights: str, device: Device) -> tuple[Models, tuple[str, ...]]:
     """The models asked for, and what the user should know of them; weights "" are the built-in ones, if any.
 
     The last ones stay loaded, and files that change are read again.
     """
     from deca.assets import assets_dir
-    from deca.reconstruct.pipeline import BUILTIN_FILE, RELIEF_FILE
+    from deca.head.bundled import BUNDLES
 
-    files = (head, weights or str(assets_dir() / BUILTIN_FILE), str(assets_dir() / RELIEF_FILE))
+    built_in = (file for bundle in BUNDLES.values() for file in (bundle.weights, bundle.relief, bundle.skin_map))
+    files = (head, weights, *(str(assets_dir() / file) for file in built_in))
     return _load_models(head, weights, device.resolve(), *map(_changed, files))
 
 
 @lru_cache(maxsize=2)
-def _load_models(head: str, weights: str, device: str, *changed: int) -> tuple[Decoder, tuple[str, ...]]:
-    from deca.reconstruct.pipeline import BUILTIN, load_decoder
+def _load_models(head: str, weights: str, device: str, *changed: int) -> tuple[Models, tuple[str, ...]]:
+    from deca.reconstruct.models import load_models
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", DecaWarning)
-        decoder = load_decoder(head, weights or BUILTIN, device=device)
+        models = load_models(head, weights, device=device)
     notices = [warning for warning in caught if issubclass(warning.category, DecaWarning)]
-    return decoder, tuple(str(warning.message) for warning in notices)
+    return models, tuple(str(warning.message) for warning in notices)
 
 
 def _changed(path: str) -> int:

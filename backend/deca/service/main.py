@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deca import __version__
+from deca.head.bundled import BUNDLES
 from deca.service.device import Device
 from deca.service.log import start_log
 from deca.service.parent import exit_with_parent
@@ -50,7 +51,7 @@ def serve(argv: Sequence[str] | None = None, handlers: Mapping[type[Request], Ha
         python=platform.python_version(),
         torch=device.torch_version(),
         device=options.device,
-        models=("openhead",),
+        models=tuple(BUNDLES),
         log_path=str(log_path or ""),
         pid=os.getpid(),
     )

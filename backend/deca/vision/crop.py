@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from deca.vision.landmarks import IBUG_68
+from deca_blender.protocol.conventions import CROP_SIZE
 
-CROP_SIZE = 224
 CROP_SCALE = 1.25
 
 

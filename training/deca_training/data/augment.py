@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.errors import OptionError
-from deca.vision.crop import CROP_SCALE, CROP_SIZE, crop_from_landmarks
+from deca.vision.crop import CROP_SCALE, crop_from_landmarks
+from deca_blender.protocol.conventions import CROP_SIZE
 
 _GREY = np.array([0.299, 0.587, 0.114], np.float32)
 

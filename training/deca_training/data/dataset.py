@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from deca.vision.crop import CROP_SIZE
 from deca.vision.geometry import apply, warp
 from deca.vision.landmarks import IBUG_68
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.batch import Batch
 from deca_training.data.augment import Augmentation, change_colours, occlude, random_crop
 from deca_training.data.index import PhotoIndex

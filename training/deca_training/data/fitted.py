@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from deca.errors import AssetError
 from deca.files import read_npz
 from deca.networks import MAP_SIZE, Codes
-from deca.vision.crop import CROP_SIZE
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.batch import Batch
 from deca_training.data.augment import Augmentation, change_colours
 from deca_training.data.dataset import pictures

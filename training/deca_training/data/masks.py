@@ -15,8 +15,8 @@ from scipy.spatial import Delaunay
 
 from deca.head.model import load_head
 from deca.reconstruct.noise import FACE_OVAL
-from deca.vision.crop import CROP_SIZE
 from deca.vision.landmarks import EYE_RINGS
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.data.landmarks import MIRROR_478
 
 _BITS = 4  # of OpenCV's fixed-point coordinates behind the point

@@ -18,8 +18,8 @@ from torch import Tensor
 from deca.errors import NoFaceError, OptionError
 from deca.head import HeadModel
 from deca.networks import OFFICIAL_CARD
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.reconstruct.pipeline import reconstruct
 from deca.render.camera import project
 from deca.render.detail import detail_surface
@@ -43,11 +43,11 @@ class Run:
 
     Attributes:
         name: Their column.
-        decoder: With their networks.
+        models: With their networks.
     """
 
     name: str
-    decoder: Decoder
+    models: Models
 
 
 def ablation_table(runs: Sequence[Run], data: Sequence[Subjects], *, progress: bool = False) -> Table:
@@ -60,8 +60,8 @@ def ablation_table(runs: Sequence[Run], data: Sequence[Subjects], *, progress: b
     """
     table = Table("Ablation")
     for run, subjects in zip(runs, data, strict=True):
-        landmarks, _ = evaluate_landmarks(run.decoder, subjects, name=run.name, with_fit=False, progress=progress)
-        details = evaluate_transfer(run.decoder, subjects, name=run.name, progress=progress)
+        landmarks, _ = evaluate_landmarks(run.models, subjects, name=run.name, with_fit=False, progress=progress)
+        details = evaluate_transfer(run.models, subjects, name=run.name, progress=progress)
         by_code = {row["detail_code"]: row for row in details.rows}
         table.add(
             run=run.name,
@@ -130,11 +130,11 @@ def read_photos(paths: Sequence[Path]) -> list[tuple[str, Photo]]:
 
 
 def _faces(run: Run, photos: Sequence[tuple[str, Photo]]) -> list[Face]:
-    if run.decoder.networks is None:
+    if run.models.networks is None:
         raise OptionError(f"{run.name} has no networks.", "Name a weights file.")
     faces = []
     for name, photo in photos:
-        found = reconstruct(photo, path=name, decoder=run.decoder, coarse="weights", texture_size=None, max_faces=1)
+        found = reconstruct(photo, path=name, models=run.models, coarse="weights", texture_size=None, max_faces=1)
         if not found:
             raise NoFaceError(f"No face was found on {name}.")
         faces.append(found[0])
@@ -161,24 +161,24 @@ def _surprise(head: HeadModel, count: int) -> tuple[NDArray[np.float32], NDArray
 
 
 def _shape(run: Run, face: Face) -> NDArray[np.uint8]:
-    pictures = run.decoder.render(run.decoder.decode_face(face), height=CELL, width=CELL)
+    pictures = run.models.render(run.models.decode_face(face), height=CELL, width=CELL)
     shape = pictures.coarse_shape if pictures.detail_shape is None else pictures.detail_shape
     return _cell(shape, pictures.alpha_B1HW)
 
 
 def _animated(run: Run, face: Face, expression_E: NDArray[np.float32], jaw_3: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The wrinkles of a face under another expression, on the neutral mean head."""
-    decoder = run.decoder
-    assert decoder.networks is not None and face.detail_D is not None
-    wanted = decoder.networks.sizes.expression
+    models = run.models
+    assert models.networks is not None and face.detail_D is not None
+    wanted = models.networks.sizes.expression
     codes = (face.detail_D, expression_E[:wanted], jaw_3)
-    wrinkles = decoder.networks.displacement(
-        *(torch.from_numpy(np.array(code, np.float32))[None].to(decoder.device) for code in codes)
+    wrinkles = models.networks.displacement(
+        *(torch.from_numpy(np.array(code, np.float32))[None].to(models.device) for code in codes)
     )
-    verts_1V3 = torch.from_numpy(decoder.head.template_V3)[None].to(decoder.device)
-    smooth = decoder.networks.card != OFFICIAL_CARD
-    surface = detail_surface(verts_1V3, wrinkles.to(decoder.device), decoder.head, smooth=smooth)
-    rendered = decoder.renderer(verts_1V3, project(verts_1V3, _front(decoder.head, verts_1V3)), CELL, CELL)
+    verts_1V3 = torch.from_numpy(models.head.template_V3)[None].to(models.device)
+    smooth = models.networks.card != OFFICIAL_CARD
+    surface = detail_surface(verts_1V3, wrinkles.to(models.device), models.head, smooth=smooth)
+    rendered = models.renderer(verts_1V3, project(verts_1V3, _front(models.head, verts_1V3)), CELL, CELL)
     return _cell(rendered.clay(surface.normals_B3HW) ** (1 / 2.2), rendered.alpha_B1HW)
 
 

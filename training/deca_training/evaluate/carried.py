@@ -22,9 +22,10 @@ from deca.errors import OptionError
 from deca.head import HeadModel
 from deca.networks import MAP_SIZE
 from deca.reconstruct.face import Face
-from deca.render.camera import CROP_SIZE, Window, project, window_picture
+from deca.render.camera import Window, project, window_picture
 from deca.render.renderer import Renderer
 from deca.render.uv import texels_of
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.data.synthetic import SyntheticSubject
 
 _CHANNELS = 4

@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deca.errors import OptionError
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 from deca_training.data.order import SPLITS
 
 if TYPE_CHECKING:
-    from deca.reconstruct.decode import Decoder
+    from deca.reconstruct.models import Models
     from deca_training.evaluate.subjects import Subjects
 
 
@@ -40,7 +41,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     models = argparse.ArgumentParser(add_help=False)
     models.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the results")
-    models.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    models.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
     models.add_argument("--albedo", type=Path, metavar="FILE", help="albedo model of a converted head model")
     models.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ..., or auto")
 
@@ -114,7 +115,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     product = argparse.ArgumentParser(add_help=False)
     product.add_argument("--relief", type=Path, metavar="FILE", help="relief weights file (default: built in)")
-    product.add_argument("--weights", default="builtin", metavar="FILE", help="weights file (default: built in)")
+    product.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE", help="weights file (default: built in)")
     product.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
 
     text = "wrinkles by the product's way from photos of synthetic people kept out"
@@ -149,8 +150,8 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind.add_argument("--photos", type=int, default=3, metavar="N", help="at most N photos of each (default: 3)")
     text = "shapes of the product (default), of the shape encoder alone, or of the landmark fit alone"
     kind.add_argument("--way", choices=("refined", "encoder", "fit"), default="refined", help=text)
-    kind.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
-    kind.add_argument("--weights", default="builtin", metavar="FILE", help="weights file (default: built in)")
+    kind.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
+    kind.add_argument("--weights", default=BUILTIN_WEIGHTS, metavar="FILE", help="weights file (default: built in)")
     kind.add_argument(
         "--cache", type=Path, metavar="DIR", help="keeps landmarks and shapes of photos here (default: --out)"
     )
@@ -165,7 +166,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
 
     text = "the head model's mean and spread against those of people"
     kind = kinds.add_parser("anthropometry", help=text, description=text)
-    kind.add_argument("--head", default="openhead", help="head model: openhead, or a head model file")
+    kind.add_argument("--head", default=OPENHEAD, help="head model: openhead, or a head model file")
     kind.add_argument("--heads", type=int, default=1000, metavar="N", help="random heads (default: 1000)")
     kind.add_argument("--seed", type=int, default=0, help="of the random heads (default: 0)")
     kind.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the tables")
@@ -214,7 +215,7 @@ def _scans(options: argparse.Namespace) -> None:
     folder, without = options.predictions, {}
     if folder is None:
         folder = options.out / "predictions"
-        without = predict(cases, _decoder(options), folder, progress=progress)
+        without = predict(cases, _models(options), folder, progress=progress)
         for name, reason in without.items():
             print(f"no prediction for {name}: {reason}", file=sys.stderr)
         print(f"{len(cases) - len(without)} of {len(cases)} images have a prediction in {folder}")
@@ -230,7 +231,7 @@ def _landmarks(options: argparse.Namespace) -> None:
     from deca_training.evaluate.reports import write_report
 
     subjects = _subjects(options, options.data)
-    table, curves = evaluate_landmarks(_decoder(options), subjects, name=_name(options), progress=sys.stderr.isatty())
+    table, curves = evaluate_landmarks(_models(options), subjects, name=_name(options), progress=sys.stderr.isatty())
     print(write_report(options.out, "landmarks", table, curves, unit="%", compare=options.compare).markdown())
 
 
@@ -243,7 +244,7 @@ def _identity(options: argparse.Namespace) -> None:
 
         embedding = load_identity_network(options.identity_weights).to(options.device).eval()
     table = evaluate_identity(
-        _decoder(options),
+        _models(options),
         _subjects(options, options.data),
         embedding=embedding,
         by_fit=options.weights is None,
@@ -260,7 +261,7 @@ def _transfer(options: argparse.Namespace) -> None:
     if options.weights is None:
         raise OptionError("Detail codes come from weights only.", "Name a weights file with --weights.")
     subjects = _subjects(options, options.data)
-    table = evaluate_transfer(_decoder(options), subjects, name=_name(options), progress=sys.stderr.isatty())
+    table = evaluate_transfer(_models(options), subjects, name=_name(options), progress=sys.stderr.isatty())
     table.write(options.out, "transfer")
     print(table.markdown())
 
@@ -320,16 +321,16 @@ def _relief_pairs(options: argparse.Namespace) -> None:
 
 def _likeness(options: argparse.Namespace) -> None:
     from deca.reconstruct.fit import LandmarkSolver
-    from deca.reconstruct.pipeline import load_decoder
+    from deca.reconstruct.models import load_models
     from deca_training.data.people import Landmarks
     from deca_training.evaluate.likeness import People, Shapes, average_shape, evaluate_likeness
 
-    decoder, progress = load_decoder(options.head, options.weights), sys.stderr.isatty()
+    models, progress = load_models(options.head, options.weights), sys.stderr.isatty()
     cache = options.cache or options.out
     landmarks = Landmarks(cache / "landmarks.npz")
-    networks = "" if decoder.networks is None else decoder.networks.hash[:12]
-    shapes = Shapes(decoder, options.way, cache / f"shapes_{options.way}_{decoder.head.hash[:12]}_{networks}.npz")
-    solver = LandmarkSolver(decoder.head)
+    networks = "" if models.networks is None else models.networks.hash[:12]
+    shapes = Shapes(models, options.way, cache / f"shapes_{options.way}_{models.head.hash[:12]}_{networks}.npz")
+    solver = LandmarkSolver(models.head)
     average_S = average_shape(solver, options.data, landmarks)
     people = People.of(options.data, options.split, options.people, options.photos, landmarks)
     shape_NS = shapes.find(people, progress=progress)
@@ -338,15 +339,14 @@ def _likeness(options: argparse.Namespace) -> None:
     print(table.markdown())
 
 
-def _product(options: argparse.Namespace) -> Decoder:
+def _product(options: argparse.Namespace) -> Models:
     """The product's models, perhaps with other networks."""
     from deca.networks.relief import load_relief
-    from deca.reconstruct.decode import Decoder
-    from deca.reconstruct.pipeline import load_decoder
+    from deca.reconstruct.models import Models, load_models
 
-    product = load_decoder(weights=options.weights)
+    product = load_models(weights=options.weights)
     relief = product.relief if options.relief is None else load_relief(options.relief)
-    return Decoder(product.head, product.networks, product.albedo, product.device, relief, product.skin_map)
+    return Models(product.head, product.networks, product.albedo, product.device, relief, product.skin_map)
 
 
 def _training(options: argparse.Namespace) -> None:
@@ -368,16 +368,16 @@ def _anthropometry(options: argparse.Namespace) -> None:
 
 def _ablation(options: argparse.Namespace) -> None:
     from deca.files import write_file
+    from deca.reconstruct.models import load_models
     from deca.reconstruct.pictures import png_bytes
-    from deca.reconstruct.pipeline import load_decoder
     from deca_training.evaluate.ablation import Run, ablation_grid, ablation_table, public_photos, read_photos
     from deca_training.evaluate.landmarks import default_name
 
     names = options.names or [default_name(path) for path in options.runs]
     if len(names) != len(options.runs) or len(set(names)) < len(names):
         raise OptionError(f"{len(options.runs)} runs need as many different names.", "Give them with --names.")
-    decoders = [load_decoder(options.head, path, options.albedo, options.device) for path in options.runs]
-    runs = [Run(name, decoder) for name, decoder in zip(names, decoders, strict=True)]
+    decoders = [load_models(options.head, path, options.albedo, options.device) for path in options.runs]
+    runs = [Run(name, models) for name, models in zip(names, decoders, strict=True)]
     photos = read_photos(options.show) if options.show else public_photos()
     write_file(options.out / "ablation.png", png_bytes(ablation_grid(runs, photos)))
     if options.data is not None:
@@ -433,10 +433,10 @@ def _nonlinear(options: argparse.Namespace) -> None:
         print(table.markdown())
 
 
-def _decoder(options: argparse.Namespace) -> Decoder:
-    from deca.reconstruct.pipeline import load_decoder
+def _models(options: argparse.Namespace) -> Models:
+    from deca.reconstruct.models import load_models
 
-    return load_decoder(options.head, options.weights, options.albedo, options.device)
+    return load_models(options.head, options.weights, options.albedo, options.device)
 
 
 def _subjects(options: argparse.Namespace, data: Path) -> Subjects:

@@ -19,8 +19,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deca.errors import OptionError
-from deca.reconstruct.decode import Decoded, Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Decoded, Models
 from deca.render.detail import DETAIL_MASK, applied_displacement
 from deca.render.uv import uv_mask
 from deca_training.evaluate.separation import mean, subject_auc
@@ -48,27 +48,27 @@ class Transfer:
 
 
 @torch.inference_mode()
-def transfer(photo: FacePhoto, face: Face, codes: dict[str, NDArray[np.float32]], decoder: Decoder) -> Transfer:
+def transfer(photo: FacePhoto, face: Face, codes: dict[str, NDArray[np.float32]], models: Models) -> Transfer:
     """Renders a photo's face with several detail codes; everything else is its own.
 
     Args:
         photo: The photo.
         face: Its codes.
         codes: Detail codes by name; `own` among them.
-        decoder: Head model, networks and albedo model.
+        models: Head model, networks and albedo model.
 
     Raises:
         OptionError: There are no networks, no albedo model, or the face does not show on its crop.
     """
-    if decoder.networks is None or decoder.albedo is None:
+    if models.networks is None or models.albedo is None:
         raise OptionError("Wrinkles need weights, and their rendering an albedo model.", "Name both.")
-    picture_13HW, is_skin_11HW = photo.crop(face).to(decoder.device), photo.skin(face).to(decoder.device)
-    skin_HW = uv_mask(decoder.head, DETAIL_MASK, device=decoder.device)
+    picture_13HW, is_skin_11HW = photo.crop(face).to(models.device), photo.skin(face).to(models.device)
+    skin_HW = uv_mask(models.head, DETAIL_MASK, device=models.device)
     error: dict[str, float] = {}
     displacement: dict[str, Tensor] = {}
     for name, detail_D in codes.items():
-        decoded = decoder.decode_face(replace(face, detail_D=detail_D))
-        surface = decoder.renderer(decoded.verts_BV3, decoded.picture_BV3)
+        decoded = models.decode_face(replace(face, detail_D=detail_D))
+        surface = models.renderer(decoded.verts_BV3, decoded.picture_BV3)
         mask_11HW = is_skin_11HW * (surface.texture(skin_HW[None, None]) > 0.5)
         if mask_11HW.sum() < 1:
             raise OptionError(f"The reconstruction of {photo.name} lies beside its face.")
@@ -80,7 +80,7 @@ def transfer(photo: FacePhoto, face: Face, codes: dict[str, NDArray[np.float32]]
             error[key] = float((difference_11HW * mask_11HW).sum() / mask_11HW.sum())
         assert decoded.displacement_B1HW is not None
         displacement[name] = decoded.displacement_B1HW
-    flat = applied_displacement(torch.zeros_like(displacement["own"]), decoder.head)
+    flat = applied_displacement(torch.zeros_like(displacement["own"]), models.head)
 
     def on_skin(map_11HW: Tensor) -> float:
         return 1000 * float(map_11HW.abs().sum() / skin_HW.sum())
@@ -90,12 +90,12 @@ def transfer(photo: FacePhoto, face: Face, codes: dict[str, NDArray[np.float32]]
 
 
 def evaluate_transfer(
-    decoder: Decoder, subjects: Subjects, *, by_fit: bool = False, name: str = "E_d", progress: bool = False
+    models: Models, subjects: Subjects, *, by_fit: bool = False, name: str = "E_d", progress: bool = False
 ) -> Table:
     """Photometric errors with own and foreign detail codes; a row per kind of code.
 
     Args:
-        decoder: Head model, networks and albedo model.
+        models: Head model, networks and albedo model.
         subjects: The photos; subjects with a single one only lend their code to the next.
         by_fit: Coarse codes of the landmark fit instead of E_c's.
         name: What the method is called.
@@ -108,12 +108,12 @@ def evaluate_transfer(
     codes: list[NDArray] = []
     names: list[str] = []
     nearer: list[float] = []
-    for photo, face, same_D, other_D in _triples(decoder, subjects, by_fit, codes, names, progress):
+    for photo, face, same_D, other_D in _triples(models, subjects, by_fit, codes, names, progress):
         assert face.detail_D is not None
         try:
-            found = transfer(photo, face, {"own": face.detail_D, "same": same_D, "other": other_D}, decoder)
+            found = transfer(photo, face, {"own": face.detail_D, "same": same_D, "other": other_D}, models)
         except OptionError as error:
-            if decoder.networks is None or decoder.albedo is None:
+            if models.networks is None or models.albedo is None:
                 raise
             subjects.skipped[photo.name] = error.message
             continue
@@ -154,13 +154,13 @@ def evaluate_transfer(
 
 
 def _triples(
-    decoder: Decoder, subjects: Subjects, by_fit: bool, codes: list[NDArray], names: list[str], progress: bool
+    models: Models, subjects: Subjects, by_fit: bool, codes: list[NDArray], names: list[str], progress: bool
 ) -> Iterator[tuple[FacePhoto, Face, NDArray[np.float32], NDArray[np.float32]]]:
     """Photos with the detail codes of the subject's next photo and of a subject before; all codes are collected."""
     before: NDArray[np.float32] | None = None
     waiting: list[tuple[FacePhoto, Face, NDArray[np.float32]]] = []
     for photos in tqdm(subjects, unit="subject", desc="detail transfer", disable=not progress):
-        faces = [photo.face(decoder, by_fit) for photo in photos]
+        faces = [photo.face(models, by_fit) for photo in photos]
         details = [face.detail_D for face in faces if face.detail_D is not None]
         if len(details) < len(faces):
             raise OptionError("There are no weights that know wrinkles.", "Name a weights file.")

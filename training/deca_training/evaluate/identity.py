@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deca.errors import OptionError
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
 from deca_training.evaluate.separation import auc, mean, subject_auc
@@ -40,7 +40,7 @@ class _Seen:
 
 
 def evaluate_identity(
-    decoder: Decoder,
+    models: Models,
     subjects: Subjects,
     *,
     embedding: Embedding | None = None,
@@ -55,7 +55,7 @@ def evaluate_identity(
     subject before.
 
     Args:
-        decoder: Head model, networks, and the albedo model that renderings need.
+        models: Head model, networks, and the albedo model that renderings need.
         subjects: The photos; several of each subject.
         embedding: Face recognition; None leaves the renderings out.
         by_fit: Codes of the landmark fit instead of E_c's.
@@ -65,18 +65,18 @@ def evaluate_identity(
     Raises:
         OptionError: There is no albedo model for renderings, or no photo could be used.
     """
-    if embedding is not None and decoder.albedo is None:
+    if embedding is not None and models.albedo is None:
         raise OptionError("Renderings need an albedo model.", "Name one, or measure the shape codes alone.")
     seen = _Seen([], [], [], [], [])
     before: Face | None = None
     for photos in tqdm(subjects, unit="subject", desc="identity", disable=not progress):
         first: Face | None = None
         for photo in photos:
-            face = photo.face(decoder, by_fit)
+            face = photo.face(models, by_fit)
             seen.subjects.append(photo.subject)
             seen.shapes.append(face.shape_S)
             if embedding is not None:
-                _embed(seen, photo, face, before, decoder, embedding)
+                _embed(seen, photo, face, before, models, embedding)
             first = first or face
         before = first or before
     if not seen.subjects:
@@ -105,26 +105,26 @@ def evaluate_identity(
     return table
 
 
-def rendering_on(photo: FacePhoto, face: Face, codes: Face, decoder: Decoder) -> Tensor:
+def rendering_on(photo: FacePhoto, face: Face, codes: Face, models: Models) -> Tensor:
     """The crop (1, 3, H, W) of `face` with the skin of the coarse head of `codes` rendered over it."""
-    decoded = decoder.decode_face(replace(codes, detail_D=None))
+    decoded = models.decode_face(replace(codes, detail_D=None))
     if decoded.albedo_B3HW is None or decoded.light_B93 is None:
         raise OptionError("Renderings need an albedo model.", "Name one that belongs to the head model.")
-    surface = decoder.renderer(decoded.verts_BV3, decoded.picture_BV3)
-    skin_HW = uv_mask(decoder.head, DETAIL_MASK, device=decoder.device)
+    surface = models.renderer(decoded.verts_BV3, decoded.picture_BV3)
+    skin_HW = uv_mask(models.head, DETAIL_MASK, device=models.device)
     image_13HW = surface.shade(decoded.albedo_B3HW, decoded.light_B93).image_B3HW.clamp(0, 1)
-    return torch.lerp(photo.crop(face).to(decoder.device), image_13HW, surface.texture(skin_HW[None, None]))
+    return torch.lerp(photo.crop(face).to(models.device), image_13HW, surface.texture(skin_HW[None, None]))
 
 
 @torch.inference_mode()
 def _embed(
-    seen: _Seen, photo: FacePhoto, face: Face, before: Face | None, decoder: Decoder, embedding: Embedding
+    seen: _Seen, photo: FacePhoto, face: Face, before: Face | None, models: Models, embedding: Embedding
 ) -> None:
-    pictures = [photo.crop(face).to(decoder.device), rendering_on(photo, face, face, decoder)]
+    pictures = [photo.crop(face).to(models.device), rendering_on(photo, face, face, models)]
     if before is not None:
         other = replace(face, shape_S=before.shape_S, albedo_A=before.albedo_A)
-        pictures.append(rendering_on(photo, face, other, decoder))
-    landmarks_BL2 = photo.crop_landmarks(face).to(decoder.device).expand(len(pictures), -1, -1)
+        pictures.append(rendering_on(photo, face, other, models))
+    landmarks_BL2 = photo.crop_landmarks(face).to(models.device).expand(len(pictures), -1, -1)
     embeddings_BD = embedding(torch.cat(pictures), landmarks_BL2).double().cpu().numpy()
     seen.photos.append(embeddings_BD[0])
     seen.renderings.append(embeddings_BD[1])

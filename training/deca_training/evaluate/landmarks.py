@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deca.errors import OptionError
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca_training.evaluate.curves import cumulative
 from deca_training.evaluate.reports import Curves
 from deca_training.evaluate.subjects import Subjects
@@ -45,26 +45,26 @@ def landmark_errors(projected_L2: NDArray, found_L2: NDArray) -> dict[str, float
     }
 
 
-def projected_landmarks(face: Face, decoder: Decoder) -> NDArray[np.float64]:
+def projected_landmarks(face: Face, models: Models) -> NDArray[np.float64]:
     """The head's landmarks (68, 2), photo pixels.
 
     Raises:
         OptionError: The head model has none.
     """
-    landmarks_BL3 = decoder.decode_face(replace(face, detail_D=None, albedo_A=None, light_93=None)).landmarks_BL3
+    landmarks_BL3 = models.decode_face(replace(face, detail_D=None, albedo_A=None, light_93=None)).landmarks_BL3
     if landmarks_BL3 is None:
-        raise OptionError(f"{decoder.head.name} carries no 68 landmarks.", "Build or convert it with its landmarks.")
+        raise OptionError(f"{models.head.name} carries no 68 landmarks.", "Build or convert it with its landmarks.")
     to_photo_24 = face.to_photo()
     return landmarks_BL3[0].double().cpu().numpy() @ to_photo_24[:, :3].T + to_photo_24[:, 3]
 
 
 def evaluate_landmarks(
-    decoder: Decoder, subjects: Subjects, *, name: str = "E_c", with_fit: bool = True, progress: bool = False
+    models: Models, subjects: Subjects, *, name: str = "E_c", with_fit: bool = True, progress: bool = False
 ) -> tuple[Table, Curves]:
     """Landmark errors of the coarse encoder alone and of the landmark fit, on the same photos.
 
     Args:
-        decoder: Head model, and networks for the encoder's rows.
+        models: Head model, and networks for the encoder's rows.
         subjects: The photos.
         name: What the encoder is called.
         with_fit: Measure the landmark fit, too.
@@ -76,13 +76,13 @@ def evaluate_landmarks(
     Raises:
         OptionError: No photo could be used.
     """
-    methods = {name: False} if decoder.networks is not None else {}
+    methods = {name: False} if models.networks is not None else {}
     methods |= {FIT: True} if with_fit or not methods else {}
     errors: dict[str, dict[str, list[float]]] = {method: defaultdict(list) for method in methods}
     for photos in tqdm(subjects, unit="subject", desc="landmarks", disable=not progress):
         for photo in photos:
             for method, by_fit in methods.items():
-                projected_L2 = projected_landmarks(photo.face(decoder, by_fit), decoder)
+                projected_L2 = projected_landmarks(photo.face(models, by_fit), models)
                 for key, value in landmark_errors(projected_L2, photo.landmarks68_L2).items():
                     errors[method][key].append(value)
     table, curves = Table("Landmark error"), {}

@@ -22,9 +22,9 @@ from tqdm import tqdm
 from deca.errors import OptionError
 from deca.head import HeadModel
 from deca.reconstruct.coarse import fitted_faces, refined_faces, regressed_faces
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.fit import LandmarkSolver
 from deca.reconstruct.fit_result import HELD, Guess
+from deca.reconstruct.models import Models
 from deca.vision import DetectedFace, read_photo
 from deca_training.cross_photo import common_offset, gather_evidence, together
 from deca_training.data.people import Landmarks, people_of, photo_name, photos_of, yaw_degrees
@@ -84,7 +84,7 @@ class Shapes:
     """Shapes of photos by one way, found once and kept in a file.
 
     Args:
-        decoder: Head model, and networks where the way needs them.
+        models: Head model, and networks where the way needs them.
         way: To a shape.
         cache: The .npz file; None keeps nothing. It belongs to one head model, one weights file and one way.
 
@@ -92,11 +92,11 @@ class Shapes:
         OptionError: The way needs networks, and there are none.
     """
 
-    def __init__(self, decoder: Decoder, way: Way, cache: Path | None = None) -> None:
-        networks = decoder.networks
+    def __init__(self, models: Models, way: Way, cache: Path | None = None) -> None:
+        networks = models.networks
         if networks is None and way != "fit":
             raise OptionError("There are no networks for this head model.", "Name a weights file, or measure the fit.")
-        self._decoder = Decoder(decoder.head, networks, device=decoder.device)  # shapes do not depend on the albedo
+        self._models = Models(models.head, networks, device=models.device)  # shapes do not depend on the albedo
         self._way, self._cache = way, cache
         self._known: dict[str, NDArray] = {}
         if cache is not None and cache.is_file():
@@ -117,10 +117,10 @@ class Shapes:
         box_4 = np.concatenate((landmarks_L3[:, :2].min(0), landmarks_L3[:, :2].max(0)))
         found = [DetectedFace(landmarks_L3.astype(np.float32), box_4, 1.0, 1.0, 0.0)]
         if self._way == "fit":
-            return fitted_faces(read_photo(path), path, found, Decoder(self._decoder.head))[0].shape_S
-        assert self._decoder.networks is not None
+            return fitted_faces(read_photo(path), path, found, Models(self._models.head))[0].shape_S
+        assert self._models.networks is not None
         way = refined_faces if self._way == "refined" else regressed_faces
-        return way(read_photo(path), path, found, self._decoder, self._decoder.networks)[0].shape_S
+        return way(read_photo(path), path, found, self._models, self._models.networks)[0].shape_S
 
 
 def held(solver: LandmarkSolver, people: People, shape_NS: NDArray) -> NDArray[np.float64]:

@@ -21,8 +21,8 @@ from tqdm import tqdm
 
 from deca.errors import NoFaceError, OptionError
 from deca.networks.relief import Layout
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.reconstruct.moving_relief import MovingRelief, with_reliefs
 from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import Relief, layout_of, relief_of_photo
@@ -130,7 +130,7 @@ class PhotoRelief:
     """Sums over photos of what a product finds.
 
     Args:
-        decoder: Its models, with a relief network.
+        models: Its models, with a relief network.
 
     Attributes:
         steps: The photo's own expression, after each step of the way.
@@ -143,13 +143,13 @@ class PhotoRelief:
         OptionError: A network is missing.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
-        if decoder.networks is None or decoder.relief is None:
+    def __init__(self, models: Models) -> None:
+        if models.networks is None or models.relief is None:
             raise OptionError("Wrinkles and relief come from weights only.", "Name weights files.")
-        self.head, self.networks, self.network = decoder.head, decoder.networks, decoder.relief
-        self.num_expression = decoder.networks.sizes.expression
-        self._plain = Decoder(decoder.head, decoder.networks)  # without colours, and the relief is read here
-        self.mask_HW = uv_mask(decoder.head, DETAIL_MASK).numpy()
+        self.head, self.networks, self.network = models.head, models.networks, models.relief
+        self.num_expression = models.networks.sizes.expression
+        self._plain = Models(models.head, models.networks)  # without colours, and the relief is read here
+        self.mask_HW = uv_mask(models.head, DETAIL_MASK).numpy()
         self.steps: defaultdict[str, Explained] = defaultdict(Explained)
         self.ways: defaultdict[tuple[str, str], Moved] = defaultdict(Moved)
         self.off_mm: list[NDArray[np.float32]] = []
@@ -190,7 +190,7 @@ class PhotoRelief:
         pixels_HW3, known = subject.image_KHW3[photo], known_face(subject, photo, self.head)
         picture = Photo(pixels_HW3, known.photo.name)
         try:
-            (face,) = reconstruct(picture, path=known.photo, decoder=self._plain, texture_size=None, max_faces=1)
+            (face,) = reconstruct(picture, path=known.photo, models=self._plain, texture_size=None, max_faces=1)
         except NoFaceError:
             return None
         layout, relief = layout_of(pixels_HW3, face), relief_of_photo(pixels_HW3, face, self.network)
@@ -243,12 +243,12 @@ class PhotoRelief:
 
 
 def evaluate_photo_relief(
-    decoder: Decoder, folder: Path, people: int, photos: int, *, progress: bool = False
+    models: Models, folder: Path, people: int, photos: int, *, progress: bool = False
 ) -> list[Table]:
     """The product's wrinkles against the truth, and what each step of its way does to them.
 
     Args:
-        decoder: The product's models, with a relief network.
+        models: The product's models, with a relief network.
         folder: Where the photos of people kept out are, or are written; a folder has so many of each.
         people: How many people.
         photos: Of each; two at least, for other expressions.
@@ -260,7 +260,7 @@ def evaluate_photo_relief(
     """
     if photos < 2:
         raise OptionError("One photo of a person knows no other expression.", "Take two or more.")
-    measured = PhotoRelief(decoder)
+    measured = PhotoRelief(models)
     generate(folder, people, photos, FIRST_HELD_OUT, side=SIDE, progress=progress)
     for number in tqdm(range(people), unit="person", disable=not progress):
         subject = SyntheticSubject.load(folder / f"{FIRST_HELD_OUT + number:08d}.npz")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deca.errors import OptionError
-from deca.reconstruct.decode import Decoder
+from deca.reconstruct.models import Models
 from deca.reconstruct.moving_relief import Shares
 from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import layout_of, relief_of_photo
@@ -41,12 +41,12 @@ class Seen:
 
 
 def evaluate_relief_pairs(
-    decoder: Decoder, subjects: Subjects, people: int, face: float = FACE, *, progress: bool = False
+    models: Models, subjects: Subjects, people: int, face: float = FACE, *, progress: bool = False
 ) -> Table:
     """How alike the fine parts of maps are on two photos of one person, and on photos of two people.
 
     Args:
-        decoder: The product's models, with a relief network.
+        models: The product's models, with a relief network.
         subjects: The photos.
         people: At most so many; the first of whom two photos show a face that is large enough.
         face: Least size of faces, pixels: the larger side of the landmarks' box.
@@ -55,14 +55,14 @@ def evaluate_relief_pairs(
     Raises:
         OptionError: A network is missing, or there are fewer than two such people.
     """
-    if decoder.networks is None or decoder.relief is None:
+    if models.networks is None or models.relief is None:
         raise OptionError("Wrinkles and relief come from weights only.", "Name weights files.")
     pairs: list[tuple[Seen, Seen]] = []
     with tqdm(total=people, unit="person", disable=not progress) as bar:
         for photos in subjects:
             large = [photo for photo in photos if _size(photo) >= face][:2]
             if len(large) == 2:
-                pairs.append((look(decoder, large[0]), look(decoder, large[1])))
+                pairs.append((look(models, large[0]), look(models, large[1])))
                 bar.update()
             if len(pairs) == people:
                 break
@@ -97,21 +97,21 @@ def _size(photo: FacePhoto) -> float:
 
 
 @torch.inference_mode()
-def look(decoder: Decoder, photo: FacePhoto) -> Seen:
+def look(models: Models, photo: FacePhoto) -> Seen:
     """Reads a photo as the product does."""
-    assert decoder.relief is not None
+    assert models.relief is not None
     pixels_HW3 = photo.photo.pixels
-    (face,) = reconstruct(photo.photo, path=Path(photo.name), decoder=decoder, texture_size=None, max_faces=1)
+    (face,) = reconstruct(photo.photo, path=Path(photo.name), models=models, texture_size=None, max_faces=1)
     expression_1E, jaw_13, detail_1D = (
         torch.from_numpy(np.array(code, np.float32))[None]
         for code in (face.expression_E, face.pose_53[2], face.detail_D)
     )
 
     def worn(reliefs: Shares = ()) -> NDArray[np.float32]:
-        return decoder.displacement(detail_1D, expression_1E, jaw_13, reliefs)[0, 0].numpy()
+        return models.displacement(detail_1D, expression_1E, jaw_13, reliefs)[0, 0].numpy()
 
     maps = {
-        "relief of the photo": relief_of_photo(pixels_HW3, face, decoder.relief).displacement_HW,
+        "relief of the photo": relief_of_photo(pixels_HW3, face, models.relief).displacement_HW,
         "the head's, with it": worn(face.reliefs),
         "F_d by E_d's code": worn(),
     }

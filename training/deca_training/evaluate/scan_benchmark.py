@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from deca.errors import AssetError, DecaError, NoFaceError, OptionError
 from deca.head import HeadModel, Part
-from deca.reconstruct.decode import Decoder
+from deca.reconstruct.models import Models
 from deca.reconstruct.pipeline import Coarse, reconstruct
 from deca.vision.photo import read_photo
 from deca_training.evaluate.alignment import align, scan_to_mesh
@@ -112,7 +112,7 @@ def neutral_face(head: HeadModel, shape_S: NDArray[np.floating]) -> TriangleMesh
 
 
 def predict(
-    cases: Sequence[Case], decoder: Decoder, out: Path, *, coarse: Coarse = "auto", progress: bool = False
+    cases: Sequence[Case], models: Models, out: Path, *, coarse: Coarse = "auto", progress: bool = False
 ) -> dict[str, str]:
     """Writes the neutral face of every image into `out`, laid out as the benchmark asks for.
 
@@ -130,14 +130,14 @@ def predict(
             continue
         try:
             photo = read_photo(case.image)
-            faces = reconstruct(photo, path=case.image, decoder=decoder, coarse=coarse, texture_size=None, max_faces=1)
+            faces = reconstruct(photo, path=case.image, models=models, coarse=coarse, texture_size=None, max_faces=1)
         except NoFaceError:
             without[case.name] = "no face was found"
             continue
         except DecaError as error:
             without[case.name] = error.message
             continue
-        write_prediction(out / case.name, neutral_face(decoder.head, faces[0].shape_S))
+        write_prediction(out / case.name, neutral_face(models.head, faces[0].shape_S))
     return without
 
 

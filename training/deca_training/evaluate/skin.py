@@ -17,8 +17,8 @@ from deca.appearance.skin import to_lab
 from deca.errors import NoFaceError
 from deca.networks import MAP_SIZE
 from deca.networks.skin_map import Kind
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models
 from deca.reconstruct.pipeline import reconstruct
 from deca.render.detail import DETAIL_MASK
 from deca.render.lighting import sh_basis
@@ -37,7 +37,7 @@ _EXPOSED = 0.5
 """Mean display value of a face that is lit again."""
 
 
-def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool = False) -> Table:
+def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool = False) -> Table:
     """Measures skin maps and albedo by the product's whole way.
 
     The truth is carried through the photo onto the fitted head (`deca_training.evaluate.carried`). A photo does not say
@@ -69,7 +69,7 @@ def evaluate_skin(product: Decoder, people: int, photos: int = 2, progress: bool
         for photo in range(photos):
             pixels_HW3 = subject.image_KHW3[photo]
             try:
-                (face, *_) = reconstruct(Photo(pixels_HW3), path=f"{number}", decoder=product, texture_size=512)
+                (face, *_) = reconstruct(Photo(pixels_HW3), path=f"{number}", models=product, texture_size=512)
             except NoFaceError:
                 missed += 1
                 continue

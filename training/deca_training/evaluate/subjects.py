@@ -17,13 +17,13 @@ from torch import Tensor
 
 from deca.errors import DecaError, OptionError
 from deca.reconstruct.coarse import fitted_faces, regressed_faces
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
-from deca.render.camera import CROP_SIZE
+from deca.reconstruct.models import Models
 from deca.vision.crop import warp_crop
 from deca.vision.faces import DetectedFace, find_faces
 from deca.vision.geometry import apply
 from deca.vision.photo import Photo, read_photo
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_blender.protocol.photos import pictures_below
 from deca_training.data.index import PhotoIndex
 from deca_training.data.landmarks import ibug_from_mediapipe
@@ -48,17 +48,17 @@ class FacePhoto:
     found: DetectedFace
     landmarks68_L2: NDArray[np.float32]
 
-    def face(self, decoder: Decoder, by_fit: bool = False) -> Face:
+    def face(self, models: Models, by_fit: bool = False) -> Face:
         """Its codes: from the encoders, or from the landmark fit, as the product makes them.
 
         Raises:
-            OptionError: The encoders are asked for and the decoder has none.
+            OptionError: The encoders are asked for and the models has none.
         """
         if by_fit:
-            return fitted_faces(self.photo, Path(self.name), [self.found], decoder)[0]
-        if decoder.networks is None:
+            return fitted_faces(self.photo, Path(self.name), [self.found], models)[0]
+        if models.networks is None:
             raise OptionError("There are no weights to regress codes with.", "Name a weights file.")
-        return regressed_faces(self.photo, Path(self.name), [self.found], decoder, decoder.networks)[0]
+        return regressed_faces(self.photo, Path(self.name), [self.found], models, models.networks)[0]
 
     def crop(self, face: Face) -> Tensor:
         """The crop that the codes belong to, (1, 3, H, W) in 0..1."""

@@ -24,11 +24,13 @@ from deca.files import read_npz, write_file
 from deca.networks import MAP_SIZE
 from deca.networks.relief import Layout, ReliefNetwork, band, light_gradient, log_light
 from deca.reconstruct.face import Face
-from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.models import load_models
+from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import layout_of
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca.vision.photo import read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 
 _TEXTURE = 8.0
 """Sigma in texels: what varies faster is the skin's texture."""
@@ -99,13 +101,13 @@ def lay_out_carriers(folder: Path, out: Path, network: ReliefNetwork | None = No
         AssetError: There is no photo with a face, or the file is damaged.
     """
     if not out.is_file():
-        decoder, found = load_decoder("openhead", BUILTIN), []
+        models, found = load_models(OPENHEAD, BUILTIN_WEIGHTS), []
         for path in sorted(folder.rglob("*")):
             try:
                 photo = read_photo(path) if path.is_file() else None
                 if photo is None:
                     continue
-                face = reconstruct(photo, path=path, decoder=decoder, texture_size=None, max_faces=1)[0]
+                face = reconstruct(photo, path=path, models=models, texture_size=None, max_faces=1)[0]
             except DecaError as error:
                 print(f"no carrier: {error}", file=sys.stderr)
                 continue

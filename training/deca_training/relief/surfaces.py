@@ -20,6 +20,7 @@ from deca.files import write_file
 from deca.networks import MAP_SIZE
 from deca.render.detail import detail_patch, detail_surface
 from deca.render.normals import unit
+from deca_blender.protocol.conventions import OPENHEAD
 from deca_training.data.synthetic.generate import AGES, NUM_EXPRESSION, Generator
 from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.person import Person
@@ -63,7 +64,7 @@ class SurfaceMaker:
         head, albedo: Names or paths of head and albedo model.
     """
 
-    def __init__(self, head: str = "openhead", albedo: str = "openhead") -> None:
+    def __init__(self, head: str = OPENHEAD, albedo: str = OPENHEAD) -> None:
         self.generator = Generator(head, albedo)
         self.part = detail_patch(self.generator.head, MAP_SIZE)
 

@@ -28,9 +28,11 @@ from deca.files import read_npz, write_file
 from deca.head import HeadModel
 from deca.networks import MAP_SIZE
 from deca.networks.skin_map import Kind, Seen, SkinMapNetwork
-from deca.reconstruct.pipeline import BUILTIN, load_decoder, reconstruct
+from deca.reconstruct.models import load_models
+from deca.reconstruct.pipeline import reconstruct
 from deca.render.uv import Texels, texels_of
 from deca.vision.photo import read_photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 
 UNKNOWN = 255
 """Label of texels of which nothing is learnt."""
@@ -180,9 +182,9 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
         AssetError: There is no photo with a face, or the file is damaged.
     """
     if not out.is_file():
-        decoder = load_decoder("openhead", BUILTIN)
-        decoder.relief = None
-        labeller, found = Labeller(decoder.head), []
+        models = load_models(OPENHEAD, BUILTIN_WEIGHTS)
+        models.relief = None
+        labeller, found = Labeller(models.head), []
         for folder in folders:
             listed = folder / WITH_THINGS
             covered = set(listed.read_text(encoding="utf-8").split()) if listed.is_file() else None
@@ -192,7 +194,7 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
                 name = path.relative_to(folder).with_suffix("").as_posix()
                 try:
                     photo = read_photo(path)
-                    face = reconstruct(photo, path=path, decoder=decoder, texture_size=None, max_faces=1)[0]
+                    face = reconstruct(photo, path=path, models=models, texture_size=None, max_faces=1)[0]
                 except DecaError as error:
                     print(f"no carrier: {error}", file=sys.stderr)
                     continue

@@ -20,7 +20,7 @@ from deca.errors import OptionError
 from deca.head import load_head
 from deca.head.layer import HeadLayer
 from deca.head.traits import shape_given
-from deca.render.camera import CROP_SIZE
+from deca_blender.protocol.conventions import CROP_SIZE, OPENHEAD
 from deca_training.data.synthetic.expressions import random_expression
 from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.person import Person, solid_noise
@@ -58,8 +58,8 @@ class Generator:
 
     def __init__(
         self,
-        head: str = "openhead",
-        albedo: str = "openhead",
+        head: str = OPENHEAD,
+        albedo: str = OPENHEAD,
         outside: float = 0.0,
         perspective: float = 0.0,
         variety: float = 1.0,

@@ -19,8 +19,8 @@ from deca.render.camera import project
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca.render.renderer import Renderer, Surface
-from deca.vision.crop import CROP_SIZE
 from deca.vision.landmarks import EYE_RINGS, IBUG_68
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.data.augment import Augmentation, change_colours, occlude
 from deca_training.data.synthetic.light import Light, nearest_harmonics
 from deca_training.data.synthetic.looks import Looks

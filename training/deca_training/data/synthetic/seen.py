@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.render.camera import CROP_SIZE
 from deca.vision.landmarks import LandmarkNet, region_of
+from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.data.synthetic.subjects import SyntheticSubject
 
 _PASSES = 2

@@ -20,10 +20,10 @@ from deca.head.flame import convert_flame
 from deca.head.layer import HeadLayer
 from deca.networks import Card, Networks, load_checkpoint, random_checkpoint, save_checkpoint
 from deca.reconstruct.coarse import camera_on_crop, interior_error
-from deca.reconstruct.decode import Decoder
 from deca.reconstruct.face import Face
+from deca.reconstruct.models import Models, load_models
 from deca.reconstruct.pictures import comparison, on_photo
-from deca.reconstruct.pipeline import load_decoder, reconstruct
+from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.transfer import transfer_expression, transfer_wrinkles
 from deca.vision.crop import warp_crop
 from deca.vision.landmarks import IBUG_68
@@ -39,12 +39,12 @@ def head() -> HeadModel:
 
 
 @pytest.fixture(scope="module")
-def decoder(head: HeadModel) -> Decoder:
+def models(head: HeadModel) -> Models:
     rng = np.random.default_rng(0)
     mean = np.full((64, 64, 3), (0.7, 0.5, 0.4), np.float32)
     basis = 0.05 * rng.normal(size=(50, 1, 1, 3)).astype(np.float32) * np.ones((1, 64, 64, 1), np.float32)
     networks = Networks.random(seed=1, card=Card.of(head, backbone=SMALL))
-    return Decoder(head, networks, AlbedoModel(mean, basis, name="plain", head_hash=head.hash))
+    return Models(head, networks, AlbedoModel(mean, basis, name="plain", head_hash=head.hash))
 
 
 def make_face(head: HeadModel, seed: int) -> Face:
@@ -77,32 +77,32 @@ def make_face(head: HeadModel, seed: int) -> Face:
     )
 
 
-def test_decoded_parts_agree_with_their_sources(decoder: Decoder) -> None:
-    face = make_face(decoder.head, 1)
-    decoded = decoder.decode_face(face)
+def test_decoded_parts_agree_with_their_sources(models: Models) -> None:
+    face = make_face(models.head, 1)
+    decoded = models.decode_face(face)
     assert np.abs(decoded.verts_BV3[0].numpy() - face.vertices()).max() < 1e-7
     on_photo_V2 = face.vertices() @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
     on_crop_V2 = on_photo_V2 @ face.crop_33[:2, :2].T + face.crop_33[:2, 2]
     assert np.abs((decoded.picture_BV3[0, :, :2].numpy() * 0.5 + 0.5) * 224 - on_crop_V2).max() < 1e-2
-    layer = HeadLayer(decoder.head)
+    layer = HeadLayer(models.head)
     pose = torch.from_numpy(face.pose_53)[None]
     assert decoded.landmarks_BL3 is not None
     assert torch.allclose(decoded.landmarks_BL3, layer.landmarks_68(decoded.verts_BV3, pose), atol=1e-7)
 
-    assert decoder.networks is not None and decoded.displacement_B1HW is not None
+    assert models.networks is not None and decoded.displacement_B1HW is not None
     codes = (face.detail_D, face.expression_E, face.pose_53[2])
-    plain = decoder.networks.displacement(*(torch.from_numpy(np.asarray(code))[None] for code in codes))[0, 0].numpy()
-    mask = cv2.resize(decoder.head.masks["face_no_eyes"], (256, 256), interpolation=cv2.INTER_AREA) / 255
+    plain = models.networks.displacement(*(torch.from_numpy(np.asarray(code))[None] for code in codes))[0, 0].numpy()
+    mask = cv2.resize(models.head.masks["face_no_eyes"], (256, 256), interpolation=cv2.INTER_AREA) / 255
     assert np.abs(decoded.displacement_B1HW[0, 0].numpy() - plain * mask).max() < 1e-8
     assert np.abs(plain).max() > 1e-4
 
 
-def test_wrinkles_follow_the_expression_and_the_code(decoder: Decoder) -> None:
+def test_wrinkles_follow_the_expression_and_the_code(models: Models) -> None:
     """Each transfer decodes the map anew: from the codes it leads to, and from nothing else."""
-    a, b = make_face(decoder.head, 1), make_face(decoder.head, 2)
+    a, b = make_face(models.head, 1), make_face(models.head, 2)
 
     def wrinkles(face: Face) -> torch.Tensor:
-        displacement = decoder.decode_face(face).displacement_B1HW
+        displacement = models.decode_face(face).displacement_B1HW
         assert displacement is not None
         return displacement
 
@@ -114,13 +114,13 @@ def test_wrinkles_follow_the_expression_and_the_code(decoder: Decoder) -> None:
     assert torch.equal(wrinkles(replace(b, shape_S=a.shape_S)), wrinkles(b))
 
 
-def test_flat_map_renders_like_the_coarse_head(decoder: Decoder) -> None:
-    decoded = decoder.decode_face(make_face(decoder.head, 1))
-    pictures = decoder.render(decoded)
+def test_flat_map_renders_like_the_coarse_head(models: Models) -> None:
+    decoded = models.decode_face(make_face(models.head, 1))
+    pictures = models.render(decoded)
     assert pictures.coarse is not None and pictures.detail is not None and pictures.detail_shape is not None
     assert (pictures.detail_shape - pictures.coarse_shape).abs().max() > 0.02  # wrinkles are seen
-    flat = decoder.decode_face(replace(make_face(decoder.head, 1), detail_D=None))
-    plain = decoder.render(flat)
+    flat = models.decode_face(replace(make_face(models.head, 1), detail_D=None))
+    plain = models.render(flat)
     assert plain.detail is None and plain.detail_shape is None
     assert plain.coarse is not None and torch.equal(plain.coarse, pictures.coarse)
     # grey light of band 0 alone: shading 3 * 0.2820948 everywhere
@@ -131,27 +131,27 @@ def test_flat_map_renders_like_the_coarse_head(decoder: Decoder) -> None:
     )
 
 
-def test_renderings_lie_where_the_head_is_on_the_photo(decoder: Decoder) -> None:
-    face = make_face(decoder.head, 1)
+def test_renderings_lie_where_the_head_is_on_the_photo(models: Models) -> None:
+    face = make_face(models.head, 1)
     photo = np.full((300, 400, 3), 7, np.uint8)
-    decoded = decoder.decode_face(face)
+    decoded = models.decode_face(face)
     on_photo_V2 = face.vertices() @ face.to_photo()[:, :3].T + face.to_photo()[:, 3]
-    for picture in on_photo(photo, face, decoded, decoder).values():
+    for picture in on_photo(photo, face, decoded, models).values():
         rows, columns = np.nonzero((picture != 7).any(-1))
         low, high = on_photo_V2.min(0).clip(0), np.minimum(on_photo_V2.max(0), (400, 300))
         assert np.abs(np.array((columns.min(), rows.min())) - low).max() < 2
         assert np.abs(np.array((columns.max(), rows.max())) + 1 - high).max() < 2
-    sheet = comparison(photo, [face, face], [decoded, decoded], decoder)
+    sheet = comparison(photo, [face, face], [decoded, decoded], models)
     assert sheet.shape == (640, 1600, 3)
 
 
-def test_comparison_shows_the_crop_of_the_photo(decoder: Decoder) -> None:
+def test_comparison_shows_the_crop_of_the_photo(models: Models) -> None:
     """A photo whose colours are its coordinates; the crop reaches beyond it."""
     y, x = np.mgrid[:300, :400]
     photo = np.stack((x // 2, y // 2, np.full_like(x, 200)), -1).astype(np.uint8)
-    face = make_face(decoder.head, 1)
+    face = make_face(models.head, 1)
     face = replace(face, crop_33=np.array([[1.4, 0, -400.0], [0, 1.4, -30.0], [0, 0, 1]]))
-    cell = comparison(photo, [face], [decoder.decode_face(face)], decoder)[:, :320]
+    cell = comparison(photo, [face], [models.decode_face(face)], models)[:, :320]
     for column, row in ((60, 40), (120, 200)):
         crop = (np.array((column, row)) + 0.5) * 224 / 320
         expected = (crop - face.crop_33[:2, 2]) / 1.4 - 0.5
@@ -159,14 +159,14 @@ def test_comparison_shows_the_crop_of_the_photo(decoder: Decoder) -> None:
     assert not cell[:, 250:].any()  # right of the photo
 
 
-def test_models_of_different_heads_are_refused(decoder: Decoder) -> None:
-    face = make_face(decoder.head, 1)
-    stranger = replace(decoder.head, hash="0" * 16, name="another")
+def test_models_of_different_heads_are_refused(models: Models) -> None:
+    face = make_face(models.head, 1)
+    stranger = replace(models.head, hash="0" * 16, name="another")
     with pytest.raises(OptionError, match="another"):
-        decoder.decode_face(replace(face, head=stranger))
-    for models in ({"networks": decoder.networks}, {"albedo": decoder.albedo}):
+        models.decode_face(replace(face, head=stranger))
+    for others in ({"networks": models.networks}, {"albedo": models.albedo}):
         with pytest.raises(AssetError):
-            Decoder(stranger, **models)  # pyright: ignore[reportArgumentType]
+            Models(stranger, **others)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.fixture(scope="module")
@@ -217,9 +217,9 @@ def test_official_formats_go_through_the_weights(portrait: Path, tmp_path: Path)
     }
     torch.save(states, tar)
     make_albedo(tmp_path / "albedo.npz", components=50)
-    decoder = load_decoder(head_path, tar, tmp_path / "albedo.npz")
+    models = load_models(head_path, tar, tmp_path / "albedo.npz")
     photo = read_photo(portrait)
-    (face,) = reconstruct(photo, path=portrait, decoder=decoder, texture_size=None, max_faces=1)
+    (face,) = reconstruct(photo, path=portrait, models=models, texture_size=None, max_faces=1)
 
     low, high = face.landmarks_L2[list(IBUG_68)].min(0), face.landmarks_L2[list(IBUG_68)].max(0)
     side = int((high - low).mean() * 1.1 * 1.25)
@@ -241,18 +241,18 @@ def test_official_formats_go_through_the_weights(portrait: Path, tmp_path: Path)
     assert not face.pose_53[[1, 3, 4]].any()
     assert 0 < face.landmark_error and np.isclose(face.landmark_error, interior_error(face))
 
-    decoded = decoder.decode_face(face)
+    decoded = models.decode_face(face)
     assert decoded.displacement_B1HW is not None and decoded.detail is not None
-    fixed = decoder.head.fixed_displacement_NN
+    fixed = models.head.fixed_displacement_NN
     assert fixed is not None
     flat = decoded.displacement_B1HW[0, 0].numpy() - fixed
-    outside = decoder.head.masks["face_no_eyes"] == 0
+    outside = models.head.masks["face_no_eyes"] == 0
     assert not cv2.resize(np.abs(flat), outside.shape[::-1], interpolation=cv2.INTER_NEAREST)[outside].any()
-    pictures = decoder.render(decoded)
+    pictures = models.render(decoded)
     assert pictures.detail is not None and torch.isfinite(pictures.detail).all()
 
 
-def test_weights_without_a_file_are_refused(portrait: Path, decoder: Decoder) -> None:
-    bare = Decoder(decoder.head)
+def test_weights_without_a_file_are_refused(portrait: Path, models: Models) -> None:
+    bare = Models(models.head)
     with pytest.raises(OptionError, match="no weights"):
-        reconstruct(read_photo(portrait), path=portrait, decoder=bare, coarse="weights")
+        reconstruct(read_photo(portrait), path=portrait, models=bare, coarse="weights")

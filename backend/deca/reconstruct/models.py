@@ -1,4 +1,5 @@
-"""Codes to everything that can be seen of a face: mesh, landmarks, albedo, wrinkles, renderings (DECA, Section 4).
+"""The models of a reconstruction, and what they make of codes: mesh, landmarks, albedo, wrinkles, renderings (DECA,
+Section 4).
 
 Shape suffixes: B batch, S shape, E expression and A albedo coefficients, D detail code, V vertices, J joints, H W rows
 and columns of UV maps and pictures.
@@ -6,20 +7,27 @@ and columns of UV maps and pictures.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deca.appearance.albedo import AlbedoModel
-from deca.errors import AssetError, OptionError
+from deca.appearance.albedo import AlbedoModel, load_albedo
+from deca.assets import asset, assets_dir
+from deca.devices import choose_device
+from deca.errors import AssetError, DecaWarning, OptionError
+from deca.head.bundled import bundle_of
 from deca.head.layer import HeadLayer
-from deca.head.model import HeadModel
+from deca.head.model import HeadModel, load_head
 from deca.networks import OFFICIAL_CARD, Networks, check_head
-from deca.networks.relief import ReliefNetwork
-from deca.networks.skin_map import SkinMapNetwork
+from deca.networks.relief import ReliefNetwork, load_relief
+from deca.networks.skin_map import SkinMapNetwork, load_skin_map
 from deca.reconstruct.face import Face
 from deca.reconstruct.moving_relief import MovingRelief, Shares, with_reliefs
 from deca.reconstruct.relief import Relief
@@ -27,6 +35,9 @@ from deca.render.camera import project
 from deca.render.detail import DetailSurface, applied_displacement, detail_surface
 from deca.render.normals import vertex_normals
 from deca.render.renderer import Renderer
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
+
+T = TypeVar("T")
 
 _JAW = 2
 
@@ -76,8 +87,8 @@ class Pictures:
     detail: Tensor | None
 
 
-class Decoder:
-    """Decodes and renders the codes of one head model.
+class Models:
+    """A head model, and what is known of its faces: networks and albedo model. Decodes and renders codes.
 
     Args:
         head: The head model.
@@ -263,6 +274,106 @@ class Decoder:
         if key not in self._layers:
             self._layers[key] = HeadLayer(self.head, *key).to(self.device)
         return self._layers[key]
+
+
+def load_models(
+    head: str | Path = OPENHEAD,
+    weights: str | Path | None = None,
+    albedo: str | Path | None = None,
+    device: str = "cpu",
+) -> Models:
+    """The models that a reconstruction needs, by name or path; bundled head models bring their albedo model along.
+
+    Args:
+        head: `openhead`, or the path of a head model file.
+        weights: DECA's `deca_model.tar` or a weights file of ours; None for none, and thus the landmark fit and no
+            wrinkles; `BUILTIN_WEIGHTS` for the bundled ones, or none where they are missing or the head has none.
+        albedo: The name of a bundled head model, or the path of an albedo model file.
+        device: Torch device of the networks.
+
+    Raises:
+        AssetError: A file is missing or damaged, or they do not belong together.
+        DeviceError: There is no such device here.
+
+    Warns:
+        DecaWarning: The built-in weights are there, but cannot be used.
+    """
+    device = choose_device(device)
+    bundle = bundle_of(str(head))
+    if albedo is None and bundle and bundle.albedo:
+        albedo = str(head)
+    model = load_head(str(head))
+    if weights is None:
+        networks = None
+    elif weights == BUILTIN_WEIGHTS:
+        networks = builtin_networks(model, device)
+    else:
+        networks = Networks.load(weights, device)
+    relief = builtin_relief(model) if networks is not None else None
+    skin = builtin_skin_map(model)
+    return Models(model, networks, None if albedo is None else load_albedo(albedo), device, relief, skin)
+
+
+def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
+    """The networks of the bundled weights; None where they are missing, or for a head model that comes with none.
+
+    Warns:
+        DecaWarning: They are there, but damaged or made for another version of the head model; None, too.
+    """
+
+    def load(path: Path) -> Networks:
+        networks = Networks.load(path, device)
+        check_head(networks.card, head)
+        return networks
+
+    trouble = "The built-in weights cannot be used, so heads have no wrinkles"
+    return _builtin(head, "weights", load, trouble, "Reinstall the add-on, or choose other weights.")
+
+
+def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
+    """The bundled relief network; None where it is missing, or for a head model that comes with none.
+
+    Warns:
+        DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
+    """
+
+    def load(path: Path) -> ReliefNetwork:
+        relief = load_relief(path)
+        relief.check_head(head)
+        return relief
+
+    return _builtin(
+        head, "relief", load, "The relief network cannot be used, so wrinkles lie where most people have them"
+    )
+
+
+def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
+    """The bundled skin map network; None where it is missing, or for a head model that comes with none.
+
+    Warns:
+        DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
+    """
+
+    def load(path: Path) -> SkinMapNetwork:
+        network = load_skin_map(path)
+        network.check_head(head)
+        return network
+
+    return _builtin(head, "skin_map", load, "The skin map network cannot be used, so skin is told by its colour")
+
+
+def _builtin(
+    head: HeadModel, what: str, load: Callable[[Path], T], trouble: str, advice: str = "Reinstall the add-on."
+) -> T | None:
+    """What a head model's bundle names by the field `what`; None, with a warning, where it cannot be used."""
+    file = getattr(bundle_of(head.name), what, "")
+    if not file or not (assets_dir() / file).is_file():
+        return None
+    try:
+        return load(asset(file))
+    except AssetError as error:
+        warnings.warn(f"{trouble}: {error.message} {advice}", DecaWarning, stacklevel=3)
+        return None
 
 
 def _shown(linear: Tensor) -> Tensor:
