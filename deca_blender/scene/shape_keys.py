@@ -130,8 +130,7 @@ def add_driver(
             variable.targets[0].context_property = "ACTIVE_SCENE"
         else:
             variable.type = "SINGLE_PROP"
-            if isinstance(target, bpy.types.Key):
-                variable.targets[0].id_type = "KEY"
+            variable.targets[0].id_type = target.id_type
             variable.targets[0].id = target
         variable.targets[0].data_path = term.path
         variable.targets[0].use_fallback_value, variable.targets[0].fallback_value = True, term.rest

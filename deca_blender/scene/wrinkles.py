@@ -59,12 +59,11 @@ def add_wrinkles(obj: bpy.types.Object) -> None:
 
 def _drive_size(obj: bpy.types.Object, size: float = 1.0) -> None:
     """Keeps `SIZE` at what it is, now `size`, whatever scale is applied."""
-    keys = obj.data.shape_keys
-    assert keys is not None  # heads are made with them
+    assert isinstance(obj.data, bpy.types.Mesh)
     obj[SIZE] = obj[SIDE] = 1.0
-    points_V3 = np.empty((len(obj.data.vertices), 3), np.float32)
-    keys.reference_key.points.foreach_get("co", points_V3.ravel())
-    add_driver(obj, f'["{SIZE}"]', -1, size_driver(points_V3 / size), keys)
+    verts_V3 = np.empty((len(obj.data.vertices), 3), np.float32)
+    obj.data.vertices.foreach_get("co", verts_V3.ravel())
+    add_driver(obj, f'["{SIZE}"]', -1, size_driver(verts_V3 / size), obj.data)
 
 
 def size_of(obj: bpy.types.Object) -> float:

@@ -89,7 +89,11 @@ def assert_scaled(obj: bpy.types.Object, modifier: str, before: NDArray, factor:
     flat, offsets = displaced(obj, modifier)
     depth, old_depth = (np.linalg.norm(moved, axis=1) for moved in (offsets, before))
     assert old_depth.mean() > 3e-4
-    assert np.abs(depth - factor * old_depth).max() < 1e-3 * factor * old_depth.mean(), (depth / old_depth)[:9]
+    assert np.abs(depth - factor * old_depth).max() < 1e-3 * factor * old_depth.mean(), (
+        (depth / old_depth)[:9],
+        wrinkles.depth_of(obj),
+        factor,
+    )
     assert np.median(np.einsum("vc,vc->v", offsets, outwards(flat)) / depth) > 0.99
 
 
