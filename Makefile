@@ -9,6 +9,7 @@
 # make pictures   the documentation's pictures of the add-on, in that Blender
 # make docs    the documentation as a site in out/site
 # make lock    pins what *Install Backend* installs anew: the newest versions that constraints.txt lets in
+# python -m tools.translations   brings the add-on's languages up to date with its words
 # make release the extension, its repository and page, and the wheel in dist/release
 # make mutants do the tests notice small mistakes? (tests/mutants.toml; an hour)
 # Where there is no make: `python3.11 -m tools.setup`, then the commands below

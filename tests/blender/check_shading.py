@@ -37,6 +37,14 @@ def sheet() -> bpy.types.Object:
     return obj
 
 
+def off(allowed: float, before_filter_width: float) -> float:
+    """How far shading may be off: more in Blender 4.2, whose Bump node has no Filter Width (docs/releasing.md)."""
+    tree = bpy.data.node_groups.new("Bump", "ShaderNodeTree")
+    has_width = "Filter Width" in tree.nodes.new("ShaderNodeBump").inputs
+    bpy.data.node_groups.remove(tree)
+    return allowed if has_width else before_filter_width
+
+
 def look(obj: bpy.types.Object, socket: str, size: float = SIDE_M, pixels: int = 128) -> NDArray[np.float64]:
     """What an output of the head's wrinkle group is where a camera from above sees it (H, W, 3), bottom row first."""
     bpy.ops.preferences.addon_enable(module="cycles")
@@ -91,7 +99,10 @@ def test_normals_are_the_maps_at_every_level_of_subdivision() -> None:
     for level in (0, 2, 5):
         obj.modifiers["Wrinkle Subdivision"].levels = level
         shown, waves = angles(look(obj, "Normal"))
-        assert np.abs(waves).max() > 8 and np.abs(shown - waves).max() < 0.6, (level, np.abs(shown - waves).max())
+        assert np.abs(waves).max() > 8 and np.abs(shown - waves).max() < off(0.6, 1.25), (
+            level,
+            np.abs(shown - waves).max(),
+        )
 
 
 def test_strength_and_scale() -> None:
@@ -103,14 +114,14 @@ def test_strength_and_scale() -> None:
     shown, waves = angles(look(obj, "Normal"))
     turned = np.degrees(np.arctan(3 * np.tan(np.radians(waves))))
     limited = np.degrees(np.arctan2(np.sin(np.radians(turned)), 1.0))  # normal + (1 - cos) * up
-    assert np.abs(turned).max() > 24 and np.abs(shown - limited).max() < 1.5, np.abs(shown - limited).max()
+    assert np.abs(turned).max() > 24 and np.abs(shown - limited).max() < off(1.5, 3.75), np.abs(shown - limited).max()
     obj["wrinkle_strength"] = 1.0
     for apply in (False, True):
         obj.scale = (10, 10, 10)
         if apply:
             bpy.ops.object.transform_apply(location=False, rotation=False, scale=True)
         shown, waves = angles(look(obj, "Normal", 10 * SIDE_M))
-        assert np.abs(shown - waves).max() < 0.6, (apply, np.abs(shown - waves).max())
+        assert np.abs(shown - waves).max() < off(0.6, 1.25), (apply, np.abs(shown - waves).max())
 
 
 def test_valleys_are_darker_and_hills_are_not() -> None:
@@ -130,7 +141,7 @@ def test_without_the_kept_normals_there_are_those_of_the_surface() -> None:
     obj.modifiers["Wrinkles"].show_render = False
     normals = look(obj, "Normal")
     shown, waves = angles(normals)
-    assert np.abs(shown - waves).max() < 0.6, normals[64, 20:30]
+    assert np.abs(shown - waves).max() < off(0.6, 1.25), normals[64, 20:30]
 
 
 def test_strength_above_one_moves_the_surface_less() -> None:
@@ -157,7 +168,10 @@ def test_baked_wrinkles_look_like_live_ones(folder: Path) -> None:
 
     def assert_same(frame: int) -> None:
         for shown, wanted in zip((look(obj, "Color"), look(obj, "Normal")), expected[frame], strict=True):
-            assert np.abs(shown - wanted)[8:-8, 8:-8].max() < 0.02, (frame, np.abs(shown - wanted)[8:-8, 8:-8].max())
+            assert np.abs(shown - wanted)[8:-8, 8:-8].max() < off(0.02, 0.025), (
+                frame,
+                np.abs(shown - wanted)[8:-8, 8:-8].max(),
+            )
 
     sequence = SequenceFolder(folder, "Sheet", 3)
     for frame, map_NN in maps.items():
