@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import bpy
@@ -73,11 +73,12 @@ CLASSES = (
     *preferences.CLASSES,
 )
 
-_cli_handles: list[object] = []
+_is_registered = False
 
 
 def register() -> None:
-    """Registers classes, properties, menus and the commands `deca_import`, `deca_export` and `deca_capture`."""
+    """Registers classes, properties and menus."""
+    global _is_registered
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()
@@ -91,22 +92,17 @@ def register() -> None:
     live.register(lambda: backend.session(), lambda: preferences.weights(), lambda: preferences.head())
     live.set_cache_bytes(preferences.cache_bytes())
     models.register(lambda: backend.session(), lambda path: preferences.use_head(path))
-    for name, run in (
-        ("deca_import", _run_import),
-        ("deca_export", _run_export),
-        ("deca_capture", _run_capture),
-    ):
-        _cli_handles.append(bpy.utils.register_cli_command(name, run))
+    _is_registered = True
 
 
 def unregister() -> None:
     """Ends the backend and takes everything back."""
+    global _is_registered
+    _is_registered = False
     models.unregister()
     live.unregister()
     install.cancel()
     backend.close()
-    while _cli_handles:
-        bpy.utils.unregister_cli_command(_cli_handles.pop())
     deletion.unregister()
     pose_shelf.unregister()
     menus.unregister()
@@ -121,7 +117,7 @@ def unregister() -> None:
 
 def is_registered() -> bool:
     """Whether the add-on is enabled."""
-    return bool(_cli_handles)
+    return _is_registered
 
 
 @contextmanager
@@ -156,21 +152,3 @@ def run_command(work: Callable[[], int]) -> int:
             return batch.PIPE_CLOSED
         finally:
             backend.close()
-
-
-def _run_import(arguments: Sequence[str]) -> int:
-    from .headless import main
-
-    return main(arguments)
-
-
-def _run_export(arguments: Sequence[str]) -> int:
-    from .headless_export import main
-
-    return main(arguments)
-
-
-def _run_capture(arguments: Sequence[str]) -> int:
-    from .headless_capture import main
-
-    return main(arguments)
