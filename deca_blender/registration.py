@@ -36,6 +36,7 @@ from .protocol import batch
 from .scene import deletion, live
 from .ui import capture_panel, drop, menus, panels, pie, pose_shelf
 from .ui import pins as pin_handles
+from .ui import preferences as preferences_page
 
 CLASSES = (
     *head.CLASSES,
@@ -70,7 +71,7 @@ CLASSES = (
     *pie.CLASSES,
     *pose_shelf.CLASSES,
     *pin_handles.CLASSES,
-    *preferences.CLASSES,
+    *preferences_page.CLASSES,
 )
 
 _is_registered = False
