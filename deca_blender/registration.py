@@ -11,6 +11,7 @@ from . import backend, install, models, preferences
 from .operators import (
     add_photos,
     bake_normal_map,
+    bake_wrinkles,
     capture,
     delete_head,
     diagnostics,
@@ -28,10 +29,9 @@ from .operators import (
     strip_identity,
     update_wrinkles,
 )
-from .operators import bake as bake_operators
 from .operators import models as model_operators
 from .operators import transfer as transfer_operators
-from .properties import bake, head, interface, sliders, transfer
+from .properties import baked, head, interface, sliders, transfer
 from .protocol import batch
 from .scene import deletion, live
 from .ui import capture_panel, drop, menus, panels, pie, pose_shelf
@@ -42,7 +42,7 @@ CLASSES = (
     *head.CLASSES,
     *interface.CLASSES,
     *transfer.CLASSES,
-    *bake.CLASSES,
+    *baked.CLASSES,
     *sliders.CLASSES,
     *import_face.CLASSES,
     *import_folder.CLASSES,
@@ -58,7 +58,7 @@ CLASSES = (
     *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
     *transfer_operators.CLASSES,
-    *bake_operators.CLASSES,
+    *bake_wrinkles.CLASSES,
     *bake_normal_map.CLASSES,
     *make_independent.CLASSES,
     *strip_identity.CLASSES,
@@ -85,7 +85,7 @@ def register() -> None:
     head.register_pointers()
     interface.register_pointers()
     transfer.register_pointers()
-    bake.register_pointers()
+    baked.register_pointers()
     sliders.register_pointers()
     menus.register()
     pose_shelf.register()
@@ -108,7 +108,7 @@ def unregister() -> None:
     pose_shelf.unregister()
     menus.unregister()
     sliders.unregister_pointers()
-    bake.unregister_pointers()
+    baked.unregister_pointers()
     transfer.unregister_pointers()
     interface.unregister_pointers()
     head.unregister_pointers()
