@@ -4,12 +4,14 @@ from __future__ import annotations
 
 
 def register() -> None:
-    from .deca_blender import registration
+    from .deca_blender import commands, registration
 
     registration.register()
+    commands.register()
 
 
 def unregister() -> None:
-    from .deca_blender import registration
+    from .deca_blender import commands, registration
 
+    commands.unregister()
     registration.unregister()

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from .client import ClientError, Job, LaunchSettings, Session, State
-from .preferences import launch_settings, managed_environment
+from .folders import managed_environment
+from .preferences import launch_settings
 from .protocol.messages import HelloReply, Ping, PingReply
 
 _session: Session | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import bpy
@@ -11,6 +11,7 @@ from . import backend, install, models, preferences
 from .operators import (
     add_photos,
     bake_normal_map,
+    bake_wrinkles,
     capture,
     delete_head,
     diagnostics,
@@ -28,20 +29,20 @@ from .operators import (
     strip_identity,
     update_wrinkles,
 )
-from .operators import bake as bake_operators
 from .operators import models as model_operators
 from .operators import transfer as transfer_operators
-from .properties import bake, head, interface, sliders, transfer
+from .properties import baked, head, interface, sliders, transfer
 from .protocol import batch
 from .scene import deletion, live
 from .ui import capture_panel, drop, menus, panels, pie, pose_shelf, translation
 from .ui import pins as pin_handles
+from .ui import preferences as preferences_page
 
 CLASSES = (
     *head.CLASSES,
     *interface.CLASSES,
     *transfer.CLASSES,
-    *bake.CLASSES,
+    *baked.CLASSES,
     *sliders.CLASSES,
     *import_face.CLASSES,
     *import_folder.CLASSES,
@@ -57,7 +58,7 @@ CLASSES = (
     *pose_assets.CLASSES,
     *update_wrinkles.CLASSES,
     *transfer_operators.CLASSES,
-    *bake_operators.CLASSES,
+    *bake_wrinkles.CLASSES,
     *bake_normal_map.CLASSES,
     *make_independent.CLASSES,
     *strip_identity.CLASSES,
@@ -70,21 +71,22 @@ CLASSES = (
     *pie.CLASSES,
     *pose_shelf.CLASSES,
     *pin_handles.CLASSES,
-    *preferences.CLASSES,
+    *preferences_page.CLASSES,
 )
 
-_cli_handles: list[object] = []
+_is_registered = False
 
 
 def register() -> None:
-    """Registers classes, properties, menus and the commands `deca_import`, `deca_export` and `deca_capture`."""
+    """Registers classes, properties and menus."""
+    global _is_registered
     translation.register()
     for cls in CLASSES:
         bpy.utils.register_class(cls)
     head.register_pointers()
     interface.register_pointers()
     transfer.register_pointers()
-    bake.register_pointers()
+    baked.register_pointers()
     sliders.register_pointers()
     menus.register()
     pose_shelf.register()
@@ -92,27 +94,22 @@ def register() -> None:
     live.register(lambda: backend.session(), lambda: preferences.weights(), lambda: preferences.head())
     live.set_cache_bytes(preferences.cache_bytes())
     models.register(lambda: backend.session(), lambda path: preferences.use_head(path))
-    for name, run in (
-        ("deca_import", _run_import),
-        ("deca_export", _run_export),
-        ("deca_capture", _run_capture),
-    ):
-        _cli_handles.append(bpy.utils.register_cli_command(name, run))
+    _is_registered = True
 
 
 def unregister() -> None:
     """Ends the backend and takes everything back."""
+    global _is_registered
+    _is_registered = False
     models.unregister()
     live.unregister()
     install.cancel()
     backend.close()
-    while _cli_handles:
-        bpy.utils.unregister_cli_command(_cli_handles.pop())
     deletion.unregister()
     pose_shelf.unregister()
     menus.unregister()
     sliders.unregister_pointers()
-    bake.unregister_pointers()
+    baked.unregister_pointers()
     transfer.unregister_pointers()
     interface.unregister_pointers()
     head.unregister_pointers()
@@ -123,7 +120,7 @@ def unregister() -> None:
 
 def is_registered() -> bool:
     """Whether the add-on is enabled."""
-    return bool(_cli_handles)
+    return _is_registered
 
 
 @contextmanager
@@ -158,21 +155,3 @@ def run_command(work: Callable[[], int]) -> int:
             return batch.PIPE_CLOSED
         finally:
             backend.close()
-
-
-def _run_import(arguments: Sequence[str]) -> int:
-    from .headless import main
-
-    return main(arguments)
-
-
-def _run_export(arguments: Sequence[str]) -> int:
-    from .headless_export import main
-
-    return main(arguments)
-
-
-def _run_capture(arguments: Sequence[str]) -> int:
-    from .headless_capture import main
-
-    return main(arguments)

@@ -6,7 +6,8 @@ import bpy
 
 from .. import backend, install
 from ..client import Installation, InstallState
-from ..preferences import managed_environment, torch_choice
+from ..folders import managed_environment
+from ..preferences import torch_choice
 from ..ui import texts
 from ..ui.translation import tip
 

@@ -20,6 +20,7 @@ from ..scene.material import has_colors
 from ..scene.transfer import has_transfer, wears_relief
 from ..scene.wrinkles import SUBDIVISION, has_wrinkles, map_image
 from . import texts
+from .installation import draw_installation
 from .translation import iface
 
 _LINE = 36
@@ -81,7 +82,7 @@ class DECA_PT_import(bpy.types.Panel):
         layout.operator("deca.import_face", icon="USER")
         state = backend.state()
         if not preferences.launch_settings().has_backend():
-            preferences.draw_installation(layout, _LINE)
+            draw_installation(layout, _LINE)
         elif state is State.FAILED:
             layout.label(text=texts.BACKEND_STATE[state], icon="ERROR")
             layout.label(text=backend.failure().splitlines()[0])

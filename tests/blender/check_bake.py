@@ -17,7 +17,7 @@ from wrinkle_case import HEAD, decoded, real_session, wrinkled_head
 
 from deca_blender import backend
 from deca_blender.client import BackendDied
-from deca_blender.operators.bake import BakeSteps
+from deca_blender.operators.bake_wrinkles import BakeSteps
 from deca_blender.scene import bake, live
 from deca_blender.scene.import_face import import_face
 

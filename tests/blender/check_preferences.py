@@ -10,7 +10,7 @@ import blender_case as case
 import bpy
 import numpy as np
 
-from deca_blender import backend, install, models, preferences
+from deca_blender import backend, folders, install, models, preferences
 from deca_blender.client import InstallError, InstallState, LaunchSettings, ManagedEnvironment, RequestFailed
 from deca_blender.operators.import_face import DECA_OT_import_face
 from deca_blender.operators.install_backend import DECA_OT_install_backend
@@ -26,7 +26,9 @@ from deca_blender.protocol.messages import (
 )
 from deca_blender.scene import live
 from deca_blender.scene.head import model_reference
+from deca_blender.ui import preferences as preferences_page
 from deca_blender.ui import texts
+from deca_blender.ui.installation import draw_installation
 
 HEAD = case.head_reply()
 ASKED: list[Any] = []
@@ -64,13 +66,13 @@ backend.session = Session  # type: ignore[assignment]
 
 def chosen() -> Any:
     """The add-on's preferences, as where it is enabled; with their defaults, and without built-in weights."""
-    addon = bpy.context.preferences.addons.get(preferences.ADDON)
+    addon = bpy.context.preferences.addons.get(folders.ADDON)
     if addon is None:
         addon = bpy.context.preferences.addons.new()
-        addon.module = preferences.ADDON
+        addon.module = folders.ADDON
     for name in ("head", "weights", "checkpoints", "cache_mib", "command"):
         addon.preferences.property_unset(name)
-    preferences.BUILTIN_WEIGHTS = Path("/nowhere/openhead.safetensors")
+    preferences.BUILTIN_FILE = Path("/nowhere/openhead.safetensors")
     models.forget()
     ASKED.clear()
     return addon.preferences
@@ -113,8 +115,8 @@ def test_built_in_weights_are_named_and_checked(folder: Path) -> None:
     options = chosen()
     assert not preferences.has_builtin_weights()
     assert texts.models("", "", preferences.has_builtin_weights()) == "Models: OpenHead, no wrinkles"
-    preferences.BUILTIN_WEIGHTS = folder / "openhead.safetensors"
-    preferences.BUILTIN_WEIGHTS.touch()
+    preferences.BUILTIN_FILE = folder / "openhead.safetensors"
+    preferences.BUILTIN_FILE.touch()
     assert preferences.has_builtin_weights() and preferences.weights() == ""
     assert texts.models("", "", preferences.has_builtin_weights()) == "Models: OpenHead, built-in weights"
     assert texts.models("", "/my/own.tar", True) == "Models: OpenHead, own.tar"
@@ -193,13 +195,13 @@ def test_the_installation_and_what_became_of_it(folder: Path) -> None:
     """Not installed, with the button and the size; under way; failed; installed; its Python gone."""
     chosen()
     environment = ManagedEnvironment(folder / "backend")
-    before = preferences.managed_environment, preferences.launch_settings
-    preferences.managed_environment = lambda: environment
+    before = folders.managed_environment, preferences.launch_settings
+    folders.managed_environment = lambda: environment
     preferences.launch_settings = lambda: LaunchSettings(user_folder=environment.folder, root=folder)
 
     def shown() -> str:
         layout = Shown()
-        preferences.draw_installation(layout)
+        draw_installation(layout)
         assert layout.buttons == ["deca.install_backend"]
         return " ".join(layout.labels)
 
@@ -209,7 +211,7 @@ def test_the_installation_and_what_became_of_it(folder: Path) -> None:
         def is_done(self) -> bool:
             return self.state is not InstallState.INSTALLING
 
-    bpy.context.preferences.addons[preferences.ADDON].preferences.torch = "cpu"
+    bpy.context.preferences.addons[folders.ADDON].preferences.torch = "cpu"
     assert texts.NOT_INSTALLED in shown() and "GB of the disk (PyTorch for the processor)" in shown()
     assert "Downloads" in DECA_OT_install_backend.description(bpy.context, None)
     install._installation = Installation()
@@ -228,7 +230,7 @@ def test_the_installation_and_what_became_of_it(folder: Path) -> None:
     assert texts.IS_INSTALLED in shown() and texts.NOT_INSTALLED not in shown()
     (environment.venv / "pyvenv.cfg").write_text(f"home = {folder / 'Blender 4.2'}\n")
     assert texts.NOT_INSTALLED in shown() and "has gone" in shown()
-    preferences.managed_environment, preferences.launch_settings = before
+    folders.managed_environment, preferences.launch_settings = before
 
 
 def test_checkpoints_are_listed_and_one_is_chosen(folder: Path) -> None:
@@ -240,14 +242,14 @@ def test_checkpoints_are_listed_and_one_is_chosen(folder: Path) -> None:
         os.utime(path, (1e9 - age, 1e9 - age))
     options.checkpoints = str(folder)
     assert options.checkpoint == "NONE"
-    names = [item[1] for item in preferences._checkpoint_items(options, None)]
+    names = [item[1] for item in preferences_page._checkpoint_items(options, None)]
     assert names == ["None of These", "new.safetensors", str(Path("run é/last.safetensors")), "deca_model.tar"]
     options.checkpoint = str(folder / "run é" / "last.safetensors")
     assert preferences.weights() == str(folder / "run é" / "last.safetensors") == options.checkpoint
     options.weights = "/elsewhere.safetensors"
     assert options.checkpoint == "NONE"
     options.checkpoints = str(folder / "missing")
-    assert [item[0] for item in preferences._checkpoint_items(options, None)] == ["NONE"]
+    assert [item[0] for item in preferences_page._checkpoint_items(options, None)] == ["NONE"]
 
 
 def test_the_cache_is_resized_at_once() -> None:

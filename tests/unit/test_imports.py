@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,49 @@ def test_one_file_asks_which_blender_it_is() -> None:
             if is_version or (isinstance(node, ast.Constant) and node.value in ("layers", "action_slot")):
                 asking.append(path.relative_to(ROOT).as_posix())
     assert set(asking) == {"deca_blender/scene/versions.py"}
+
+
+def circle_in(room: Path, top: Path) -> list[str]:
+    """Modules of a room that import each other in a circle, also inside functions; none where there is no circle."""
+    files = {
+        ".".join(path.relative_to(top).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sorted(room.rglob("*.py"))
+    }
+    graph = {
+        name: {module for module in imported_modules(path, top) if module in files} - _packages_of(name, files)
+        for name, path in files.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def _packages_of(name: str, files: dict[str, Path]) -> set[str]:
+    """The packages that a module lies in, which `from . import sibling` names, and itself."""
+    parts = name.split(".")
+    above = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
+    return {package for package in above if package == name or files[package].name == "__init__.py"}
+
+
+@pytest.mark.parametrize(
+    ("room", "top"), [("deca_blender", "."), ("backend/deca", "backend"), ("training/deca_training", "training")]
+)
+def test_no_module_imports_itself_in_a_circle(room: str, top: str) -> None:
+    assert circle_in(ROOT / room, ROOT / top) == []
+
+
+def test_circles_are_seen(tmp_path: Path) -> None:
+    package = tmp_path / "rooms"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "one.py").write_text("from . import two\n")
+    (package / "two.py").write_text("def f():\n    from .three import x\n")
+    (package / "three.py").write_text("x = 1\n")
+    assert circle_in(package, tmp_path) == []
+    (package / "three.py").write_text("from rooms.one import two as x\n")
+    assert set(circle_in(package, tmp_path)) == {"rooms.one", "rooms.two", "rooms.three"}
 
 
 def test_conventions_have_one_home() -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import block_diag, cho_factor, cho_solve
 
 from deca.errors import AssetError, DecaError
 from deca.head.model import HeadModel, SurfacePoints
@@ -206,7 +206,7 @@ class LandmarkSolver:
         self.noise = noise or calibrated_noise(head, self.reduced)
         count = self.reduced.num_points
         codes, factors = priors.precision(self.reduced), self.noise.loadings_L2R.shape[2]
-        self._precision = _block_diagonal(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors))
+        self._precision = block_diag(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors))
         self._low_P, self._high_P = priors.limits(self.reduced, factors)
         self._placed_L = points.placed
         plain = LandmarkNoise.plain(count, self.reduced.num_codes + 1, Leeway().tracing)
@@ -597,12 +597,3 @@ def _masked_median(values_BL: Array, keep_BL: NDArray[np.bool_]) -> Array:
     if keep_BL.all():
         return np.median(values_BL, axis=1)
     return np.nanmedian(np.where(keep_BL, values_BL, np.nan), axis=1)
-
-
-def _block_diagonal(*blocks: Array) -> Array:
-    size = sum(map(len, blocks))
-    out, start = np.zeros((size, size)), 0
-    for block in blocks:
-        out[start : start + len(block), start : start + len(block)] = block
-        start += len(block)
-    return out
