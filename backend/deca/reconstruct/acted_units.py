@@ -34,8 +34,9 @@ _LIKELY = {
     "jawRight": 0.1,
 }
 _ELSE_LIKELY = 0.15
-"""Standard deviations of the units' weights: wide for what faces do at every moment, narrow for what landmarks can hardly
-tell from it (a squint from a blink, a lowered lip from an opened jaw). Chosen by hand on rendered performances."""
+"""Standard deviations of the units' weights: wide for what faces do at every moment, narrow for what landmarks can
+hardly tell from it (a squint from a blink, a lowered lip from an opened jaw). Chosen by hand on rendered
+performances."""
 
 _UNSEEN = ("jawOpen", "jawForward", "mouthClose", "cheekPuff", "tongueOut", "eyeLook")
 """Left to the joints (jaw, gaze), or not to be seen by landmarks."""
@@ -43,7 +44,7 @@ _UNSEEN = ("jawOpen", "jawForward", "mouthClose", "cheekPuff", "tongueOut", "eye
 _REST = -0.25
 """Mean of a weight's prior, in its standard deviations: below zero, where weights end, so that small ones vanish."""
 _SIDES_SIGMA = 0.1
-"""Standard deviation of left against right: faces are mostly symmetric, and a wink costs little beside its landmarks."""
+"""Standard deviation of left against right: faces are mostly symmetric, and a wink has many landmarks."""
 
 JAW_SIGMA = 0.4
 """Of the jaw's opening, radians: twice a photo's, as people in videos talk."""
@@ -56,11 +57,10 @@ _AMPLITUDE = {
     "browDown": 2.0,
     "mouthPucker": 1.5,
 }
-_JAW_AMPLITUDE = 1.5
-"""By how much movements that are found fall short: the priors, and bare skin that the network moves too little, hold them
-back. Estimated on rendered performances of two people (`tests/performances.py`, seeds 0 and 1), told of others (seeds
-10 to 12, docs/capture.md). The jaw's is less than renders ask for (1.8), on whose lips the network sees four fifths
-of the gap; what it sees on photos is taken for true."""
+_JAW_AMPLITUDE = 1.4
+"""By how much movements that are found fall short: the priors hold them back, and so does bare skin, which the network
+moves too little. Estimated on renders of two people (`bench_capture.py --movements`, seeds 0 and 1), told of others
+(docs/capture.md). The jaw's is less than renders ask for (1.8): on photos lips would part by a third too much."""
 
 
 @dataclass(frozen=True, eq=False)

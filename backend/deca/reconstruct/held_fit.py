@@ -3,8 +3,8 @@
 A photo's fit lays the head onto the landmarks. Here movement counts, so it differs in three ways. A few frames over the
 whole video tell first where the network sees this person's features at rest (its error of one face is mostly the same
 in all frames); only what moves from there is expression. Expression is a few of ARKit's units that push, rather than
-fifty coefficients of either sign. And lids, lips and brows, which have edges to be seen, count more than bare skin, whose
-landmarks the network guesses.
+fifty coefficients of either sign. And lids, lips and brows, which have edges to be seen, count more than bare skin,
+whose landmarks the network guesses.
 
 Shape suffixes: F frames, L landmarks, S shape and E expression coefficients, U units, P parameters.
 """
@@ -38,7 +38,7 @@ _REST_TRACING = 0.004
 """The same while the face at rest is looked for: only large movements count as expression, all else as the person."""
 _REST_FRAMES, _REST_ROUNDS = 12, 2
 _LID_PAIRS = np.array([[159, 145], [158, 153], [160, 144], [386, 374], [385, 380], [387, 373]])
-"""Landmarks above each other on the lids."""
+"""Landmarks above each other on the lids, the upper ones first."""
 _USUAL, _CLOSED = 75, 0.4
 """Percentile of the lids' gap over a video that is an open eye; the part of it below which the iris is not seen."""
 
@@ -179,9 +179,10 @@ def _eyes_open(detected_FL2: Array) -> NDArray[np.bool_]:
     """Where irises are to be seen (F,): lids that are apart, compared with the same eyes in the rest of the video."""
     if detected_FL2.shape[1] != 478:
         return np.ones(len(detected_FL2), bool)
-    apart_FP2 = detected_FL2[:, _LID_PAIRS[:, 0]] - detected_FL2[:, _LID_PAIRS[:, 1]]
-    size_F = np.linalg.norm(detected_FL2[:, OUTER_EYES[0]] - detected_FL2[:, OUTER_EYES[1]], axis=1)
-    gap_F = np.linalg.norm(apart_FP2, axis=2).mean(1) / size_F
+    apart_FP2 = detected_FL2[:, _LID_PAIRS[:, 1]] - detected_FL2[:, _LID_PAIRS[:, 0]]
+    across_F2 = detected_FL2[:, OUTER_EYES[1]] - detected_FL2[:, OUTER_EYES[0]]
+    down_F2 = np.stack((-across_F2[:, 1], across_F2[:, 0]), axis=1) / (across_F2**2).sum(axis=1, keepdims=True)
+    gap_F = np.einsum("fpx,fx->f", apart_FP2, down_F2)
     return gap_F > _CLOSED * np.percentile(gap_F, _USUAL)
 
 
