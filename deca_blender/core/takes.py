@@ -20,7 +20,7 @@ Array = NDArray[np.floating]
 SHORT_GAP_S = 0.5
 """Frames without a face are interpolated over at most so long; a face may do anything in the meantime. Longer than a
 blink or a hand that passes."""
-SMOOTHING_S = 0.08
+SMOOTHING_S = 0.05
 """Standard deviation of the smoothing's window, unless asked for otherwise. A blink takes 0.15 to 0.3 seconds."""
 
 _REST_S = 0.1  # to either side of the time at which a face is at rest

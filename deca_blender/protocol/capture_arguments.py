@@ -31,7 +31,7 @@ def capture_arguments() -> argparse.ArgumentParser:
         "--turn", choices=("none", "root", "neck"), help="bone that turns the head (default: root; of photos none)"
     )
     parser.add_argument(
-        "--smoothing", type=float, metavar="S", help="seconds (default: 0.08 for videos, 0 for recordings)"
+        "--smoothing", type=float, metavar="S", help="seconds (default: 0.05 for videos, 0 for recordings)"
     )
     parser.add_argument("--start", type=float, default=0.0, metavar="S", help="seconds of the video to leave out")
     parser.add_argument("--end", type=float, default=0.0, metavar="S", help="second of the video to stop at")

@@ -12,14 +12,16 @@ from PIL import Image
 
 from deca.errors import AssetError, NoFaceError
 from deca.head import HeadModel, load_head
+from deca.reconstruct.acted_units import ActedUnits
 from deca.reconstruct.fit import solver_of
-from deca.reconstruct.fit_result import HELD, Guess
-from deca.reconstruct.held_fit import TRACING, HeldSolver
+from deca.reconstruct.fit_result import FitResult
+from deca.reconstruct.geometry import rotation
+from deca.reconstruct.held_fit import HeldSolver
 from deca.reconstruct.performance import track_performance
 from deca.vision import tracking
 from deca.vision.tracking import FaceTracker
 from deca.vision.video import MAX_SIDE, VideoError, open_video
-from tests.performances import RATE, Acted, act, faceless, frames_of, write_video
+from tests.performances import RATE, Acted, act, faceless, frames_of, routine, write_video
 
 COUNT = 9
 
@@ -131,23 +133,74 @@ def test_without_pyav_numbered_pictures_go_on(tmp_path: Path, monkeypatch: pytes
 # ---- the face ----------------------------------------------------------------------------------------------------
 
 
-def test_held_fit_is_the_photo_fit_with_the_shape_held(head: HeadModel) -> None:
-    """On exact landmarks of a known face, and from whatever frame it comes."""
-    acted, ends = act(head, 10), [0, 9]  # more than are solved at once
-    solver = solver_of(head)
-    codes_FK = np.hstack((np.tile(acted.shape_S, (10, 1)), acted.expression_FE))
-    pose_F7 = np.hstack((acted.pose_F53[:, 2], acted.pose_F53[:, 3:, :2].reshape(10, 4)))
-    landmarks_FL2 = solver.reduced.positions(codes_FK, pose_F7)[..., :2] * (1000, -1000) + 256
-    guess = Guess(np.tile(acted.shape_S, (2, 1)), np.zeros((2, 0)), np.zeros((2, 3)), replace(HELD, tracing=TRACING))
-    photos = solver.fit(landmarks_FL2[ends], (512, 512), guess=guess)
+def _landmarks(head: HeadModel, acted: Acted) -> np.ndarray:
+    """Where the landmarks of a performance exactly are, on frames of 512 pixels."""
+    reduced, count = solver_of(head).reduced, len(acted.expression_FE)
+    codes_FK = np.hstack((np.tile(acted.shape_S, (count, 1)), acted.expression_FE))
+    pose_F7 = np.hstack((acted.pose_F53[:, 2], acted.pose_F53[:, 3:, :2].reshape(count, 4)))
+    root_F33 = rotation(acted.pose_F53[:, 0])
+    return (reduced.positions(codes_FK, pose_F7) @ root_F33.transpose(0, 2, 1))[..., :2] * (1000, -1000) + 256
+
+
+def _moved(head: HeadModel, fit: FitResult | Acted) -> np.ndarray:
+    """How far expression coefficients move the skin from where it is at most times, metres."""
+    expression_FE = fit.expression_FE if isinstance(fit, Acted) else fit.expression_BE
+    skin_FX = expression_FE @ head.expression_dirs_V3E[head.parts_V == 0, :, :50].reshape(-1, 50).T
+    return skin_FX - np.median(skin_FX, axis=0)
+
+
+def test_held_fit_finds_what_landmarks_do(head: HeadModel) -> None:
+    """On exact landmarks of a known face; and in whatever order the frames come."""
+    acted = routine(head, 20)
+    landmarks_FL2 = _landmarks(head, acted)
+    held = HeldSolver(head, acted.shape_S, is_acted=False).follow(landmarks_FL2, (512, 512))
+    found_FX, acted_FX = _moved(head, held), _moved(head, acted)
+    assert np.corrcoef(found_FX.ravel(), acted_FX.ravel())[0, 1] > 0.9
+    assert 0.75 < np.vdot(found_FX, acted_FX) / np.vdot(acted_FX, acted_FX) < 1.1
+    jaw_F, acted_jaw_F = held.pose_B53[:, 2, 0], acted.pose_F53[:, 2, 0]
+    assert np.abs(jaw_F - acted_jaw_F).max() < 0.1 and np.corrcoef(jaw_F, acted_jaw_F)[0, 1] > 0.97
+    np.testing.assert_allclose(held.shape_BS, np.tile(acted.shape_S, (len(jaw_F), 1)))
+    turned = HeldSolver(head, acted.shape_S, is_acted=False).follow(landmarks_FL2[::-1], (512, 512))
+    assert np.abs(_moved(head, turned)[::-1] - found_FX).max() < 1e-3
+
+
+def test_what_a_face_always_looks_like_is_no_expression(head: HeadModel) -> None:
+    """The network's error of one face is the same in all frames, and much larger than a brow moves."""
+    acted = routine(head, 20)
+    landmarks_FL2 = _landmarks(head, acted)
+    error_L2 = np.random.default_rng(0).normal(0, 2.0, (478, 2))  # pixels, of 1 mm
     held = HeldSolver(head, acted.shape_S).follow(landmarks_FL2, (512, 512))
-    dirs = head.expression_dirs_V3E[:, :, :50]
-    change_FE = held.expression_BE[ends] - photos.expression_BE
-    assert np.linalg.norm(change_FE @ dirs.transpose(0, 2, 1), axis=2).max() < 3e-4
-    np.testing.assert_allclose(held.pose_B53[ends], photos.pose_B53, atol=0.01)
-    np.testing.assert_allclose(held.shape_BS, np.tile(acted.shape_S, (10, 1)))
-    turned = HeldSolver(head, acted.shape_S).follow(landmarks_FL2[::-1], (512, 512))
-    np.testing.assert_allclose(turned.expression_BE[::-1], held.expression_BE, atol=0.05)
+    other = HeldSolver(head, acted.shape_S).follow(landmarks_FL2 + error_L2, (512, 512))
+    calm_F = np.max(list(acted.weights_F.values()), axis=0) < 0.02
+    assert calm_F.sum() >= 3
+    skin_VE = head.expression_dirs_V3E[head.parts_V == 0, :, :50]
+    for fit in (held, other):
+        assert np.linalg.norm(skin_VE @ fit.expression_BE[calm_F].T, axis=1).mean() < 4e-4
+    assert np.corrcoef(_moved(head, held).ravel(), _moved(head, other).ravel())[0, 1] > 0.9
+
+
+def test_lids_close_and_hide_the_gaze(head: HeadModel) -> None:
+    """Blinks are found at their depth and nowhere else; irises drawn onto closed lids turn no eyes."""
+    acted = routine(head, 20)
+    landmarks_FL2, lids_F = _landmarks(head, acted), acted.weights_F["eyeBlinkLeft"]
+    landmarks_FL2[lids_F > 0.6, 468:478, 1] += 8
+    held = HeldSolver(head, acted.shape_S).follow(landmarks_FL2, (512, 512))
+    units = ActedUnits.of(head, 50)
+    assert units is not None
+    weights_FU = held.expression_BE @ np.linalg.pinv(units.dirs_EU).T
+    found_F = weights_FU[:, units.names.index("eyeBlinkLeft")]
+    assert found_F[lids_F == 1].min() > 0.7 and found_F[lids_F == 0].max() < 0.2
+    assert weights_FU.min() > -1e-3 and weights_FU.max() < 1 + 1e-3
+    gaze_F = held.pose_B53[:, 3, 0]
+    assert np.abs(gaze_F[lids_F > 0.6]).max() < np.abs(gaze_F[lids_F == 0]).max() + 1e-6
+
+
+def test_heads_without_arkit_units_move_by_their_coefficients(head: HeadModel) -> None:
+    acted = act(head, 10)
+    bare = replace(head, arkit_map_K52=None, arkit_names=())
+    held = HeldSolver(bare, acted.shape_S).follow(_landmarks(head, acted), (512, 512))
+    found_FX, acted_FX = _moved(head, held), _moved(head, acted)
+    assert held.expression_BE.shape == (10, 50) and np.corrcoef(found_FX.ravel(), acted_FX.ravel())[0, 1] > 0.8
 
 
 def test_a_performance_is_what_was_acted(

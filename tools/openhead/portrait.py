@@ -62,6 +62,8 @@ class Look:
         light: Direction towards the light, unit vector in head space.
         ambient: Share of the light that comes from everywhere, 0..1.
         mottle: Strength of the skin's random variation.
+        lashes: Strength, 0..1, of the lashes' line along the lids, which is all that closed eyes show; without it the
+            lids are dark only where an eyeball shows beside them.
         seed: Of the mottling and the picture noise.
     """
 
@@ -74,6 +76,7 @@ class Look:
     light: tuple[float, float, float] = (0.25, 0.50, 0.83)
     ambient: float = 0.45
     mottle: float = 0.03
+    lashes: float = 0.0
     seed: int = 0
 
     @classmethod
@@ -210,7 +213,10 @@ def eye_centre(head: HeadModel, part: Part, verts_V3: NDArray | None = None) -> 
 def _albedo(head: HeadModel, look: Look, face_N: NDArray, uv_N2: NDArray, rest_N3: NDArray) -> NDArray:
     """Colour of every seen point, from the UV masks on the skin and from the parts elsewhere."""
     part_N = head.parts_V[head.faces_F3[face_N]].min(1)
-    mask = {name: sample_uv(head.masks.get(name), uv_N2)[:, None] for name in ("lips", "brows", "eyelids", "scalp")}
+    mask = {
+        name: sample_uv(head.masks.get(name), uv_N2)[:, None]
+        for name in ("lips", "brows", "eyelids", "lashes", "scalp")
+    }
     noise = cv2.resize(
         np.random.default_rng(look.seed).normal(0, 1, (64, 64)), (512, 512), interpolation=cv2.INTER_CUBIC
     )
@@ -219,6 +225,7 @@ def _albedo(head: HeadModel, look: Look, face_N: NDArray, uv_N2: NDArray, rest_N
     colour = colour + (np.array(look.lips) - colour) * 0.9 * mask["lips"]
     colour = colour + (np.array(look.hair) - colour) * 0.85 * mask["brows"]
     colour = colour + (np.array(look.hair) - colour) * mask["scalp"]
+    colour = colour * (1 - look.lashes * mask["lashes"])
     for part in (Part.EYE_L, Part.EYE_R):
         eye = part_N == part
         if eye.any():

@@ -27,7 +27,7 @@ from deca.errors import AssetError
 from deca.head.bundled import bundle_of
 from deca.head.model import HeadModel
 from deca.reconstruct.landmark_head import LandmarkHead
-from deca.vision.landmarks import NUM_LANDMARKS
+from deca.vision.landmarks import EYE_RINGS, NUM_LANDMARKS
 
 Array = NDArray[np.float64]
 
@@ -41,6 +41,19 @@ FACE_OVAL = np.array([
 
 IRIS = np.arange(468, 478)
 """MediaPipe landmarks on the irises (right eye, then left)."""
+
+LIDS = np.array([*EYE_RINGS[0], *EYE_RINGS[1]])
+"""MediaPipe landmarks on the edges of the lids."""
+
+# fmt: off
+EDGES = np.concatenate((LIDS, IRIS, [
+    61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185,
+    78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191,
+    70, 63, 105, 66, 107, 55, 65, 52, 53, 46, 300, 293, 334, 296, 336, 285, 295, 282, 283, 276,
+    1, 2, 4, 5, 6, 168, 195, 197, 98, 97, 326, 327, 48, 278, 64, 294, 129, 358, 94, 19,
+]))
+# fmt: on
+"""MediaPipe landmarks on what has edges to be seen: lids, irises, lips, brows, nose. The others lie on bare skin."""
 
 OUTER_EYES = (33, 263)
 """MediaPipe landmarks at the outer corners of the right and the left eye."""
