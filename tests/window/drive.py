@@ -108,7 +108,24 @@ def steps() -> Iterator[float]:
     bpy.ops.preferences.addon_show(module=addon)
     yield 2
     screenshot("preferences")
+    yield from german()
     yield from reopening()
+
+
+def german() -> Iterator[float]:
+    """The user chooses another language: what is drawn, and what is put together, is in it at once."""
+    from bl_ext.user_default.deca_blender.deca_blender.ui import texts
+
+    chosen = bpy.context.preferences.view
+    chosen.language = "de_DE"
+    chosen.use_translate_interface = chosen.use_translate_reports = chosen.use_translate_tooltips = True
+    yield 2
+    screenshot("german")
+    translated = bpy.app.translations.pgettext_iface
+    RESULT["in German"] = [translated(texts.IMPORT, "Operator"), texts.imported(["a", "b"]), texts.pins(3)]
+    chosen.language = "en_US"
+    yield 1
+    RESULT["in English again"] = texts.pins(3)
 
 
 def reopening() -> Iterator[float]:

@@ -131,6 +131,11 @@ def test_wrinkles_go_from_head_to_head(result: dict[str, object]) -> None:
     assert number(result, "transfer", "off the source's") < 1e-6
 
 
+def test_it_speaks_the_language_of_blender(result: dict[str, object]) -> None:
+    assert result["in German"] == ["Gesicht aus Foto importieren", "2 Köpfe importiert", "3 Nadeln"]
+    assert result["in English again"] == "3 pins"
+
+
 def test_photos_are_dropped_on_the_viewport_only(result: dict[str, object]) -> None:
     taken = result["photos may be dropped"]
     assert isinstance(taken, dict) and [area for area, is_taken in taken.items() if is_taken] == ["VIEW_3D"]
