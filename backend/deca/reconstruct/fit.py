@@ -206,7 +206,7 @@ class LandmarkSolver:
         self.noise = noise or calibrated_noise(head, self.reduced)
         count = self.reduced.num_points
         codes, factors = priors.precision(self.reduced), self.noise.loadings_L2R.shape[2]
-        self._precision = block_diag(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors))
+        self._precision: Array = np.asarray(block_diag(np.zeros((_VIEW, _VIEW)), codes, np.eye(factors)))
         self._low_P, self._high_P = priors.limits(self.reduced, factors)
         self._placed_L = points.placed
         plain = LandmarkNoise.plain(count, self.reduced.num_codes + 1, Leeway().tracing)
