@@ -27,8 +27,8 @@ from deca.networks.face_descriptor import FaceDescriptor, FaceFeatures
 from deca.networks.shape_encoder import place
 from deca.render.camera import project
 from deca_training import landmark_layers
+from deca_training.closed_form.shape_encoder import ShapeTruth, by_photos, ridge, with_shape_encoder
 from deca_training.cross_photo import Evidence
-from deca_training.shape_encoder import ShapeTruth, by_photos, ridge, with_shape_encoder
 
 RUNTIMES = ("torch", "onnx")
 

@@ -15,9 +15,9 @@ from deca.errors import AssetError
 from deca.head import load_head
 from deca.head.traits import Trait
 from deca.networks import Card, ShapeEncoder, load_checkpoint, random_checkpoint
-from deca_training import told_traits
-from deca_training.shape_encoder import scales
-from deca_training.told_traits import Told, heeding, read_traits, readout, with_traits
+from deca_training.closed_form import told_traits
+from deca_training.closed_form.shape_encoder import scales
+from deca_training.closed_form.told_traits import Told, heeding, read_traits, readout, with_traits
 
 SHAPE, PHOTOS = 5, 30
 

@@ -130,7 +130,7 @@ def test_the_shape_encoder_says_the_same_head(
     old: tuple[HeadModel, AlbedoModel], new: tuple[HeadModel, AlbedoModel], weights: Path, tmp_path: Path
 ) -> None:
     from deca.networks import ShapeEncoder, load_checkpoint
-    from deca_training.shape_encoder import with_shape_encoder
+    from deca_training.closed_form.shape_encoder import with_shape_encoder
 
     torch.manual_seed(0)
     encoder = ShapeEncoder(SIZES.shape)

@@ -14,7 +14,7 @@ from deca.head import load_head
 from deca.networks import CodeSizes, DetailDecoder
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
-from deca_training import code_change
+from deca_training.closed_form import code_change
 
 DETAIL, PEOPLE = 5, 40
 

@@ -12,12 +12,12 @@ from deca.head import load_head
 from deca.networks import CodeSizes, DetailEncoder
 from deca.networks.encoders import SKIN
 from deca.vision.landmarks import LandmarkNet
+from deca_training.closed_form.least_squares import Estimate, _set_layers, fit_detail_encoder, ridge
 from deca_training.data.dataset import pictures
 from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.codes import subject_codes
 from deca_training.data.synthetic.generate import generate
 from deca_training.data.synthetic.seen import found_landmarks
-from deca_training.least_squares import Estimate, _set_layers, fit_detail_encoder, ridge
 from deca_training.pretrained import start_backbone
 
 

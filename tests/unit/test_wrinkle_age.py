@@ -21,7 +21,7 @@ from deca.reconstruct.models import Models
 from deca.reconstruct.moving_relief import MovingRelief
 from deca.reconstruct.relief import Relief
 from deca.render.detail import applied_displacement
-from deca_training import age as measured
+from deca_training.closed_form import age as measured
 
 HEAD = load_head()
 CARD = Card.of(HEAD, backbone="mobilenet_v3_large")

@@ -26,8 +26,8 @@ from deca.files import file_hash
 from deca.head import HeadModel, load_head
 from deca.networks import Card, Checkpoint, CodeSizes, check_head, load_checkpoint, save_checkpoint
 from deca.networks.skin import SkinBackbone
+from deca_training.closed_form.shape_encoder import with_shape_encoder
 from deca_training.model import face_vertices
-from deca_training.shape_encoder import with_shape_encoder
 from deca_training.skin import place_skin
 
 CARRIED_OVER = "carried over"

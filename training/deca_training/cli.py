@@ -208,7 +208,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _shape(options: argparse.Namespace) -> None:
-    from deca_training.shape_encoder import add_shape_encoder
+    from deca_training.closed_form.shape_encoder import add_shape_encoder
 
     add_shape_encoder(options.weights, options.people, options.photos, options.out)
 
@@ -226,14 +226,14 @@ def _skin_map(options: argparse.Namespace) -> None:
 
 
 def _traits(options: argparse.Namespace) -> None:
-    from deca_training.told_traits import FILE, add_traits
+    from deca_training.closed_form.told_traits import FILE, add_traits
 
     traits = options.traits or options.portraits / FILE
     print(f"{options.out}: {add_traits(options.weights, options.portraits, traits, options.out)}")
 
 
 def _age(options: argparse.Namespace) -> None:
-    from deca_training.age import add_age
+    from deca_training.closed_form.age import add_age
 
     print(f"{options.out}: {add_age(options.weights, options.people, options.out)}")
 

@@ -27,25 +27,25 @@ from deca.errors import AssetError, DecaError, OptionError
 from deca.files import file_hash, write_file
 from deca.head import load_head
 from deca.networks import Checkpoint, load_checkpoint, save_checkpoint
-from deca_training.age import age_direction
 from deca_training.carry_over import CARRIED_OVER, carry_over
-from deca_training.code_change import read_codes_of
+from deca_training.closed_form.age import age_direction
+from deca_training.closed_form.code_change import read_codes_of
+from deca_training.closed_form.least_squares import fit_detail_encoder
+from deca_training.closed_form.shape_encoder import add_shape_encoder, with_shape_encoder
+from deca_training.closed_form.told_traits import FILE as TRAITS
+from deca_training.closed_form.told_traits import with_traits
 from deca_training.config import Recipe
 from deca_training.data.index import PhotoIndex
 from deca_training.data.synthetic import SyntheticSubjects
 from deca_training.data.synthetic.generate import generate
 from deca_training.engine import Hardware, load_networks, read_run, train
 from deca_training.export import export
-from deca_training.least_squares import fit_detail_encoder
 from deca_training.model import NETWORKS, DecaModel, card_of
 from deca_training.processes import begin_worker
 from deca_training.recipes import default
 from deca_training.relief.trainer import SCALES as RELIEF_SCALES
 from deca_training.relief.trainer import Scale as ReliefScale
 from deca_training.relief.trainer import train_relief
-from deca_training.shape_encoder import add_shape_encoder, with_shape_encoder
-from deca_training.told_traits import FILE as TRAITS
-from deca_training.told_traits import with_traits
 
 Budget = Literal["cpu", "gpu"]
 DATA = "Labeled Faces in the Wild (people with two photos or more) and synthetic subjects"

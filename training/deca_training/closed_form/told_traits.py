@@ -29,8 +29,8 @@ from deca.networks import Checkpoint, ShapeEncoder, check_head, load_checkpoint,
 from deca.networks.face_descriptor import FaceFeatures
 from deca.reconstruct.fit import LandmarkSolver
 from deca.vision import find_faces, read_photo
+from deca_training.closed_form.shape_encoder import ShapeTruth, inputs, scales, with_shape_encoder
 from deca_training.cross_photo import gather_evidence
-from deca_training.shape_encoder import ShapeTruth, inputs, scales, with_shape_encoder
 
 FILE = "traits.csv"
 """In a folder of portraits: a line per photo, `photo,age,sex`; sex is `woman` or `man`, age in years."""
