@@ -1,7 +1,7 @@
 """How many frames per second *Performance From Video* follows, and what of it the parts take; or what it finds.
 
     python tests/benchmarks/bench_capture.py [--frames 120] [--size 720] [--threads 2]
-    python tests/benchmarks/bench_capture.py --movements 10 11 12
+    python tests/benchmarks/bench_capture.py --movements 11 12 13
 
 The video is the bundled head's, forwards and backwards. Wall time counts what other processes take; seconds of the
 processor do not.
