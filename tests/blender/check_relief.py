@@ -53,7 +53,8 @@ def test_the_live_map_has_the_line_as_deep_as_the_slider_says() -> None:
     obj = at_rest(head_with_line())
     full, flat = seen_map(obj), without(obj)
     assert np.abs(full[FOREHEAD, COLUMNS] + 0.8e-3).max() < 4e-6
-    assert np.array_equal(full[FOREHEAD + 40 :], flat[FOREHEAD + 40 :])  # the photo shows nothing there
+    elsewhere = slice(FOREHEAD + 40, None)  # where the photo shows nothing, 0.4 of F_d's lines stay
+    assert np.abs(full[elsewhere] - 0.4 * flat[elsewhere]).max() < 2e-6 < 2e-5 < np.abs(flat[elsewhere]).max()
     for share in (0.25, 0.5):
         obj.deca.photo_detail = share
         assert np.abs(seen_map(obj) - (flat + share * (full - flat))).max() < 2e-6

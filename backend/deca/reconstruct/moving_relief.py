@@ -1,15 +1,15 @@
 """A photo's relief in motion: the one home of how a head's detail follows its expression.
 
 The photo shows where this person's lines lie, at one expression; F_d knows when skin folds. With D what F_d makes of
-the head's own code, a its local strength (root of its blurred square), and for each relief R that the head wears, w its
-share times how sure it is,
+the head's own code, a its local strength (root of its blurred square), and for each relief R that the head wears, s its
+share and w that times how sure it is,
 
-    detail(e) = (g (1 - min(sum w, 1)) + min(sum w u, 1)) D(e) + limit(sum w R m^FOLLOWS)
-    q = (a(e) + f) / (a(photo) + f),    m = min(q, MOST_ACTIVE),    u = UNFORESEEN (1 - m / q)
+    detail(e) = (1 - (1 - g) min(sum s, 1) - g min(sum w, 1) + min(sum w u, 1)) D(e) + limit(sum w R m^FOLLOWS)
+    q = (a(e) + f) / (a(photo) + f),    m = min(q, MOST_ACTIVE),    u = UNFORESEEN (1 - m / q),    g = GENERIC
 
 so that relief that is sure takes the place of F_d's lines. Where the photo did not show the skin a part g of F_d's
-stays, GENERIC for a head that wears all of a relief and 1 for one that wears none, and a part comes back where the
-expression folds skin far more than on the photo: a smooth brow does not tell which lines it has when it is raised.
+stays, and a part comes back where the expression folds skin far more than on the photo: a smooth brow does not tell
+which lines it has when it is raised.
 `deca-train evaluate photo-relief` measures what this explains of a person's other expressions.
 
 Shape suffixes: B batch, H W rows and columns of UV maps (256), P Q those of cells of 4 x 4 texels (64).
@@ -163,8 +163,8 @@ def with_reliefs(detail_B1HW: Tensor, reliefs: Shares, head: HeadModel) -> Tenso
         lines_B1HW = lines_B1HW + relief_HW * _texels(used_B1PQ**FOLLOWS) * _texels(weight_11PQ)
         sure_11PQ = sure_11PQ + weight_11PQ
         back_B1PQ = back_B1PQ + weight_11PQ * UNFORESEEN * (1 - used_B1PQ / ratio_B1PQ)
-    generic = 1 - (1 - GENERIC) * min(sum(share for _, share in reliefs), 1.0)
-    kept_B1PQ = generic * (1 - sure_11PQ.clamp(max=1)) + back_B1PQ.clamp(max=1)
+    worn = min(sum(share for _, share in reliefs), 1.0)
+    kept_B1PQ = 1 - (1 - GENERIC) * worn - GENERIC * sure_11PQ.clamp(max=1) + back_B1PQ.clamp(max=1)
     return detail_B1HW * _texels(kept_B1PQ) + _limited(lines_B1HW)
 
 
