@@ -21,12 +21,13 @@ from deca.assets import assets_dir  # noqa: E402
 from deca.head import load_head  # noqa: E402
 from deca.head.bundled import BUNDLES  # noqa: E402
 from deca.head.named_shapes import save_named_shapes  # noqa: E402
+from deca_blender.protocol.conventions import OPENHEAD  # noqa: E402
 from deca_training.anthropometry.shape_sliders import RIDGE, measured_cross_talk, named_shapes  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=assets_dir() / BUNDLES["openhead"].named_shapes)
+    parser.add_argument("--output", type=Path, default=assets_dir() / BUNDLES[OPENHEAD].named_shapes)
     parser.add_argument("--heads", type=int, default=1500, help="random heads to measure (default: 1500)")
     parser.add_argument("--ridge", type=float, default=RIDGE, help=f"(default: {RIDGE})")
     options = parser.parse_args()

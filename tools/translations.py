@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path = LANGUAGES / f"{language}.po"
         known = po.read(path.read_text(encoding="utf-8")) if path.exists() else {}
         path.write_text(updated(language, known), encoding="utf-8")
-        left = [text for text in words() if text not in known]
-        print(f"{path.relative_to(ROOT)}: {len(words()) - len(left)} of {len(words())} translated")
+        texts = words()
+        print(f"{path.relative_to(ROOT)}: {sum(text in known for text in texts)} of {len(texts)} translated")
     return 0
 
 

@@ -179,7 +179,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     )
     photo_detail: FloatProperty(
         name=texts.NAME_PHOTO_DETAIL,
-        description=(texts.ABOUT_PHOTO_DETAIL),
+        description=texts.ABOUT_PHOTO_DETAIL,
         min=PHOTO_DETAIL_RANGE[0],
         max=PHOTO_DETAIL_RANGE[1],
         default=1.0,
@@ -189,7 +189,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     knows_age: BoolProperty(name=texts.NAME_KNOWS_AGE, description=texts.ABOUT_KNOWS_AGE)
     wrinkle_age: FloatProperty(
         name=texts.NAME_WRINKLE_AGE,
-        description=(texts.ABOUT_WRINKLE_AGE),
+        description=texts.ABOUT_WRINKLE_AGE,
         min=WRINKLE_AGE_RANGE[0],
         max=WRINKLE_AGE_RANGE[1],
         default=0.0,
@@ -198,7 +198,7 @@ class DECA_PG_head(bpy.types.PropertyGroup):
     )
     age: FloatProperty(
         name=texts.NAME_AGE,
-        description=(texts.ABOUT_AGE),
+        description=texts.ABOUT_AGE,
         min=-rig.AGE_RANGE,
         max=rig.AGE_RANGE,
         precision=1,

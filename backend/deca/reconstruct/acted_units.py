@@ -60,8 +60,7 @@ _AMPLITUDE = {
 _JAW_AMPLITUDE = 1.4
 """By how much movements that are found fall short: the priors hold them back, and so does bare skin, which the network
 moves too little. Estimated on renders of two people (`bench_capture.py --movements`, seeds 0 and 1), told of others
-(docs/capture.md). The jaw's is less than renders ask for (1.8): on photos, lips part too
-far already, by 8 to 18 %."""
+(docs/capture.md). The jaw's is less than renders ask for (1.8): on photos, lips part too far already, by 8 to 18 %."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -70,14 +70,15 @@ class HeldSolver(LandmarkSolver):
             self._mean_P = np.zeros(len(self._low_P))
             return
         dirs_EU = self._units.dirs_EU.astype(np.float32)
+        count = dirs_EU.shape[1]
         person = replace(person, expression_dirs_V3E=person.expression_dirs_V3E[:, :, : len(dirs_EU)] @ dirs_EU)
-        super().__init__(person, noise=noise, num_shape=0, num_expression=dirs_EU.shape[1])
-        units = slice(_VIEW, _VIEW + dirs_EU.shape[1])
+        super().__init__(person, noise=noise, num_shape=0, num_expression=count)
+        units = slice(_VIEW, _VIEW + count)
         self._precision[units, units] = self._units.precision()
         self._precision[units.stop, units.stop] = 1 / JAW_SIGMA**2
-        self._low_P[: dirs_EU.shape[1]], self._high_P[: dirs_EU.shape[1]] = 0.0, 1.0
+        self._low_P[:count], self._high_P[:count] = 0.0, 1.0
         self._mean_P = np.zeros(len(self._low_P))
-        self._mean_P[: dirs_EU.shape[1]] = self._units.mean_U
+        self._mean_P[:count] = self._units.mean_U
 
     def follow(
         self,

@@ -320,60 +320,47 @@ def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
     Warns:
         DecaWarning: They are there, but damaged or made for another version of the head model; None, too.
     """
-
-    def load(path: Path) -> Networks:
-        networks = Networks.load(path, device)
-        check_head(networks.card, head)
-        return networks
-
-    trouble = "The built-in weights cannot be used, so heads have no wrinkles"
-    return _builtin(head, "weights", load, trouble, "Reinstall the add-on, or choose other weights.")
-
-
-def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
-    """The bundled relief network; None where it is missing, or for a head model that comes with none.
-
-    Warns:
-        DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
-    """
-
-    def load(path: Path) -> ReliefNetwork:
-        relief = load_relief(path)
-        relief.check_head(head)
-        return relief
-
     return _builtin(
-        head, "relief", load, "The relief network cannot be used, so wrinkles lie where most people have them"
+        head,
+        "weights",
+        lambda path: Networks.load(path, device),
+        lambda networks, head: check_head(networks.card, head),
+        "The built-in weights cannot be used, so heads have no wrinkles",
+        "Reinstall the add-on, or choose other weights.",
     )
 
 
+def builtin_relief(head: HeadModel) -> ReliefNetwork | None:
+    """The bundled relief network; None, and a warning, as `builtin_networks` gives them."""
+    trouble = "The relief network cannot be used, so wrinkles lie where most people have them"
+    return _builtin(head, "relief", load_relief, ReliefNetwork.check_head, trouble)
+
+
 def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
-    """The bundled skin map network; None where it is missing, or for a head model that comes with none.
-
-    Warns:
-        DecaWarning: It is there, but damaged or made for another version of the head model; None, too.
-    """
-
-    def load(path: Path) -> SkinMapNetwork:
-        network = load_skin_map(path)
-        network.check_head(head)
-        return network
-
-    return _builtin(head, "skin_map", load, "The skin map network cannot be used, so skin is told by its colour")
+    """The bundled skin map network; None, and a warning, as `builtin_networks` gives them."""
+    trouble = "The skin map network cannot be used, so skin is told by its colour"
+    return _builtin(head, "skin_map", load_skin_map, SkinMapNetwork.check_head, trouble)
 
 
 def _builtin(
-    head: HeadModel, what: str, load: Callable[[Path], T], trouble: str, advice: str = "Reinstall the add-on."
+    head: HeadModel,
+    what: str,
+    load: Callable[[Path], T],
+    check: Callable[[T, HeadModel], None],
+    trouble: str,
+    advice: str = "Reinstall the add-on.",
 ) -> T | None:
     """What a head model's bundle names by the field `what`; None, with a warning, where it cannot be used."""
     file = getattr(bundle_of(head.name), what, "")
     if not file or not (assets_dir() / file).is_file():
         return None
     try:
-        return load(asset(file))
+        network = load(asset(file))
+        check(network, head)
     except AssetError as error:
         warnings.warn(f"{trouble}: {error.message} {advice}", DecaWarning, stacklevel=3)
         return None
+    return network
 
 
 def _shown(linear: Tensor) -> Tensor:

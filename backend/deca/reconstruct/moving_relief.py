@@ -9,8 +9,8 @@ share and w that times how sure it is,
 
 so that relief that is sure takes the place of F_d's lines. Where the photo did not show the skin a part g of F_d's
 stays, and a part comes back where the expression folds skin far more than on the photo: a smooth brow does not tell
-which lines it has when it is raised.
-`deca-train evaluate photo-relief` measures what this explains of a person's other expressions.
+which lines it has when it is raised. `deca-train evaluate photo-relief` measures what this explains of a person's other
+expressions.
 
 Shape suffixes: B batch, H W rows and columns of UV maps (256), P Q those of cells of 4 x 4 texels (64).
 """
