@@ -23,6 +23,7 @@ from deca.appearance.albedo import AlbedoModel
 from deca.appearance.albedo_map import without_light
 from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, tone_field
 from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_eyes
+from deca.appearance.grain import grain_left, with_even_grain
 from deca.appearance.hair import hair_layer
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
@@ -207,6 +208,8 @@ def shown_by_photo(
     if albedo is not None:
         bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
         unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
+        if unlit_HW3 is not None:
+            unlit_HW3 = with_even_grain(unlit_HW3, photo_HW3, bare_HW, view.facing_HW)
     if unlit_HW3 is None:
         unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     detail_HW3 = None
@@ -246,10 +249,12 @@ def filled_in(shown: Shown, head: HeadModel, size: int, paint_hair: bool = False
     albedo_HW3, photographed_HW3 = plan.albedo_KK3, plan.photographed_KK3
     if shown.detail_HW3 is not None:
         coarse = texels_of(head, _PLAN_SIZE)
+        left_HW = _resized(grain_left(albedo_HW3, photographed_HW3, skin_alone(coarse)), size)
         albedo_HW3, photographed_HW3 = (_grown(image, coarse, size) for image in (albedo_HW3, photographed_HW3))
         detail_HW3 = _detail(plan, shown.own_KK, shown.detail_HW3, texels)
-        # As the plan's light was taken out, so is the detail's.
+        # As the plan's light and grain were taken out, so are the detail's.
         gain_HW3 = (albedo_HW3 / np.maximum(photographed_HW3, 0.02)).clip(1 / _MOST_UNLIT, _MOST_UNLIT)
+        gain_HW3 *= left_HW[..., None]
         photographed_HW3 += detail_HW3
         albedo_HW3 += gain_HW3 * detail_HW3
     for image_HW3, white in ((albedo_HW3, White(NEUTRAL.tint_3, _ALBEDO_EYES)), (photographed_HW3, shown.white)):
