@@ -74,9 +74,26 @@ def test_at_the_photo_s_expression_it_is_what_the_photo_shows_where_that_is_sure
     certainty_HW[:, 128:] = 1
     got_HW = with_reliefs(tensor(photo_HW), [(moving(relief_HW, certainty_HW, photo_HW), 1)], HEAD)[0, 0].numpy()
     assert np.abs(got_HW - relief_HW)[:, 148:].max() < 0.02 * np.abs(relief_HW).max()
-    assert np.allclose(got_HW[:, :108], GENERIC * photo_HW[:, :108], atol=1e-9)
+    # Lines of the cheeks stay in part, those of the forehead do not: rows are those of the brows and of the mouth.
+    assert np.allclose(got_HW[140:, :108], GENERIC * photo_HW[140:, :108], atol=1e-9)
+    upper_HW = np.s_[48:64, 98:108]
+    assert SKIN_HW[upper_HW].all() and not np.allclose(photo_HW[upper_HW], 0, atol=1e-6)
+    assert np.abs(got_HW[upper_HW]).max() < 0.02 * np.abs(photo_HW[upper_HW]).max()
     steps = np.abs(np.diff(got_HW - photo_HW, axis=1)).max()  # no seam between both
     assert steps < 1.5 * np.abs(np.diff(relief_HW - photo_HW, axis=1)).max()
+
+
+def test_lines_of_an_unseen_forehead_come_with_its_movement() -> None:
+    """A fringe: at rest the forehead is smooth, and skin that folds twice as much shows half of the lines of others."""
+    photo_HW, nothing = fine_map(1), moving(np.zeros((256, 256), np.float32), 0, fine_map(1))
+    upper_HW, shown = np.s_[48:64, 98:158], []
+    for strength in (0.5, 1, 2, 4):
+        got_HW = with_reliefs(tensor(strength * photo_HW), [(nothing, 1)], HEAD)[0, 0].numpy()
+        shown.append(np.abs(got_HW)[upper_HW].mean() / np.abs(strength * photo_HW)[upper_HW].mean())
+        assert np.allclose(got_HW[160:], GENERIC * strength * photo_HW[160:], atol=1e-8)
+    assert max(shown[:2]) < 0.02
+    # The floor of the strengths takes a little of the ratio.
+    assert shown[2:] == pytest.approx([GENERIC / 2, 0.75 * GENERIC], abs=0.03)
 
 
 def test_no_line_is_deeper_than_skin_allows() -> None:

@@ -4,12 +4,14 @@ The photo shows where this person's lines lie, at one expression; F_d knows when
 the head's own code, a its local strength (root of its blurred square), and for each relief R that the head wears, s its
 share and w that times how sure it is,
 
-    detail(e) = (1 - (1 - g) min(sum s, 1) - g min(sum w, 1) + min(sum w u, 1)) D(e) + limit(sum w R m^FOLLOWS)
-    q = (a(e) + f) / (a(photo) + f),    m = min(q, MOST_ACTIVE),    u = UNFORESEEN (1 - m / q),    g = GENERIC
+    detail(e) = (1 - S + S / sum s * sum g (s - w) + min(sum w u, 1)) D(e) + limit(sum w R m^FOLLOWS)
+    S = min(sum s, 1),    q = (a(e) + f) / (a(photo) + f),    m = min(q, MOST_ACTIVE),    u = UNFORESEEN (1 - m / q)
+    g = GENERIC (1 - h / max(q, 1)),    h = 1 on the forehead, 0 elsewhere
 
 so that relief that is sure takes the place of F_d's lines. Where the photo did not show the skin a part g of F_d's
-stays, and a part comes back where the expression folds skin far more than on the photo: a smooth brow does not tell
-which lines it has when it is raised. `deca-train evaluate photo-relief` measures what this explains of a person's other
+stays, on the forehead only when it folds more than on the photo: who wears a fringe has no lines there until the brows
+go up. A part comes back where the expression folds skin far more than on the photo: a smooth brow does not tell which
+lines it has when it is raised. `deca-train evaluate photo-relief` measures what this explains of a person's other
 expressions.
 
 Shape suffixes: B batch, H W rows and columns of UV maps (256), P Q those of cells of 4 x 4 texels (64).
@@ -21,6 +23,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -28,12 +31,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from deca.appearance.trust import regions_of
 from deca.errors import AssetError, OptionError
 from deca.head import HeadModel
 from deca.networks import MAP_SIZE
 from deca.reconstruct.relief import Relief
 from deca.render.detail import DETAIL_MASK
-from deca.render.uv import uv_mask
+from deca.render.uv import texels_of, uv_mask
 
 MOST_ACTIVE = 2.0
 """Lines get no deeper than so many times what the photo shows; of 1.5, 2 and 3 this explains most."""
@@ -51,7 +55,8 @@ as 0.23 and 0.5 as much as 0.21, but without any a face that was smooth stays so
 GENERIC = 0.4
 """Share of F_d's lines where the photo does not tell. On 85 portraits, forehead, middle and lower face taken as if they
 had not been seen: all of F_d's fine lines explain -0.09 of the person's, 0.7 of them 0.09, 0.4 and 0.5 0.13, 0.2 0.10;
-how deep the lines are elsewhere on that face tells no more (0.14)."""
+how deep the lines are elsewhere on that face tells no more (0.14). Each part's best share: middle 0.33, lower face
+0.45, forehead -0.1, so that F_d's lines stay off a forehead at rest."""
 SURE = 0.5
 """Certainty from which on nothing of F_d's lines is left; below it both blend."""
 
@@ -154,18 +159,27 @@ def with_reliefs(detail_B1HW: Tensor, reliefs: Shares, head: HeadModel) -> Tenso
         return torch.from_numpy(array_PQ).to(detail_B1HW)[None, None]
 
     activity_B1PQ = activity(detail_B1HW, head) + ACTIVITY_FLOOR
-    sure_11PQ, back_B1PQ, lines_B1HW = (torch.zeros(()).to(detail_B1HW) for _ in range(3))
+    back_B1PQ, generic_B1PQ, lines_B1HW = (torch.zeros(()).to(detail_B1HW) for _ in range(3))
+    forehead_11PQ, shares = cells(_forehead(head)), sum(share for _, share in reliefs)
     for relief, share in reliefs:
         weight_11PQ = share * (cells(relief.certainty_PQ) / SURE).clamp(max=1)
         ratio_B1PQ = activity_B1PQ / (cells(relief.activity_PQ) + ACTIVITY_FLOOR)
         used_B1PQ = ratio_B1PQ.clamp(max=MOST_ACTIVE)
         relief_HW = torch.from_numpy(relief.displacement_HW).to(detail_B1HW)
         lines_B1HW = lines_B1HW + relief_HW * _texels(used_B1PQ**FOLLOWS) * _texels(weight_11PQ)
-        sure_11PQ = sure_11PQ + weight_11PQ
         back_B1PQ = back_B1PQ + weight_11PQ * UNFORESEEN * (1 - used_B1PQ / ratio_B1PQ)
-    worn = min(sum(share for _, share in reliefs), 1.0)
-    kept_B1PQ = 1 - (1 - GENERIC) * worn - GENERIC * sure_11PQ.clamp(max=1) + back_B1PQ.clamp(max=1)
+        unknown_B1PQ = (share - weight_11PQ) * (1 - forehead_11PQ / ratio_B1PQ.clamp(min=1))
+        generic_B1PQ = generic_B1PQ + GENERIC * unknown_B1PQ
+    worn = min(shares, 1.0)
+    kept_B1PQ = 1 - worn + worn / shares * generic_B1PQ + back_B1PQ.clamp(max=1)
     return detail_B1HW * _texels(kept_B1PQ) + _limited(lines_B1HW)
+
+
+@lru_cache(maxsize=4)
+def _forehead(head: HeadModel) -> NDArray[np.float32]:
+    """What of each cell (P, Q) is forehead, 0..1."""
+    forehead_HW = torch.from_numpy(regions_of(texels_of(head, MAP_SIZE)).forehead.astype(np.float32))
+    return _blurred(functional.avg_pool2d(forehead_HW[None, None], _CELL))[0, 0].numpy()
 
 
 def activity(detail_B1HW: Tensor, head: HeadModel) -> Tensor:
