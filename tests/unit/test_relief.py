@@ -12,6 +12,7 @@ import torch
 from deca.errors import AssetError
 from deca.head import HeadModel, load_head
 from deca.networks.relief import (
+    FINER,
     Layout,
     ReliefCard,
     ReliefNetwork,
@@ -42,7 +43,7 @@ def network(head: HeadModel) -> ReliefNetwork:
 
 def layout(seed: int = 0, batch: int = 1) -> Layout:
     source = torch.Generator().manual_seed(seed)
-    photo = torch.rand(batch, 3, SIZE, SIZE, generator=source) * 0.2 + 0.4
+    photo = torch.rand(batch, 3, FINER * SIZE, FINER * SIZE, generator=source) * 0.2 + 0.4
     normals = torch.zeros(batch, 3, SIZE, SIZE)
     normals[:, 2] = 1
     return Layout(photo, normals, torch.ones(batch, 1, SIZE, SIZE), torch.full((batch,), 2.0))
@@ -139,10 +140,10 @@ def test_what_is_not_seen_does_not_matter(network: ReliefNetwork) -> None:
     seen = layout()
     half = seen.seen_B1HW.clone()
     half[..., :128] = 0
-    photo = seen.photo_B3HW.clone()
-    photo[..., :128] = 1 - photo[..., :128]
+    photo = seen.photo_B3PQ.clone()
+    photo[..., : 128 * FINER] = 1 - photo[..., : 128 * FINER]
     one = network.read(seen._replace(seen_B1HW=half))
-    other = network.read(seen._replace(seen_B1HW=half, photo_B3HW=photo))
+    other = network.read(seen._replace(seen_B1HW=half, photo_B3PQ=photo))
     torch.testing.assert_close(one, other)
 
 
@@ -220,6 +221,13 @@ def test_texels_take_their_own_place_on_the_photo(head: HeadModel, scale: float,
     colours_V2 = found.photo_B3HW[0, :2].numpy()[:, row_V, column_V].T
     off_V2 = np.abs(colours_V2 * (900, 700) - pixels_V2)[front_V]
     assert np.median(off_V2) < scale * 0.001  # half a texel is about half a millimetre
+    # Within a texel the photo runs on: its right half lies half the way to the next texel, on average over 8-bit steps.
+    x_PQ = found.photo_B3PQ[0, 0].numpy() * 900
+    halves_V, texels_V = (
+        x_PQ[FINER * row_V, FINER * column_V + step] - x_PQ[FINER * row_V, FINER * column_V] for step in (1, FINER)
+    )
+    assert texels_V[front_V].mean() > 0.3 * scale * 0.001
+    assert halves_V[front_V].mean() / texels_V[front_V].mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_faces_of_different_sizes_are_read_together(head: HeadModel, network: ReliefNetwork) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
-from deca.networks.relief import load_relief
+from deca.networks.relief import finer, load_relief
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca_training.data.synthetic.skin import skin_of
@@ -20,7 +21,7 @@ from deca_training.relief.carriers import Carrier
 from deca_training.relief.lines import Tilt, free_lines
 from deca_training.relief.measures import false_lines, measure
 from deca_training.relief.pictures import Picture, PictureMaker, _misplaced, picture_part
-from deca_training.relief.surfaces import Surface, SurfaceMaker, make_person
+from deca_training.relief.surfaces import Surface, SurfaceMaker, as_channels, in_between, make_person, side_by_side
 from deca_training.relief.trainer import Run, Scale, relief_loss, train_relief
 
 PEOPLE = 2
@@ -52,26 +53,35 @@ def surface_of(folder: Path, head: HeadModel, mirrored: bool = False) -> Surface
 
 def test_free_lines_tilt_normals_as_the_displaced_head_does(head: HeadModel) -> None:
     part, _ = picture_part(head)
-    lines_HW = free_lines((208, 192), np.random.default_rng(4))
-    depth_HW = np.zeros((256, 256), np.float32)
-    depth_HW[part] = lines_HW
+    lines_PQ = in_between(free_lines((208, 192), np.random.default_rng(4)))
+    depth_PQ = np.zeros((512, 512), np.float32)
+    depth_PQ[finer(part)] = lines_PQ
     verts_1V3 = HeadLayer(head, 1, 1)(torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 5, 3))
     with torch.no_grad():
-        skin = detail_surface(verts_1V3, torch.from_numpy(depth_HW)[None, None] / 1000, head, smooth=True)
-        coarse_3HW, detail_3HW = (
-            unit(maps)[0].numpy()[(slice(None), *part)] for maps in (skin.coarse_normals_B3HW, skin.normals_B3HW)
+        skin = detail_surface(verts_1V3, torch.from_numpy(depth_PQ)[None, None] / 1000, head, smooth=True)
+        coarse_3PQ, detail_3PQ = (
+            unit(maps)[0].numpy()[(slice(None), *finer(part))] for maps in (skin.coarse_normals_B3HW, skin.normals_B3HW)
         )
-    told_3HW = coarse_3HW + Tilt(skin_of(head), part)(lines_HW)
-    told_3HW /= np.linalg.norm(told_3HW, axis=0).clip(1e-6)
-    front_HW = coarse_3HW[2] > 0.5
-    off = ((told_3HW - detail_3HW)[:, front_HW] ** 2).sum()
-    assert off < 0.15 * ((coarse_3HW - detail_3HW)[:, front_HW] ** 2).sum()
+    told_3PQ = coarse_3PQ + Tilt(skin_of(head), finer(part))(lines_PQ)
+    told_3PQ /= np.linalg.norm(told_3PQ, axis=0).clip(1e-6)
+    front_PQ = coarse_3PQ[2] > 0.5
+    off = ((told_3PQ - detail_3PQ)[:, front_PQ] ** 2).sum()
+    assert off < 0.15 * ((coarse_3PQ - detail_3PQ)[:, front_PQ] ** 2).sum()
+
+
+def test_what_lies_within_a_texel_is_kept_in_channels() -> None:
+    map_3PQ = np.random.default_rng(0).normal(size=(3, 8, 6))
+    channels = as_channels(map_3PQ)
+    assert np.array_equal(channels, torch.nn.functional.pixel_unshuffle(torch.from_numpy(map_3PQ)[None], 2)[0].numpy())
+    assert np.array_equal(side_by_side(channels), map_3PQ)
 
 
 def test_a_mirrored_surface_is_the_mirrored_head(folder: Path, head: HeadModel) -> None:
     plain, mirrored = surface_of(folder, head), surface_of(folder, head, mirrored=True)
     assert np.array_equal(plain.depth_HW, mirrored.depth_HW[:, ::-1])
     assert np.array_equal(plain.normals_3HW[0], -mirrored.normals_3HW[0, :, ::-1])
+    assert np.array_equal(plain.tilt_3PQ[0], -mirrored.tilt_3PQ[0, :, ::-1])
+    assert np.array_equal(plain.tilt_3PQ[1], mirrored.tilt_3PQ[1, :, ::-1])
     # Both are faces: the subject's left cheek looks to +x on either.
     for surface in (plain, mirrored):
         assert surface.normals_3HW[0, :, 130:].mean() > 0 > surface.normals_3HW[0, :, :60].mean()
@@ -82,7 +92,7 @@ def test_pictures_are_the_same_again_and_survive_their_file(folder: Path, head: 
     picture, again = (maker.picture(surface_of(folder, head), np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(picture.stored(), again.stored())
     read = Picture.of(picture.stored())
-    for name in ("photo_3HW", "normals_3HW", "seen_HW", "depth_HW"):
+    for name in ("photo_3PQ", "normals_3HW", "seen_HW", "depth_HW"):
         assert np.allclose(getattr(read, name), getattr(picture, name), atol=2e-4), name
     assert read.density == pytest.approx(picture.density, abs=1e-3)
     assert picture.seen_HW.max() <= 1 and not picture.depth_HW[maker.skin_HW == 0].all()
@@ -90,27 +100,30 @@ def test_pictures_are_the_same_again_and_survive_their_file(folder: Path, head: 
 
 def test_an_error_of_the_layout_takes_the_truth_along() -> None:
     depth_HW = np.random.default_rng(0).normal(0, 1, (208, 192)).astype(np.float32)
-    picture_HW3 = np.repeat(depth_HW[..., None], 3, 2)
-    moved_HW3, moved_HW = _misplaced(picture_HW3, depth_HW, np.random.default_rng(1))
-    assert np.array_equal(moved_HW3[..., 1], moved_HW) and not np.array_equal(moved_HW, depth_HW)
+    depth_HW = cv2.GaussianBlur(depth_HW, (0, 0), 3.0)
+    picture_PQ3 = in_between(np.repeat(depth_HW[..., None], 3, 2))
+    moved_PQ3, moved_HW = _misplaced(picture_PQ3, depth_HW, np.random.default_rng(1))
+    shown_HW = cv2.resize(moved_PQ3[..., 1], (192, 208), interpolation=cv2.INTER_AREA)
+    off, moved = ((map_HW - moved_HW)[8:-8, 8:-8].std() for map_HW in (shown_HW, depth_HW))
+    assert off < 0.03 * depth_HW.std() < 0.2 * moved
 
 
 def test_synthetic_relief_is_shaded_on_real_skin(
     folder: Path, head: HeadModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A grey carrier lit from its left: slopes that face the light are brighter, and nothing else changes."""
-    maps = np.full((3, 256, 256), 0.5, np.float16), np.zeros((3, 256, 256), np.float16), np.ones((256, 256), np.float16)
+    maps = np.full((3, 512, 512), 0.5, np.float16), np.zeros((3, 256, 256), np.float16), np.ones((256, 256), np.float16)
     maps[1][2] = 1
     light_93 = np.zeros((9, 3), np.float32)
     light_93[0], light_93[1], light_93[3] = 2.0, 0.5, 0.5
     own_HW = np.full((256, 256), 0.3, np.float16)
     maker = PictureMaker(head, folder / "people", [Carrier.of(*maps, light_93, own_HW)])
-    tilt_3HW = np.zeros((3, 208, 192), np.float32)
-    tilt_3HW[0, 100:, :] = 0.2
+    tilt_3PQ = np.zeros((3, 416, 384), np.float32)
+    tilt_3PQ[0, 200:, :] = 0.2
     rng = np.random.default_rng(3)
-    monkeypatch.setattr(maker, "_carrier", lambda rng: (maker.carriers[0], (slice(None), *maker.part), False))
-    picture_HW3, _, seen_HW, both_HW = maker._on_photo(np.zeros((208, 192)), tilt_3HW, rng)
-    assert np.allclose(picture_HW3[:100], 0.5, atol=1e-3) and (picture_HW3[101:] > 0.505).all() and seen_HW.min() == 1
+    monkeypatch.setattr(maker, "_carrier", lambda rng: (maker.carriers[0], (slice(None), *finer(maker.part)), False))
+    picture_PQ3, _, seen_HW, both_HW = maker._on_photo(np.zeros((208, 192)), tilt_3PQ, rng)
+    assert np.allclose(picture_PQ3[:200], 0.5, atol=1e-3) and (picture_PQ3[201:] > 0.505).all() and seen_HW.min() == 1
     assert np.allclose(both_HW, 0.3, atol=1e-3)  # no relief was drawn: the carrier's own
 
 
@@ -118,24 +131,25 @@ def test_synthetic_relief_is_shaded_on_real_skin(
 def test_what_is_no_relief_shows_somewhere_and_not_everywhere(
     layer: pigment.Layer, head: HeadModel, tmp_path: Path
 ) -> None:
-    place_HW2 = PictureMaker(head, tmp_path).place_HW2
-    plain_HW3 = np.full((*place_HW2.shape[:2], 3), 0.5, np.float32)
-    shown = [layer(plain_HW3.copy(), place_HW2, np.random.default_rng(seed)) for seed in range(4)]
+    place_PQ2 = PictureMaker(head, tmp_path).place_PQ2
+    plain_HW3 = np.full((*place_PQ2.shape[:2], 3), 0.5, np.float32)
+    shown = [layer(plain_HW3.copy(), place_PQ2, np.random.default_rng(seed)) for seed in range(4)]
     assert max(np.abs(picture_HW3 - plain_HW3).max() for picture_HW3 in shown) > 0.03
     assert all(np.isfinite(picture_HW3).all() for picture_HW3 in shown)
 
 
 def test_glasses_are_around_the_eyes(head: HeadModel, tmp_path: Path) -> None:
     maker = PictureMaker(head, tmp_path)
-    plain_HW3 = np.full((*maker.place_HW2.shape[:2], 3), 0.5, np.float32)
+    plain_HW3 = np.full((*maker.place_PQ2.shape[:2], 3), 0.5, np.float32)
     changed_HW = sum(
-        np.abs(pigment.glasses(plain_HW3, maker.place_HW2, np.random.default_rng(seed)) - 0.5).max(2) > 0.2
+        np.abs(pigment.glasses(plain_HW3, maker.place_PQ2, np.random.default_rng(seed)) - 0.5).max(2) > 0.2
         for seed in range(12)
     )
-    eyes_L2 = skin_of(head).landmark_L2[[37, 46]] / 2 - (maker.part[1].start, maker.part[0].start)
+    rows, columns = finer(maker.part)
+    eyes_L2 = skin_of(head).landmark_L2[[37, 46]] - (columns.start, rows.start)
     for column, row in eyes_L2.astype(int):
-        assert changed_HW[row - 25 : row + 25, column - 25 : column + 25].max() >= 4
-    assert not changed_HW[160:, 40:-40].any()  # no frame hangs over the mouth
+        assert changed_HW[row - 50 : row + 50, column - 50 : column + 50].max() >= 4
+    assert not changed_HW[320:, 80:-80].any()  # no frame hangs over the mouth
 
 
 def test_the_loss_is_least_where_relief_and_doubt_are_true() -> None:

@@ -7,7 +7,8 @@ their place; so the network also sees where each texel is, and how deep people's
 The weights file is one safetensors file: the network's tensors, and metadata `format` = `deca-relief`, `version` and
 `card` (JSON, the fields of `ReliefCard`).
 
-Shape suffixes: B batch, C channels, H W rows and columns of the UV map or of a part of it.
+Shape suffixes: B batch, C channels, H W rows and columns of the UV map or of a part of it, P Q those of the photo laid
+out as this map, `FINER` times as many.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ from deca.networks.decoder import MAP_SIZE
 from deca.networks.network_file import COPY, fill_network, read_network, save_network
 from deca.render.lighting import sh_bands
 
-_FORMAT, _VERSION = "deca-relief", "1"
-_CHANNELS = (16, 32, 64, 96)
+_FORMAT, _VERSION = "deca-relief", "2"
+_CHANNELS = (24, 32, 64, 96)
 _DEPTH = 2 ** (len(_CHANNELS) - 1)
 """Rows and columns of the network's input are multiples of this."""
-_INPUTS = 20
+FINER = 2
+"""The photo is laid out with so many times the map's rows and columns: slopes between two texels show what the map's
+finest lines are, and a photo's mean over a texel hides it."""
+_INPUTS = 20 + 3 * FINER**2
 NUM_LANDMARKS = 68
 _BANDS = (2.5, 6.0)
 """Sigmas in texels of the blurs whose difference from the light is looked at: a fine line, and a fold."""
@@ -80,16 +84,21 @@ class Layout(NamedTuple):
     """Photos laid out as UV maps, or the same part of each.
 
     Attributes:
-        photo_B3HW: Display values, 0..1; where nothing is seen, anything.
+        photo_B3PQ: Display values, 0..1; where nothing is seen, anything.
         normals_B3HW: Unit normals of the coarse head as it is on the photo: x right, y up, z to the camera.
         seen_B1HW: How well the photo shows each texel's skin, 0..1.
         density_B: Photo pixels per texel; 1 and more is all that the map can hold.
     """
 
-    photo_B3HW: Tensor
+    photo_B3PQ: Tensor
     normals_B3HW: Tensor
     seen_B1HW: Tensor
     density_B: Tensor
+
+    @property
+    def photo_B3HW(self) -> Tensor:
+        """The photo's mean over each texel."""
+        return functional.avg_pool2d(self.photo_B3PQ, FINER)
 
 
 class ReliefNetwork(nn.Module):
@@ -150,9 +159,9 @@ class ReliefNetwork(nn.Module):
             layout: Photos of the whole UV map or of parts of it.
             corner_B2: First row and column of each part; the whole map when None.
         """
-        seen_B1HW = layout.seen_B1HW
-        colour_B3HW = torch.log(layout.photo_B3HW.clamp(0, 1) + _DARKEST)
-        light_B1HW = log_light(layout.photo_B3HW)
+        seen_B1HW, photo_B3HW = layout.seen_B1HW, layout.photo_B3HW
+        colour_B3HW = torch.log(photo_B3HW.clamp(0, 1) + _DARKEST)
+        light_B1HW = log_light(photo_B3HW)
         chroma_B2HW = (colour_B3HW - light_B1HW)[:, ::2]
         about_B3HW = torch.cat((light_B1HW, chroma_B2HW * 3), 1)
         about_B3HW = about_B3HW - _mean(about_B3HW, seen_B1HW)
@@ -160,7 +169,11 @@ class ReliefNetwork(nn.Module):
         # What slopes do to the light, and so which slopes the bands would stand for.
         slope_B2HW = slope_light(light_B1HW, layout.normals_B3HW, seen_B1HW)
         share_B2HW = slope_B2HW / (slope_B2HW.square().sum(1, keepdim=True) + _FAINT)
-        slopes = [band_B2HW * share_B2HW[:, axis : axis + 1] for axis in range(2)]
+        within_BKHW = (functional.pixel_unshuffle(log_light(layout.photo_B3PQ), FINER) - light_B1HW) * 5
+        slopes_BCHW, within_slopes_BCHW = (
+            torch.cat([shown_BCHW * share_B2HW[:, axis : axis + 1] for axis in range(2)], 1)
+            for shown_BCHW in (band_B2HW, within_BKHW)
+        )
         rows, columns = seen_B1HW.shape[2:]
         corners = torch.zeros(len(seen_B1HW), 2, dtype=torch.long) if corner_B2 is None else corner_B2
         places = []
@@ -170,11 +183,12 @@ class ReliefNetwork(nn.Module):
         fine_B111 = layout.density_B.clamp(0.05, 2.0).log()[:, None, None, None]
         return torch.cat(
             (
-                torch.cat((band_B2HW, about_B3HW, slope_B2HW, *slopes), 1) * seen_B1HW,
+                torch.cat((band_B2HW, about_B3HW, slope_B2HW, slopes_BCHW), 1) * seen_B1HW,
                 layout.normals_B3HW * (seen_B1HW > 0),
                 seen_B1HW,
                 torch.stack(places).to(seen_B1HW),
                 fine_B111.expand(-1, -1, rows, columns),
+                torch.cat((within_BKHW, within_slopes_BCHW), 1) * seen_B1HW,
             ),
             1,
         )
@@ -223,8 +237,8 @@ class ReliefNetwork(nn.Module):
         displacement_B1HW, certainty_B1HW = torch.zeros_like(seen_B1HW), torch.zeros_like(seen_B1HW)
         part = self._part
         corner_B2 = torch.tensor([[part[0].start, part[1].start]]).expand(len(seen_B1HW), -1)
-        photo, normals, seen = (tensor[..., part[0], part[1]] for tensor in layout[:3])
-        shown = Layout(photo, normals, seen, layout.density_B)
+        normals, seen = (tensor[..., part[0], part[1]] for tensor in layout[1:3])
+        shown = Layout(layout.photo_B3PQ[(..., *finer(part))], normals, seen, layout.density_B)
         depth_B1HW, doubt_B1HW = self(self.inputs(shown, corner_B2))
         is_seen_B1HW = shown.seen_B1HW > 0
         displacement_B1HW[..., part[0], part[1]] = 1e-3 * depth_B1HW * is_seen_B1HW
@@ -245,6 +259,12 @@ class ReliefNetwork(nn.Module):
                 f" {off:.0f} texels off.",
                 "Train it again for this head model with `deca-train relief`.",
             )
+
+
+def finer(part: tuple[slice, slice]) -> tuple[slice, slice]:
+    """A part of the map, in rows and columns of the photo that is laid out as this map."""
+    rows, columns = (slice(FINER * side.start, FINER * side.stop) for side in part)
+    return rows, columns
 
 
 def landmark_places(head: HeadModel) -> Tensor:

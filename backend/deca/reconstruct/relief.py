@@ -3,7 +3,8 @@
 The photo's own pixels are laid out as the fitted head's UV map; where the photo does not show the skin, or does not
 tell, the other side of the face stands in.
 
-Shape suffixes: B faces, H W rows and columns of UV maps (256), top row first, and of the photo in `photo_HW3`.
+Shape suffixes: B faces, H W rows and columns of UV maps (256), top row first, and of the photo in `photo_HW3`; P Q rows
+and columns of the photo laid out as this map.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from deca.appearance.blend import shrink_mask, smoothstep
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
 from deca.appearance.trust import FACING, believe, closed, outlines, regions_of
 from deca.networks.decoder import MAP_SIZE
-from deca.networks.relief import Layout, ReliefNetwork
+from deca.networks.relief import FINER, Layout, ReliefNetwork
 from deca.reconstruct.face import Face
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import Texels, texels_of, uv_mask
@@ -93,13 +94,18 @@ def layout_of(photo_HW3: NDArray[np.uint8], face: Face) -> Layout:
     on_skin_HW = skin_alone(texels)
     on_skin_HW &= uv_mask(face.head, DETAIL_MASK).numpy() > 0
     shown_HW = on_skin_HW & view.visible_HW & (view.facing_HW > GRAZING) & inside_photo(view, *photo_HW3.shape[:2])
-    colours_HW3 = sample_photo(photo_HW3, view.pixels_HW2, shown_HW)
+    # From texel to texel places change evenly, so that nothing need be projected anew.
+    size = MAP_SIZE * FINER
+    pixels_HW2 = view.pixels_HW2.reshape(-1, 2)[texels.nearest_HW]
+    pixels_PQ2 = cv2.resize(pixels_HW2, (size, size), interpolation=cv2.INTER_LINEAR)
+    photo_PQ3 = sample_photo(photo_HW3, pixels_PQ2, shown_HW.repeat(FINER, 0).repeat(FINER, 1))
+    colours_HW3 = cv2.resize(photo_PQ3, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
     weight_HW = _seen(colours_HW3, shown_HW, on_skin_HW, view, face, texels)
     density = pixels_per_texel(view.pixels_HW2, shown_HW) if shown_HW.any() else 1.0
     length_HW1 = np.linalg.norm(view.normals_HW3, axis=-1, keepdims=True)
     normals_HW3 = view.normals_HW3 / np.maximum(length_HW1, 1e-6)
     return Layout(
-        torch.from_numpy(np.ascontiguousarray(colours_HW3.transpose(2, 0, 1), np.float32))[None],
+        torch.from_numpy(np.ascontiguousarray(photo_PQ3.transpose(2, 0, 1), np.float32))[None],
         torch.from_numpy(np.ascontiguousarray(normals_HW3.transpose(2, 0, 1), np.float32))[None],
         torch.from_numpy(weight_HW)[None, None],
         torch.tensor([density], dtype=torch.float32),

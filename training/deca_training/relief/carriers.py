@@ -4,7 +4,7 @@ Real skin has lines of its own. A network that was trained before tells where; t
 one learns of a photo is the same whether it is mirrored, shifted, blurred or full of noise, and as deep as the photo's
 contrast says.
 
-Shape suffixes: H W rows and columns of the UV map (256) or of a part of it.
+Shape suffixes: H W rows and columns of the UV map (256) or of a part of it, P Q those of photos laid out as it (512).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from deca.errors import AssetError, DecaError
 from deca.files import read_npz, write_file
 from deca.networks import MAP_SIZE
-from deca.networks.relief import Layout, ReliefNetwork, band, light_gradient, log_light
+from deca.networks.relief import FINER, Layout, ReliefNetwork, band, light_gradient, log_light
 from deca.reconstruct.face import Face
 from deca.reconstruct.models import load_models
 from deca.reconstruct.pipeline import reconstruct
@@ -32,8 +32,8 @@ from deca.render.normals import unit
 from deca.vision.photo import read_photo
 from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 
-_TEXTURE = 8.0
-"""Sigma in texels: what varies faster is the skin's texture."""
+_TEXTURE = 8.0 * FINER
+"""Sigma in pixels of the laid out photo, 8 texels: what varies faster is the skin's texture."""
 _CONTRAST = 1.0
 """What `_contrast` is for photos of synthetic people, whose lines the network was trained on."""
 _DEEPER = 4.0
@@ -43,7 +43,7 @@ _WELL = 0.9
 """How well a texel must be seen to count for its contrast."""
 _FAINT = 0.01
 """Root mean square of the light's logarithm below which relief says nothing of its own depth."""
-_FIELDS = ("photo_3HW", "normals_3HW", "seen_HW", "light_93", "relief_HW")
+_FIELDS = ("photo_3PQ", "normals_3HW", "seen_HW", "light_93", "relief_HW")
 
 
 @dataclass(frozen=True)
@@ -53,34 +53,34 @@ class Carrier:
     Attributes:
         light_93: Its light.
         relief_HW: What is known of its own relief, millimetres.
-        texture_3HW: Logarithm of the display values less that of their surroundings; 0 where nothing is seen.
+        texture_3PQ: Logarithm of the display values less that of their surroundings; 0 where nothing is seen.
     """
 
-    photo_3HW: NDArray[np.float16]
+    photo_3PQ: NDArray[np.float16]
     normals_3HW: NDArray[np.float16]
     seen_HW: NDArray[np.float16]
     light_93: NDArray[np.float32]
     relief_HW: NDArray[np.float16]
-    texture_3HW: NDArray[np.float16]
+    texture_3PQ: NDArray[np.float16]
 
     @classmethod
     def of(
         cls,
-        photo_3HW: NDArray[np.float16],
+        photo_3PQ: NDArray[np.float16],
         normals_3HW: NDArray[np.float16],
         seen_HW: NDArray[np.float16],
         light_93: NDArray[np.float32],
         relief_HW: NDArray[np.float16],
     ) -> Carrier:
         """A carrier with its texture."""
-        weight_HW = seen_HW.astype(np.float32)
-        around_HW = cv2.GaussianBlur(weight_HW, (0, 0), _TEXTURE) + 1e-3
-        texture_3HW = []
-        for channel_HW in np.log(photo_3HW.astype(np.float32) + 0.03):
-            blurred_HW = cv2.GaussianBlur(channel_HW * weight_HW, (0, 0), _TEXTURE) / around_HW
-            texture_3HW.append((channel_HW - blurred_HW) * weight_HW)
-        texture_3HW = np.stack(texture_3HW).astype(np.float16)
-        return cls(photo_3HW, normals_3HW, seen_HW, light_93, relief_HW, texture_3HW)
+        weight_PQ = seen_HW.astype(np.float32).repeat(FINER, 0).repeat(FINER, 1)
+        around_PQ = cv2.GaussianBlur(weight_PQ, (0, 0), _TEXTURE) + 1e-3
+        texture_3PQ = []
+        for channel_PQ in np.log(photo_3PQ.astype(np.float32) + 0.03):
+            blurred_PQ = cv2.GaussianBlur(channel_PQ * weight_PQ, (0, 0), _TEXTURE) / around_PQ
+            texture_3PQ.append((channel_PQ - blurred_PQ) * weight_PQ)
+        texture_3PQ = np.stack(texture_3PQ).astype(np.float16)
+        return cls(photo_3PQ, normals_3HW, seen_HW, light_93, relief_HW, texture_3PQ)
 
     @property
     def lined(self) -> float:

@@ -1,6 +1,6 @@
 """Lines and folds anywhere on the face, of any form: real skin has more than the families of synthetic wrinkles know.
 
-Shape suffixes: H W rows and columns of a part of the UV map, N lines.
+Shape suffixes: H W rows and columns of a part of the UV map, P Q those of a part of photos laid out as it, N lines.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deca_training.data.synthetic.skin import Skin, reduced
+from deca_training.data.synthetic.skin import Skin
 
 _GROUPS = (2, 8)
 _FOLD = 0.25
@@ -72,20 +72,19 @@ class Tilt:
 
     Args:
         skin: The head model's.
-        part: Rows and columns of the UV map.
+        part: Rows and columns of the skin's own maps, which are those of photos.
     """
 
     def __init__(self, skin: Skin, part: tuple[slice, slice]) -> None:
-        # The skin's own maps have twice the rows and columns.
-        column_HW3, row_HW3 = (2 * reduced(step_HW3)[part] for step_HW3 in (skin.column_HW3, skin.row_HW3))
-        cc, cr, rr = ((a * b).sum(-1) for a, b in ((column_HW3, column_HW3), (column_HW3, row_HW3), (row_HW3, row_HW3)))
-        area = np.maximum(cc * rr - cr**2, 1e-4)[..., None]
+        column_PQ3, row_PQ3 = skin.column_HW3[part], skin.row_HW3[part]
+        cc, cr, rr = ((a * b).sum(-1) for a, b in ((column_PQ3, column_PQ3), (column_PQ3, row_PQ3), (row_PQ3, row_PQ3)))
+        area = np.maximum(cc * rr - cr**2, 1e-5)[..., None]
         # The gradient along the surface of what grows by one per column, and per row.
-        self._column_HW3 = (column_HW3 * rr[..., None] - row_HW3 * cr[..., None]) / area
-        self._row_HW3 = (row_HW3 * cc[..., None] - column_HW3 * cr[..., None]) / area
+        self._column_PQ3 = (column_PQ3 * rr[..., None] - row_PQ3 * cr[..., None]) / area
+        self._row_PQ3 = (row_PQ3 * cc[..., None] - column_PQ3 * cr[..., None]) / area
 
-    def __call__(self, relief_HW: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(3, H, W) to add to unit normals; relief in millimetres."""
-        down, across = np.gradient(relief_HW)
-        tilt_HW3 = -(across[..., None] * self._column_HW3 + down[..., None] * self._row_HW3)
-        return np.ascontiguousarray(tilt_HW3.transpose(2, 0, 1), np.float32)
+    def __call__(self, relief_PQ: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(3, P, Q) to add to unit normals; relief in millimetres."""
+        down, across = np.gradient(relief_PQ)
+        tilt_PQ3 = -(across[..., None] * self._column_PQ3 + down[..., None] * self._row_PQ3)
+        return np.ascontiguousarray(tilt_PQ3.transpose(2, 0, 1), np.float32)

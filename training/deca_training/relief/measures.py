@@ -77,14 +77,14 @@ class HeldOut:
 
 
 def _smoothed(surface: Surface) -> Surface:
-    return replace(surface, depth_HW=np.zeros_like(surface.depth_HW), tilt_3HW=np.zeros_like(surface.tilt_3HW))
+    return replace(surface, depth_HW=np.zeros_like(surface.depth_HW), tilt_3PQ=np.zeros_like(surface.tilt_3PQ))
 
 
 def relief_of_picture(
     network: ReliefNetwork, picture: Picture, corner_2: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Displacement, millimetres, and certainty of a picture (H, W)."""
-    maps = (picture.photo_3HW, picture.normals_3HW, picture.seen_HW[None])
+    maps = (picture.photo_3PQ, picture.normals_3HW, picture.seen_HW[None])
     photo, normals, seen = (torch.from_numpy(np.ascontiguousarray(map_HW, np.float32))[None] for map_HW in maps)
     layout = Layout(photo, normals, seen, torch.tensor([picture.density]))
     corner_12 = torch.tensor([corner_2])

@@ -4,7 +4,9 @@ highlights. All of it must leave no trace in the relief.
 Places (H, W, 2) are millimetres of the head's skin, to the subject's left and up: eyes at about (31, 9), the mouth at
 (0, -57). Pictures are display values (H, W, 3).
 
-Shape suffixes: H W rows and columns of a part of the UV map.
+Sizes of bumps and blurs are texels of the relief, about millimetres, each of `FINER` rows and columns of the picture.
+
+Shape suffixes: H W rows and columns of pictures, laid out as a part of the UV map.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from deca.networks.relief import FINER
 
 Map = NDArray[np.float32]
 
@@ -31,27 +35,33 @@ def in_front(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
 def moles(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """Dark spots."""
     for _ in range(rng.integers(1, 12)):
-        spot_HW1 = _spot(albedo_HW3.shape[:2], rng, 0.5, 2.2)[..., None]
+        spot_HW1 = _spot(albedo_HW3.shape[:2], rng, 0.5 * FINER, 2.2 * FINER)[..., None]
         albedo_HW3 = albedo_HW3 * (1 - spot_HW1 * _tint(rng) * rng.uniform(0.1, 0.75))
     return albedo_HW3
 
 
 def freckles(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """Many small spots."""
-    dots_HW = (rng.random(albedo_HW3.shape[:2], np.float32) < rng.uniform(0.005, 0.05)).astype(np.float32)
-    dots_HW = _soft(dots_HW, rng.uniform(0.6, 1.2)) * rng.uniform(1, 4)
+    dots_HW = (rng.random(albedo_HW3.shape[:2], np.float32) < rng.uniform(0.005, 0.05) / FINER**2).astype(np.float32)
+    dots_HW = _soft(dots_HW, rng.uniform(0.6, 1.2) * FINER) * rng.uniform(1, 4) * FINER**2
     return albedo_HW3 * (1 - dots_HW.clip(0, 0.6)[..., None] * _tint(rng))
 
 
 def blemishes(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """Red and pale blotches."""
-    rough_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(1.0, 6.0)) * rng.uniform(0.02, 0.08)
+    rough_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(1.0, 6.0) * FINER) * rng.uniform(0.02, 0.08)
     return albedo_HW3 * (1 + rough_HW[..., None] * np.array([rng.uniform(0, 0.7), 1, 1], np.float32))
+
+
+def grain(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
+    """Pigment as fine as pixels, which is no relief either."""
+    grain_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(0.4, 1.2)) * rng.uniform(0.002, 0.02)
+    return albedo_HW3 * (1 + grain_HW[..., None])
 
 
 def stubble(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """A shaven beard's shade and grain."""
-    grain_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(0.5, 0.9), streak=rng.uniform(1, 3))
+    grain_HW = _band(albedo_HW3.shape[:2], rng, rng.uniform(0.3, 0.9) * FINER, streak=rng.uniform(1, 3) * FINER)
     dark_HW = _beard(place_HW2, rng) * (rng.uniform(0.05, 0.35) + rng.uniform(0.03, 0.2) * grain_HW)
     return albedo_HW3 * (1 - dark_HW.clip(-0.3, 0.8)[..., None] * rng.uniform(0.8, 1.0, 3))
 
@@ -66,7 +76,7 @@ def brows(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     across, up = np.abs(place_HW2[..., 0]), place_HW2[..., 1]
     bow = rng.uniform(21, 31) + rng.uniform(-0.1, 0.35) * (across - 15) - rng.uniform(0, 0.012) * (across - 32) ** 2
     where_HW = np.exp(-(((up - bow) / rng.uniform(2.0, 4.5)) ** 2)) * (across > rng.uniform(5, 12)) * (across < 60)
-    return _hair(albedo_HW3, _soft(where_HW, 0.8) * rng.uniform(0.2, 0.9), rng)
+    return _hair(albedo_HW3, _soft(where_HW, 0.8 * FINER) * rng.uniform(0.2, 0.9), rng)
 
 
 def make_up(albedo_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
@@ -88,7 +98,7 @@ def shadows(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """Shadows of things that are not seen, with hard and soft edges."""
     for _ in range(rng.integers(1, 3)):
         factor_3 = rng.uniform(0.25, 0.9) * (1 + 0.05 * rng.standard_normal(3))
-        edge_HW = _soft(_waves(place_HW2, rng) > rng.normal(0, 20), np.exp(rng.uniform(-1, 2)))
+        edge_HW = _soft(_waves(place_HW2, rng) > rng.normal(0, 20), np.exp(rng.uniform(-1, 2)) * FINER)
         picture_HW3 = picture_HW3 * (1 + edge_HW[..., None] * (factor_3 - 1))
     return picture_HW3
 
@@ -97,19 +107,23 @@ def highlights(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Ma
     """Shine of wet or oily skin."""
     shape = picture_HW3.shape[:2]
     for _ in range(rng.integers(1, 6)):
-        grain_HW = 1 + rng.uniform(0, 0.5) * _band(shape, rng, rng.uniform(0.5, 1.5))
-        picture_HW3 = picture_HW3 + (_spot(shape, rng, 3, 15) * rng.uniform(0.05, 0.5) * grain_HW)[..., None]
+        grain_HW = 1 + rng.uniform(0, 0.5) * _band(shape, rng, rng.uniform(0.5, 1.5) * FINER)
+        picture_HW3 = (
+            picture_HW3 + (_spot(shape, rng, 3 * FINER, 15 * FINER) * rng.uniform(0.05, 0.5) * grain_HW)[..., None]
+        )
     return picture_HW3
 
 
 def fringe(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     """Hair over the forehead, and its shadow."""
     shape = picture_HW3.shape[:2]
-    ends_HW = rng.uniform(20, 80) + rng.uniform(-0.4, 0.4) * place_HW2[..., 0] + 8 * _band(shape, rng, 1.0, streak=12)
-    strands_HW = (_band(shape, rng, rng.uniform(0.6, 1.5), streak=rng.uniform(6, 20)) + rng.uniform(-0.5, 2)).clip(0, 1)
+    ragged_HW = 8 * _band(shape, rng, 1.0 * FINER, streak=12 * FINER)
+    ends_HW = rng.uniform(20, 80) + rng.uniform(-0.4, 0.4) * place_HW2[..., 0] + ragged_HW
+    strands_HW = _band(shape, rng, rng.uniform(0.4, 1.5) * FINER, streak=rng.uniform(6, 20) * FINER)
+    strands_HW = (strands_HW + rng.uniform(-0.5, 2)).clip(0, 1)
     hair_HW = ((place_HW2[..., 1] - ends_HW) / 4).clip(0, 1) * strands_HW
-    shift = int(rng.integers(0, 5)), int(rng.integers(-4, 5))
-    cast_HW = _soft(np.roll(hair_HW, shift, (0, 1)), rng.uniform(0.5, 3)) * rng.uniform(0, 0.5)
+    shift = FINER * int(rng.integers(0, 5)), FINER * int(rng.integers(-4, 5))
+    cast_HW = _soft(np.roll(hair_HW, shift, (0, 1)), rng.uniform(0.5, 3) * FINER) * rng.uniform(0, 0.5)
     return _hair(picture_HW3 * (1 - cast_HW[..., None]), hair_HW, rng)
 
 
@@ -125,8 +139,8 @@ def glasses(picture_HW3: Map, place_HW2: Map, rng: np.random.Generator) -> Map:
     temple_HW = np.exp(-(((up_HW - rng.uniform(0.1, 0.8) * high) / thick) ** 4)) * (across_HW > middle + wide)
     frame_HW = np.maximum.reduce([rim_HW, bridge_HW, temple_HW]).astype(np.float32)
     lens_HW = (form_HW < 1).astype(np.float32)
-    shift = int(rng.integers(-2, 8)), int(rng.integers(-5, 6))
-    cast_HW = _soft(np.roll(frame_HW, shift, (0, 1)), rng.uniform(0.5, 2.5)) * rng.uniform(0, 0.7)
+    shift = FINER * int(rng.integers(-2, 8)), FINER * int(rng.integers(-5, 6))
+    cast_HW = _soft(np.roll(frame_HW, shift, (0, 1)), rng.uniform(0.5, 2.5) * FINER) * rng.uniform(0, 0.7)
     picture_HW3 = picture_HW3 * (1 - cast_HW[..., None])
     if rng.uniform() < 0.15:
         return picture_HW3
@@ -149,7 +163,7 @@ def _hair(picture_HW3: Map, where_HW: Map, rng: np.random.Generator) -> Map:
     """Hair of a random colour over a picture."""
     upright = rng.uniform() < 0.5
     shape = where_HW.shape if upright else where_HW.shape[::-1]
-    strands_HW = _band(shape, rng, rng.uniform(0.5, 1.0), streak=rng.uniform(1, 5))
+    strands_HW = _band(shape, rng, rng.uniform(0.3, 1.0) * FINER, streak=rng.uniform(1, 5) * FINER)
     strands_HW = strands_HW if upright else strands_HW.T
     colour_3 = np.exp(rng.uniform(-3, -0.3)) * np.array([1.0, rng.uniform(0.75, 1), rng.uniform(0.5, 0.95)])
     opacity_HW1 = (where_HW * (0.8 + rng.uniform(0.1, 0.5) * strands_HW)).clip(0, 1)[..., None]
@@ -164,7 +178,7 @@ def _tint(rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _spot(shape: tuple[int, ...], rng: np.random.Generator, small: float, large: float) -> Map:
-    """A soft ellipse at a random place, radii in texels."""
+    """A soft ellipse at a random place, radii in rows."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     row, column = rng.uniform(0, shape[0]), rng.uniform(0, shape[1])
     high, wide, power = *np.exp(rng.uniform(np.log(small), np.log(large), 2)), rng.uniform(1, 2)
@@ -180,7 +194,7 @@ def _waves(place_HW2: Map, rng: np.random.Generator) -> Map:
 
 
 def _band(shape: tuple[int, ...], rng: np.random.Generator, sigma: float, streak: float = 0.0) -> Map:
-    """Noise of unit variance, bumps of a size in texels, drawn out upright where wanted."""
+    """Noise of unit variance, bumps of a size in rows, drawn out upright where wanted."""
     noise_HW = rng.standard_normal(shape, np.float32)
     noise_HW = np.asarray(cv2.GaussianBlur(noise_HW, (0, 0), sigmaX=sigma, sigmaY=max(sigma, streak)), np.float32)
     return noise_HW / max(float(noise_HW.std()), 1e-6)
@@ -193,7 +207,8 @@ def _soft(map_HW: NDArray, sigma: float) -> Map:
 Layer = Callable[[Map, Map, np.random.Generator], Map]
 
 ON_SKIN: tuple[tuple[float, Layer], ...] = (
-    (0.5, moles), (0.2, freckles), (0.2, blemishes), (0.25, stubble), (0.15, beard), (0.35, brows), (0.2, make_up),
+    (0.5, moles), (0.2, freckles), (0.2, blemishes), (0.6, grain), (0.25, stubble), (0.15, beard), (0.35, brows),
+    (0.2, make_up),
 )  # fmt: skip
 IN_FRONT: tuple[tuple[float, Layer], ...] = ((0.3, shadows), (0.25, highlights), (0.2, glasses), (0.12, fringe))
 """Shares of pictures, and what they show, from the skin outwards."""

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from deca.files import write_file
-from deca.networks.relief import Layout, ReliefNetwork
+from deca.networks.relief import Layout, ReliefNetwork, finer
 from deca_training.relief.carriers import Carrier
 
 _LIGHT = np.array([-0.45, -0.45, 0.77])
@@ -42,11 +42,13 @@ def write_sheet(network: ReliefNetwork, carriers: Sequence[Carrier], part: tuple
     for carrier in carriers:
         photo, normals, seen = (
             torch.from_numpy(map_HW.astype(np.float32))[None]
-            for map_HW in (carrier.photo_3HW, carrier.normals_3HW, carrier.seen_HW[None])
+            for map_HW in (carrier.photo_3PQ, carrier.normals_3HW, carrier.seen_HW[None])
         )
         depth_11HW, _ = network.read(Layout(photo, normals, seen, torch.tensor([_DENSITY])))
         grey_HW = shaded(1000 * depth_11HW[0, 0].numpy()[part])
-        skin_HW3 = (carrier.photo_3HW.transpose(1, 2, 0)[part].astype(np.float32) * 255).clip(0, 255).astype(np.uint8)
+        photo_3PQ = carrier.photo_3PQ[(slice(None), *finer(part))].astype(np.float32)
+        skin_HW3 = cv2.resize(photo_3PQ.transpose(1, 2, 0), grey_HW.shape[::-1], interpolation=cv2.INTER_AREA)
+        skin_HW3 = (skin_HW3 * 255).clip(0, 255).astype(np.uint8)
         pairs.append(np.hstack((skin_HW3, np.repeat(grey_HW[..., None], 3, 2))))
     pairs += [np.zeros_like(pairs[0])] * (-len(pairs) % _COLUMNS)
     rows = [np.hstack(pairs[first : first + _COLUMNS]) for first in range(0, len(pairs), _COLUMNS)]

@@ -1,7 +1,9 @@
 """Skin of synthetic people with an expression, as UV maps: what is drawn once, and lit and photographed many times.
 
 A file holds one person: (K, C, H, W) half precision, K expressions, the rows and columns of `detail_patch`, and the
-channels of `Surface`.
+channels of `Surface`, with those of each texel's photo pixels side by side.
+
+Shape suffixes: H W rows and columns of a part of the UV map, P Q those of a part of photos laid out as it.
 """
 
 from __future__ import annotations
@@ -11,13 +13,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from torch.nn import functional
 
 from deca.files import write_file
 from deca.networks import MAP_SIZE
+from deca.networks.relief import FINER
 from deca.render.detail import detail_patch, detail_surface
 from deca.render.normals import unit
 from deca_blender.protocol.conventions import OPENHEAD
@@ -27,8 +32,6 @@ from deca_training.data.synthetic.person import Person
 
 EXPRESSIONS = 4
 """Of each person; making a person takes as long as a few expressions."""
-_MIRROR = np.array([1, -1, 1, 1, -1, 1, 1, 1, 1, 1], np.float32)
-"""Sign of each channel in a mirror."""
 _WHO, _LOOKS, _FACE = 11, 12, 13
 
 
@@ -38,13 +41,13 @@ class Surface:
 
     Attributes:
         depth_HW: Displacement, millimetres.
-        tilt_3HW: What the displacement adds to the coarse normals, before they are made unit length again.
+        tilt_3PQ: What the displacement adds to the coarse normals, before they are made unit length again.
         normals_3HW: Coarse unit normals; 0 outside of the UV islands.
         albedo_3HW: Display values.
     """
 
     depth_HW: NDArray[np.float32]
-    tilt_3HW: NDArray[np.float32]
+    tilt_3PQ: NDArray[np.float32]
     normals_3HW: NDArray[np.float32]
     albedo_3HW: NDArray[np.float32]
 
@@ -52,9 +55,34 @@ class Surface:
     def of(cls, maps_CHW: NDArray[np.floating], mirrored: bool) -> Surface:
         """The surface of a file's maps, or of their part."""
         maps_CHW = np.asarray(maps_CHW, np.float32)
+        maps = [maps_CHW[0], maps_CHW[1:4], maps_CHW[4:7], side_by_side(maps_CHW[7:])]
         if mirrored:
-            maps_CHW = maps_CHW[:, :, ::-1] * _MIRROR[:, None, None]
-        return cls(maps_CHW[0], maps_CHW[1:4], maps_CHW[4:7], maps_CHW[7:10])
+            maps = [map_HW[..., ::-1].copy() for map_HW in maps]
+            for directions_3HW in (maps[1], maps[3]):
+                directions_3HW[0] *= -1
+        depth_HW, normals_3HW, albedo_3HW, tilt_3PQ = maps
+        return cls(depth_HW, tilt_3PQ, normals_3HW, albedo_3HW)
+
+
+def side_by_side(map_CHW: NDArray) -> NDArray:
+    """A map (C, P, Q) whose values within a texel were channels, C FINER^2 of them, row by row."""
+    channels, high, wide = len(map_CHW) // FINER**2, *map_CHW.shape[1:]
+    split = map_CHW.reshape(channels, FINER, FINER, high, wide).transpose(0, 3, 1, 4, 2)
+    return np.ascontiguousarray(split).reshape(channels, high * FINER, wide * FINER)
+
+
+def as_channels(map_CPQ: NDArray) -> NDArray:
+    """The inverse of `side_by_side`."""
+    channels, high, wide = len(map_CPQ), *(size // FINER for size in map_CPQ.shape[1:])
+    split = map_CPQ.reshape(channels, high, FINER, wide, FINER).transpose(0, 2, 4, 1, 3)
+    return np.ascontiguousarray(split).reshape(channels * FINER**2, high, wide)
+
+
+def in_between(map_HWC: NDArray) -> NDArray[np.float32]:
+    """A map with the rows and columns of photos, smooth between the texels."""
+    high, wide = map_HWC.shape[:2]
+    size = wide * FINER, high * FINER
+    return np.asarray(cv2.resize(np.asarray(map_HWC, np.float32), size, interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 class SurfaceMaker:
@@ -88,12 +116,13 @@ class SurfaceMaker:
             activation_C = person.activation(expression_E, pose_J3[2], neutral_V3, verts_V3.numpy())
             depth_HW = person.displacement(activation_C)
             with torch.no_grad():
-                skin = detail_surface(
-                    verts_V3[None], torch.from_numpy(depth_HW)[None, None], generator.head, smooth=True
-                )
-                coarse_3HW, detail_3HW = unit(skin.coarse_normals_B3HW)[0], unit(skin.normals_B3HW)[0]
-                tilt_3HW = (detail_3HW - coarse_3HW) * (coarse_3HW.norm(dim=0) > 0.5)
-            maps_CHW = np.concatenate((depth_HW[None] * 1000, tilt_3HW, coarse_3HW, looks.albedo_3HW))
+                depth_11PQ = torch.from_numpy(in_between(depth_HW))[None, None]
+                skin = detail_surface(verts_V3[None], depth_11PQ, generator.head, smooth=True)
+                coarse_3PQ, detail_3PQ = unit(skin.coarse_normals_B3HW)[0], unit(skin.normals_B3HW)[0]
+                is_skin_PQ = coarse_3PQ.norm(dim=0) > 0.5
+                tilt_3PQ = ((detail_3PQ - coarse_3PQ) * is_skin_PQ).numpy()
+                coarse_3HW = unit(functional.avg_pool2d(coarse_3PQ[None], FINER))[0]
+            maps_CHW = np.concatenate((depth_HW[None] * 1000, coarse_3HW, looks.albedo_3HW, as_channels(tilt_3PQ)))
             made.append(maps_CHW[:, rows, columns])
         return np.stack(made).astype(np.float16)
 

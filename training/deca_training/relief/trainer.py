@@ -205,7 +205,7 @@ class Run:
             parts.append(_changed(Picture.of(stored_CHW), rng))
             corners.append((row + self.part[0].start, column + self.part[1].start))
         maps = [torch.from_numpy(np.stack([np.asarray(getattr(part, name), np.float32) for part in parts]))
-                for name in ("photo_3HW", "normals_3HW", "seen_HW", "density", "depth_HW")]  # fmt: skip
+                for name in ("photo_3PQ", "normals_3HW", "seen_HW", "density", "depth_HW")]  # fmt: skip
         photo, normals, seen, density, depth = (tensor.to(self.device) for tensor in maps)
         corner_B2 = torch.tensor(corners)
         # A mirrored part is seen at the mirrored place.
@@ -335,11 +335,11 @@ def _cost(off: Tensor) -> Tensor:
 
 def _changed(part: Picture, rng: np.random.Generator) -> Picture:
     """A picture in another tone, with a little noise."""
-    photo_3HW = part.photo_3HW.clip(0, 1) ** np.exp(0.2 * rng.standard_normal())
-    photo_3HW = photo_3HW * np.exp(0.15 * rng.standard_normal() + 0.04 * rng.standard_normal((3, 1, 1)))
-    noise = np.float32(rng.uniform(0, 0.008))
-    photo_3HW = photo_3HW + noise * rng.standard_normal((1, *photo_3HW.shape[1:]), np.float32)
-    return replace(part, photo_3HW=photo_3HW)
+    photo_3PQ = part.photo_3PQ.clip(0, 1) ** np.exp(0.2 * rng.standard_normal())
+    photo_3PQ = photo_3PQ * np.exp(0.15 * rng.standard_normal() + 0.04 * rng.standard_normal((3, 1, 1)))
+    noise = np.float32(rng.uniform(0, 0.012))
+    photo_3PQ = photo_3PQ + noise * rng.standard_normal((1, *photo_3PQ.shape[1:]), np.float32)
+    return replace(part, photo_3PQ=photo_3PQ)
 
 
 def _is_fast_in_half(device: torch.device) -> bool:

@@ -132,9 +132,11 @@ class Studio:
         camera = self._camera(marks478_L3[list(IBUG_68)].numpy(), rng)
         surface = self.renderer(verts_1V3, camera.project(verts_1V3))
         light = Light.random(rng)
+        # Differences between the map's own texels would hide its finest lines.
+        finer_HW = cv2.resize(displacement_HW, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
         skin = detail_surface(
             verts_1V3,
-            torch.from_numpy(displacement_HW)[None, None],
+            torch.from_numpy(finer_HW)[None, None],
             self.head,
             normals_BV3=surface.vertex_normals_BV3,
             smooth=True,
