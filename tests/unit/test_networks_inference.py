@@ -87,7 +87,9 @@ def exported(_has_onnx: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems name the folder by other means")
-def test_graphs_are_kept_where_the_system_says(_has_onnx: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_graphs_are_kept_where_the_system_says(
+    _has_onnx: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("DECA_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "ça"))
     assert onnx_module.cache_dir() == tmp_path / "ça" / "deca"

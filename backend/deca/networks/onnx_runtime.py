@@ -25,7 +25,7 @@ _KEPT = 9  # cached graphs, of three networks each
 
 
 def is_installed() -> bool:
-    """Whether what the extra `onnx` installs can be imported: ONNX Runtime, the exporter's package, and platformdirs."""
+    """Whether what the extra `onnx` installs is there: ONNX Runtime, the exporter's package, and platformdirs."""
     return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "platformdirs"))
 
 
