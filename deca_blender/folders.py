@@ -1,4 +1,8 @@
-"""Where the add-on keeps what it installs and converts."""
+"""Where the add-on keeps what it installs and converts.
+
+Blender names the folder, the one place where extensions may write; its Python has no platformdirs, nor may one be
+installed there.
+"""
 
 from __future__ import annotations
 

@@ -17,16 +17,18 @@ from ..scene.bake import BakeError, Step
 from ..scene.wrinkles import has_wrinkles
 from ..ui import texts
 from ..ui.translation import rpt
+from .in_steps import InSteps
 from .on_head import OnHeads
 
-_POLL_S = 0.02
 _WORK_S = 0.05
 _TIMEOUT_S = 60.0
+_EXPECTED = (ClientError, BakeError, OSError)
 
 
-class BakeSteps(OnHeads):
+class BakeSteps(InSteps, OnHeads):
     """An operator of steps: modal in a window, waiting in scripts."""
 
+    poll_s, holds_window = 0.02, True
     nothing_selected = texts.NOTHING_TO_BAKE
 
     @classmethod
@@ -43,7 +45,7 @@ class BakeSteps(OnHeads):
             for step in steps:
                 if step.job is not None:
                     step.job.wait(_TIMEOUT_S)
-        except (ClientError, BakeError, OSError) as error:
+        except _EXPECTED as error:
             return self._fail(error)
         finally:
             steps.close()
@@ -51,58 +53,29 @@ class BakeSteps(OnHeads):
 
     def start(self, context: bpy.types.Context) -> set[str]:
         """Begins to work beside the window's events."""
-        self._steps, self._step, self._is_running = self.steps(context), Step(0.0), True
-        manager = context.window_manager
-        manager.progress_begin(0, 1000)
-        self._timer = manager.event_timer_add(_POLL_S, window=context.window)
-        manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        self._steps, self._step = self.steps(context), Step(0.0)
+        return super().start(context)
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type == "ESC" and event.value == "PRESS":
-            self._stop(context)
-            self.report({"WARNING"}, texts.BAKE_CANCELLED)
-            return {"CANCELLED"}
-        if event.type != "TIMER":
-            return {"RUNNING_MODAL"}  # what is baked must not move meanwhile
-        try:
-            is_done = self._advance()
-        except (ClientError, BakeError, OSError) as error:
-            self._stop(context)
-            return self._fail(error)
-        except BaseException:
-            self._stop(context)
-            raise
-        if is_done:
-            self._stop(context)
-            return {"FINISHED"}
-        context.window_manager.progress_update(1000 * self._step.fraction)
-        context.workspace.status_text_set(texts.baking(self.bl_label, self._step.fraction))
-        return {"RUNNING_MODAL"}
-
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender ends the operator, for instance because the window closes."""
-        if getattr(self, "_is_running", False):
-            self._stop(context)
-
-    def _advance(self) -> bool:
-        """Works for a moment; whether everything is done. Never waits."""
+    def _advance(self, context: bpy.types.Context) -> set[str] | None:
         end = time.monotonic() + _WORK_S
-        while time.monotonic() < end:
-            if self._step.job is not None and not self._step.job.poll():
-                return False
-            step = next(self._steps, None)
-            if step is None:
-                return True
-            self._step = step
-        return False
+        try:
+            while time.monotonic() < end and (self._step.job is None or self._step.job.poll()):
+                step = next(self._steps, None)
+                if step is None:
+                    return {"FINISHED"}
+                self._step = step
+        except _EXPECTED as error:
+            return self._fail(error)
+        self.tell(context, texts.baking(self.bl_label, self._step.fraction), self._step.fraction)
+        return None
 
-    def _stop(self, context: bpy.types.Context) -> None:
-        self._is_running = False
-        self._steps.close()
-        context.window_manager.event_timer_remove(self._timer)
-        context.window_manager.progress_end()
-        context.workspace.status_text_set(None)
+    def _interrupt(self, context: bpy.types.Context) -> set[str]:
+        self._drop()
+        self.report({"WARNING"}, texts.BAKE_CANCELLED)
+        return {"CANCELLED"}
+
+    def _drop(self) -> None:
+        self._steps.close()  # which leaves all as it was
 
     def _fail(self, error: Exception) -> set[str]:
         self.report({"ERROR"}, str(error))

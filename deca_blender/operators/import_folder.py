@@ -12,16 +12,17 @@ from .. import another_blender
 from ..batch.plan import FOLDER, SUFFIXES
 from ..batch.watched import Watched
 from ..ui import texts
+from .in_steps import InSteps
 
 _FORMATS = [(name, name.upper(), texts.FOLDER_FORMAT) for name in SUFFIXES]
-_POLL_S = 0.3
 
 
-class DECA_OT_import_folder(bpy.types.Operator):
+class DECA_OT_import_folder(InSteps, bpy.types.Operator):
     bl_idname = "deca.import_folder"
     bl_label = texts.IMPORT_FOLDER
     bl_description = texts.IMPORT_FOLDER_DESCRIPTION
     bl_options = {"PRESET"}  # noqa: RUF012
+    poll_s = 0.3
 
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
@@ -60,24 +61,18 @@ class DECA_OT_import_folder(bpy.types.Operator):
         if context.window is None or bpy.app.background:
             self._batch.wait()
             return self._finish()
-        self._timer = context.window_manager.event_timer_add(_POLL_S, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        return self.start(context)
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type == "ESC" and event.value == "PRESS":
-            self._batch.stop()
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        if not self._batch.is_done():
-            context.workspace.status_text_set(texts.folder_progress(self._batch.made, self._batch.failed))
-            return {"RUNNING_MODAL"}
-        context.window_manager.event_timer_remove(self._timer)
-        context.workspace.status_text_set(None)
-        return self._finish()
+    def _advance(self, context: bpy.types.Context) -> set[str] | None:
+        if self._batch.is_done():
+            return self._finish()
+        self.tell(context, texts.folder_progress(self._batch.made, self._batch.failed))
+        return None
 
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender ends the operator, for instance because the window closes."""
+    def _interrupt(self, context: bpy.types.Context) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
         self._batch.stop()
 
     def _finish(self) -> set[str]:

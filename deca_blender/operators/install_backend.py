@@ -10,15 +10,15 @@ from ..folders import managed_environment
 from ..preferences import torch_choice
 from ..ui import texts
 from ..ui.translation import tip
+from .in_steps import InSteps
 
-_POLL_S = 0.2
 
-
-class DECA_OT_install_backend(bpy.types.Operator):
+class DECA_OT_install_backend(InSteps, bpy.types.Operator):
     bl_idname = "deca.install_backend"
     bl_label = texts.INSTALL
     bl_description = texts.INSTALL_DESCRIPTION
     bl_options = {"INTERNAL"}  # noqa: RUF012
+    poll_s = 0.2
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -42,29 +42,23 @@ class DECA_OT_install_backend(bpy.types.Operator):
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self._installation = self._begin()
-        self._timer = context.window_manager.event_timer_add(_POLL_S, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+        return self.start(context)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         installation = self._begin()
         installation.wait()
         return self._finish(context, installation)
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type == "ESC" and event.value == "PRESS":
-            self._installation.cancel()
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        if not self._installation.is_done():
-            context.workspace.status_text_set(texts.installing(self._installation.state, self._installation.detail))
-            return {"RUNNING_MODAL"}
-        context.window_manager.event_timer_remove(self._timer)
-        context.workspace.status_text_set(None)
-        return self._finish(context, self._installation)
+    def _advance(self, context: bpy.types.Context) -> set[str] | None:
+        if self._installation.is_done():
+            return self._finish(context, self._installation)
+        self.tell(context, texts.installing(self._installation.state, self._installation.detail))
+        return None
 
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender ends the operator, for instance because the window closes."""
+    def _interrupt(self, context: bpy.types.Context) -> None:
+        self._drop()
+
+    def _drop(self) -> None:
         self._installation.cancel()
 
     def _begin(self) -> Installation:

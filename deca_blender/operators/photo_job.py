@@ -15,11 +15,10 @@ from ..core.capture import CaptureError
 from ..core.reconstruction import Outcome, wait_for_outcomes
 from ..scene.import_face import ImportFaceError
 from ..ui import texts
+from .in_steps import InSteps
 
-_POLL_S = 0.05
 
-
-class OnPhotos:
+class OnPhotos(InSteps):
     """An operator that has photos chosen, sends them to the backend, and builds from what comes.
 
     Subclasses give `_build` and `_finish`, and call `_run`.
@@ -31,9 +30,9 @@ class OnPhotos:
     filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
 
-    report: Any
     execute: Any
     _is_interactive = False
+    _job: Job | None = None
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         """Asks for photos, unless they were dropped or a script names them."""
@@ -57,8 +56,9 @@ class OnPhotos:
         self._errors: list[str] = []
         self._notices: list[str] = []
         if self._is_interactive:
-            self._start(context, steps, photos[:count])
-            return {"RUNNING_MODAL"}
+            self._steps, self._photo_names = steps, [Path(photo).name for photo in photos[:count]]
+            self._done, self._job = 0, None
+            return self.start(context)
         for outcome in wait_for_outcomes(steps):
             self._take(context, outcome)
         return self._finish(context)
@@ -100,32 +100,15 @@ class OnPhotos:
             self.report({"ERROR"} if is_error else {"WARNING"}, "\n".join(self._errors))
         return {"FINISHED"} if is_done else {"CANCELLED"}
 
-    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
-        if event.type == "ESC" and event.value == "PRESS" and self._job is not None:
-            self._job.cancel()
-            self._job = None
-            self._steps.close()
-            self._stop(context)
-            self.report({"WARNING"}, texts.CANCELLED)
-            return self._cancelled(context)
-        if event.type != "TIMER":
-            return {"PASS_THROUGH"}
-        try:
-            if not self._advance(context):
-                return {"RUNNING_MODAL"}
-        except RequestCancelled:  # somebody else closed the session
-            self._errors.append(texts.CANCELLED)
-        except BaseException:
-            self._stop(context)
-            raise
-        self._stop(context)
-        return self._finish(context)
+    def _interrupt(self, context: bpy.types.Context) -> set[str]:
+        self._drop()
+        self.report({"WARNING"}, texts.CANCELLED)
+        return self._cancelled(context)
 
-    def cancel(self, context: bpy.types.Context) -> None:
-        """Blender ends the operator, for instance because the window closes."""
-        if getattr(self, "_job", None) is not None:
+    def _drop(self) -> None:
+        if self._job is not None:
             self._job.cancel()
-            self._stop(context)
+        self._steps.close()
 
     def _photos(self) -> list[str]:
         names = [file.name for file in self.files if file.name]
@@ -134,36 +117,24 @@ class OnPhotos:
         path = bpy.path.abspath(self.filepath)
         return [path] if path and not Path(path).is_dir() else []
 
-    def _start(self, context: bpy.types.Context, steps: Iterator[Job | Outcome], photos: list[str]) -> None:
-        self._steps, self._photo_names = steps, [Path(photo).name for photo in photos]
-        self._done = 0
-        self._job: Job | None = None
-        manager = context.window_manager
-        manager.progress_begin(0, 1000)
-        self._timer = manager.event_timer_add(_POLL_S, window=context.window)
-        manager.modal_handler_add(self)
-
-    def _advance(self, context: bpy.types.Context) -> bool:
-        """Builds what has arrived; whether all photos are done. Never waits."""
-        while self._job is None or self._job.poll():
-            step = next(self._steps, None)
-            if step is None:
-                return True
-            if isinstance(step, Outcome):
-                self._job = None
-                self._done += 1
-                self._take(context, step)
-            else:
-                self._job = step
+    def _advance(self, context: bpy.types.Context) -> set[str] | None:
+        try:
+            while self._job is None or self._job.poll():
+                step = next(self._steps, None)
+                if step is None:
+                    return self._finish(context)
+                if isinstance(step, Outcome):
+                    self._job = None
+                    self._done += 1
+                    self._take(context, step)
+                else:
+                    self._job = step
+        except RequestCancelled:  # somebody else closed the session
+            self._errors.append(texts.CANCELLED)
+            return self._finish(context)
         count = len(self._photo_names)
         progress = self._job.progress
-        context.window_manager.progress_update(1000 * (self._done + progress.fraction) / count)
         name = self._photo_names[min(self._done, count - 1)]
-        context.workspace.status_text_set(texts.progress(name, self._done, count, progress.text))
-        return False
-
-    def _stop(self, context: bpy.types.Context) -> None:
-        context.window_manager.event_timer_remove(self._timer)
-        context.window_manager.progress_end()
-        context.workspace.status_text_set(None)
-        self._job = None
+        text = texts.progress(name, self._done, count, progress.text)
+        self.tell(context, text, (self._done + progress.fraction) / count)
+        return None

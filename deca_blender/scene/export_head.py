@@ -209,10 +209,9 @@ class _Export:
 
     def _offsets(self) -> list[NDArray[np.float32]]:
         """What each morph does: the rig with its sliders, less the rig at rest."""
-        made = []
-        for morph in self.morphs:
-            self.still.show(Moment(morph.sliders))
-            made.append(without_stillness(self.still.verts() - self.neutral_V3).astype(np.float32))
+        moments = (Moment(morph.sliders) for morph in self.morphs)
+        shown = self.still.verts_of(moments)
+        made = [without_stillness(verts_V3 - self.neutral_V3).astype(np.float32) for verts_V3 in shown]
         self.still.show(Moment())
         return made
 

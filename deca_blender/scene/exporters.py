@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import bpy
+import numpy as np
 
 from ..core.export import ExportError, ExportOptions
+from ..core.glb import with_morph_normals
 from .export_scene import inside
+from .morph_normals import NUMBER, is_smooth, morph_normals, number_vertices
 
 _ADDONS = {"glb": "io_scene_gltf2", "fbx": "io_scene_fbx"}
 """Exporters that the user may have disabled."""
@@ -60,6 +63,10 @@ def _call(operator: Any, **settings: object) -> None:
 
 
 def _glb(path: Path, options: ExportOptions, is_animated: bool) -> None:
+    (mesh,) = (obj.data for obj in bpy.context.scene.objects if isinstance(obj.data, bpy.types.Mesh))
+    has_own_normals = mesh.shape_keys is not None and is_smooth(mesh)
+    if has_own_normals:
+        number_vertices(mesh)
     _call(
         bpy.ops.export_scene.gltf,
         filepath=str(path),
@@ -71,12 +78,16 @@ def _glb(path: Path, options: ExportOptions, is_animated: bool) -> None:
         export_animation_mode="ACTIVE_ACTIONS",
         export_frame_range=is_animated,
         export_optimize_animation_size=True,
-        export_morph_normal=True,
+        export_morph_normal=not has_own_normals,
+        export_attributes=has_own_normals,
         export_try_sparse_sk=True,
         export_cameras=False,
         export_lights=False,
         will_save_settings=False,
     )
+    if has_own_normals:
+        y_up = (change_V3[:, [0, 2, 1]] * np.array((1, 1, -1), np.float32) for change_V3 in morph_normals(mesh))
+        path.write_bytes(with_morph_normals(path.read_bytes(), NUMBER, y_up))
 
 
 def _fbx(path: Path, options: ExportOptions, is_animated: bool) -> None:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 
 import bpy
 import numpy as np
@@ -250,6 +251,41 @@ def evaluated_verts(obj: bpy.types.Object) -> NDArray[np.float64]:
     mesh.vertices.foreach_get("co", flat)
     evaluated.to_mesh_clear()
     return flat.reshape(-1, 3).astype(np.float64)
+
+
+# ---- a window that counts ------------------------------------------------------------------------------------------
+
+
+class Window:
+    """What an operator that works beside a window's events asks of it.
+
+    Attributes:
+        timers: How many tick.
+        status: The text in the status bar; None once it is taken away.
+        context: Blender's context, as far as such operators know it.
+    """
+
+    def __init__(self) -> None:
+        self.timers, self.status = 0, ""
+        manager = SimpleNamespace(
+            progress_begin=lambda low, high: None,
+            progress_update=lambda value: None,
+            progress_end=lambda: None,
+            modal_handler_add=lambda operator: None,
+            event_timer_add=lambda seconds, window: setattr(self, "timers", self.timers + 1) or "a timer",
+            event_timer_remove=lambda timer: setattr(self, "timers", self.timers - 1),
+        )
+        workspace = SimpleNamespace(status_text_set=lambda text: setattr(self, "status", text))
+        self.context = SimpleNamespace(window_manager=manager, workspace=workspace, window=None)
+
+    @property
+    def is_left_clean(self) -> bool:
+        return self.timers == 0 and self.status is None
+
+
+def event(kind: str) -> SimpleNamespace:
+    """An event of a window: "TIMER", or a key that is pressed."""
+    return SimpleNamespace(type=kind, value="NOTHING" if kind == "TIMER" else "PRESS")
 
 
 # ---- a backend that answers from memory ----------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import SimpleNamespace
 
 import blender_case as case
 import bpy
@@ -169,17 +168,7 @@ class Windowed(BakeSteps):
     bl_label = "Bake"
 
     def __init__(self, steps: Callable[[], Generator[bake.Step]]) -> None:
-        self._make, self.reports, self.timers, self.status = steps, [], 0, ""
-        manager = SimpleNamespace(
-            progress_begin=lambda low, high: None,
-            progress_update=lambda value: None,
-            progress_end=lambda: None,
-            modal_handler_add=lambda operator: None,
-            event_timer_add=lambda seconds, window: setattr(self, "timers", self.timers + 1),
-            event_timer_remove=lambda timer: setattr(self, "timers", self.timers - 1),
-        )
-        workspace = SimpleNamespace(status_text_set=lambda text: setattr(self, "status", text))
-        self.context = SimpleNamespace(window_manager=manager, workspace=workspace, window=None)
+        self._make, self.reports, self.window = steps, [], case.Window()
 
     def steps(self, context: object) -> Generator[bake.Step]:
         return self._make()
@@ -189,16 +178,15 @@ class Windowed(BakeSteps):
 
     def run(self, escape_at: float = 2.0) -> set[str]:
         """Timer events until it is done; Esc once it is so far."""
-        assert self.start(self.context) == {"RUNNING_MODAL"} and self.timers == 1
+        context = self.window.context
+        assert self.start(context) == {"RUNNING_MODAL"} and self.window.timers == 1
         result, slowest = {"RUNNING_MODAL"}, 0.0
         while result == {"RUNNING_MODAL"}:
-            is_escape = self._step.fraction >= escape_at
-            event = SimpleNamespace(type="ESC" if is_escape else "TIMER", value="PRESS" if is_escape else "NOTHING")
             begin = time.monotonic()
-            result = self.modal(self.context, event)
+            result = self.modal(context, case.event("ESC" if self._step.fraction >= escape_at else "TIMER"))
             slowest = max(slowest, time.monotonic() - begin)
             time.sleep(0.002)
-        assert self.timers == 0 and self.status is None
+        assert self.window.is_left_clean
         print(f"modal: {result}, longest event {1e3 * slowest:.0f} ms")
         return result
 

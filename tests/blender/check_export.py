@@ -32,6 +32,7 @@ from deca_blender.core.wrinkle_rig import WrinkleRig
 from deca_blender.scene import wrinkles
 from deca_blender.scene.baked_rig import show_rig
 from deca_blender.scene.export_head import export_head
+from deca_blender.scene.still_head import Moment, StillHead
 
 
 def check_morphs(mesh: Any, face: Any, names: list[str]) -> None:
@@ -129,6 +130,68 @@ def test_glb_is_what_gltf_says(folder: Path) -> None:
         map_row = HEAD.arkit_map[:, NAMES.index(name)]  # type: ignore[index]
         expected = baked.weights(np.concatenate((map_row[:50], map_row[51:54]))[None])[0]
         assert np.abs(weights - expected).max() < 1e-4, name
+
+
+def test_morphs_move_the_normals_as_they_move_the_surface(folder: Path) -> None:
+    """The oracle: faces turn, and a vertex' normal is their mean by the angles that they have there."""
+    _, obj = imported(2, **CALM)
+    options = ExportOptions(expression="NEUTRAL", use_teeth=False, use_triangles=True)
+    glb = Glb(export_head(bpy.context, obj, folder / "h.glb", options).files[0])
+    (mesh,) = glb.json["meshes"]
+    parts = mesh["primitives"]
+    assert not any(name.startswith("_") for part in parts for name in part["attributes"])
+    rest = np.concatenate([glb.accessor(part["attributes"]["POSITION"]) for part in parts])
+    known = np.concatenate([glb.accessor(part["attributes"]["NORMAL"]) for part in parts])
+    starts = np.cumsum([0, *(len(glb.accessor(part["attributes"]["POSITION"])) for part in parts)])
+    triangles = [glb.accessor(part["indices"]).reshape(-1, 3).astype(int) for part in parts]
+    faces = np.concatenate([part + start for part, start in zip(triangles, starts[:-1], strict=True)])
+    whose = np.unique(rest, axis=0, return_inverse=True)[1].ravel()  # seams of the texture have several
+    single = np.bincount(whose)[whose] == 1
+    assert np.abs(angle_weighted(rest, faces, whose) - known)[single].max() < 2e-3
+    sparse = 0
+    for name in ("jawOpen", "mouthSmileLeft", "browInnerUp", "eyeLookUpLeft"):
+        number = mesh["extras"]["targetNames"].index(name)
+        moved, turned = (
+            np.concatenate([glb.accessor(part["targets"][number][kind]) for part in parts])
+            for kind in ("POSITION", "NORMAL")
+        )
+        expected = angle_weighted(rest + moved, faces, whose)
+        assert np.abs(known + turned - expected).max() < 4e-3, name
+        assert np.abs(expected - known).max() > 0.1, name
+        sparse += sum("sparse" in glb.json["accessors"][part["targets"][number]["NORMAL"]] for part in parts)
+        still = np.abs(moved).max(axis=1) == 0
+        assert still.any() and np.count_nonzero(turned.any(axis=1) & still) < np.count_nonzero(still) / 2, name
+    assert sparse == 4 * len(parts)
+
+
+def angle_weighted(verts: np.ndarray, faces: np.ndarray, whose: np.ndarray) -> np.ndarray:
+    """Unit normals of vertices, of triangles; vertices of one number in `whose` are one."""
+    corners = verts[faces].astype(np.float64)
+    out = np.zeros((whose.max() + 1, 3))
+    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    across /= np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-20)
+    for corner in range(3):
+        one, other = (corners[:, (corner + step) % 3] - corners[:, corner] for step in (1, 2))
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        angle = np.arccos(np.clip((one * other).sum(axis=1) / np.maximum(lengths, 1e-20), -1, 1))
+        np.add.at(out, whose[faces[:, corner]], angle[:, None] * across)
+    return (out / np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-20))[whose]
+
+
+def test_a_dense_surface_is_subdivided_the_same_way_for_many_moments() -> None:
+    _, obj = imported(4, **CALM)
+    wrinkles.add_wrinkles(obj)
+    crease = obj.data.attributes.new("crease_edge", "FLOAT", "EDGE")
+    crease.data.foreach_set("value", np.random.default_rng(0).uniform(0, 0.5, len(obj.data.edges)).astype(np.float32))
+    still = StillHead(obj, bpy.data.scenes.new("still"), 1, {})
+    moments = [Moment({"jawOpen": 1.0}), Moment(), Moment({"mouthSmileLeft": 0.7, "exp_003": 2.0})]
+    counts = [len(bpy.data.objects), len(bpy.data.meshes)]
+    many = list(still.verts_of(moments))
+    assert [len(bpy.data.objects), len(bpy.data.meshes)] == counts
+    for moment, verts in zip(moments, many, strict=True):
+        still.show(moment)
+        assert np.abs(verts - still.verts()).max() < 1e-7 and len(verts) > 3 * len(obj.data.vertices)
+    assert np.abs(many[0] - many[1]).max() > 1e-3
 
 
 def test_surfaces_without_morphs_look_as_the_head_does(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import blender_case as case
 import bpy
@@ -10,7 +12,10 @@ import numpy as np
 
 from deca_blender import backend
 from deca_blender.client import RequestFailed
+from deca_blender.core.reconstruction import Outcome
 from deca_blender.operators import import_face as operator
+from deca_blender.operators.in_steps import InSteps
+from deca_blender.operators.photo_job import OnPhotos
 from deca_blender.protocol.messages import ReconstructReply
 
 HEAD = case.head_reply()
@@ -120,6 +125,98 @@ def test_diagnostics_and_log() -> None:
     if not bpy.app.background:
         assert f"Blender: {bpy.app.version_string}" in bpy.context.window_manager.clipboard
     assert not bpy.ops.deca.open_log.poll()  # nothing has run here
+
+
+class Counting(InSteps):
+    """Is done at the tick `end`; Esc asks it to be done at the next one."""
+
+    def __init__(self, end: int) -> None:
+        self.end, self.ticks, self.is_dropped = end, 0, False
+
+    def _advance(self, context):
+        self.ticks += 1
+        if self.ticks > self.end:
+            raise KeyError("nobody foresaw this")
+        self.tell(context, f"{self.ticks} of {self.end}", self.ticks / self.end)
+        return {"FINISHED"} if self.ticks == self.end else None
+
+    def _interrupt(self, context):
+        self.end = self.ticks + 1
+
+    def _drop(self) -> None:
+        self.is_dropped = True
+
+
+def test_work_beside_the_windows_events_leaves_no_trace() -> None:
+    window, work = case.Window(), Counting(2)
+    work.cancel(window.context)  # a file browser was closed: nothing has begun
+    assert not work.is_dropped
+    assert work.start(window.context) == {"RUNNING_MODAL"} and window.timers == 1
+    assert work.modal(window.context, case.event("TIMER")) == {"PASS_THROUGH"} and window.status == "1 of 2"
+    assert work.modal(window.context, case.event("A")) == {"PASS_THROUGH"} and work.ticks == 1
+    assert work.modal(window.context, case.event("TIMER")) == {"FINISHED"} and window.is_left_clean
+
+    work = Counting(99)
+    work.start(window.context)
+    assert work.modal(window.context, case.event("ESC")) == {"PASS_THROUGH"} and window.timers == 1
+    assert work.modal(window.context, case.event("TIMER")) == {"FINISHED"} and window.is_left_clean
+
+    work = Counting(0)
+    work.start(window.context)
+    with contextlib.suppress(KeyError):
+        work.modal(window.context, case.event("TIMER"))
+        raise AssertionError("what fails is told")
+    assert work.is_dropped and window.is_left_clean
+
+    work = Counting(99)
+    work.holds_window = True
+    work.start(window.context)
+    assert work.modal(window.context, case.event("A")) == {"RUNNING_MODAL"}
+    work.cancel(window.context)  # its window is closed
+    assert work.is_dropped and window.is_left_clean
+
+
+class Photos(OnPhotos):
+    """An import beside a window's events that counts what it is given."""
+
+    def __init__(self, steps) -> None:
+        self.window, self._is_interactive, self.reports, self.built = case.Window(), True, [], 0
+        self._run(self.window.context, steps, ["/photos/a.jpg", "/photos/b.jpg"])
+
+    def report(self, kind, text: str) -> None:
+        self.reports.append((kind, text))
+
+    def _build(self, context, outcome) -> None:
+        self.built += 1
+
+    def _finish(self, context):
+        return self._tell(is_done=True)
+
+
+def test_photos_beside_the_windows_events() -> None:
+    waiting = case.FakeJob(None)
+    waiting.progress = SimpleNamespace(fraction=0.5, text="Finding faces")
+    waiting.cancel = lambda: setattr(waiting, "is_cancelled", True)
+    waiting.is_cancelled, waiting.poll = False, lambda: waiting.is_cancelled
+    ended = []
+
+    def steps():
+        try:
+            yield Outcome("/photos/a.jpg", HEAD)
+            yield waiting
+            yield Outcome("/photos/b.jpg", error=RequestFailed("NoFaceError", "No face.", ""))
+        finally:
+            ended.append(True)
+
+    photos = Photos(steps())
+    assert photos.modal(photos.window.context, case.event("TIMER")) == {"PASS_THROUGH"} and photos.built == 1
+    assert "b.jpg" in photos.window.status and "Finding faces" in photos.window.status
+    assert photos.modal(photos.window.context, case.event("ESC")) == {"CANCELLED"}
+    assert waiting.is_cancelled and ended and photos.window.is_left_clean and photos.reports[0][0] == {"WARNING"}
+
+    photos = Photos(steps())  # the job is done by now
+    assert photos.modal(photos.window.context, case.event("TIMER")) == {"FINISHED"} and photos.built == 1
+    assert photos.reports == [({"ERROR"}, "b.jpg: No face.")] and photos.window.is_left_clean
 
 
 case.main(globals())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -24,21 +25,25 @@ from deca_blender.scene import live, transfer
 TOLERANCE_M = 1e-6
 
 _F_D = """
-import sys
+import json, sys
 import numpy as np, torch
 from deca.head import load_head
 from deca.networks import load_checkpoint
 from deca.render.detail import applied_displacement
-head, out = load_head(), []
-decoders = [load_checkpoint(path).detail_decoder for path in sys.argv[2:]]
-with np.load(sys.argv[1] + "/codes.npz") as file, torch.inference_mode():
-    codes = [torch.from_numpy(file[name]) for name in ("detail", "expression", "jaw")]
-    maps = np.load(sys.argv[1] + "/maps.npy", mmap_mode="r")
-    for row, decoder in enumerate(file["decoder"]):
-        made = applied_displacement(decoders[decoder](*(code[row : row + 1] for code in codes)), head)
-        out.append(np.abs(made[0, 0].numpy() - maps[row]).max())
-np.save(sys.argv[1] + "/errors.npy", np.array(out))
+head = load_head()
+for line in sys.stdin:
+    folder, *files = json.loads(line)
+    decoders, out = [load_checkpoint(path).detail_decoder for path in files], []
+    with np.load(folder + "/codes.npz") as file, torch.inference_mode():
+        codes = [torch.from_numpy(file[name]) for name in ("detail", "expression", "jaw")]
+        maps = np.load(folder + "/maps.npy", mmap_mode="r")
+        for row, decoder in enumerate(file["decoder"]):
+            made = applied_displacement(decoders[decoder](*(code[row : row + 1] for code in codes)), head)
+            out.append(np.abs(made[0, 0].numpy() - maps[row]).max())
+    np.save(folder + "/errors.npy", np.array(out))
+    print("done", flush=True)
 """
+_oracle: subprocess.Popen[str] | None = None
 
 
 class Seen(NamedTuple):
@@ -52,7 +57,11 @@ class Seen(NamedTuple):
 
 
 def errors_m(seen: Sequence[Seen], folder: Path) -> NDArray[np.float32]:
-    """Largest difference in metres of each map from F_d run by itself, one call a map: no service, no cache."""
+    """Largest difference in metres of each map from F_d run by itself, one call a map: no service, no cache.
+
+    One process does it for all tests of a check; it ends with the check, whose end closes its input.
+    """
+    global _oracle
     files = sorted({row.weights for row in seen})
     np.save(folder / "maps.npy", np.stack([row.map_NN for row in seen]))
     np.savez(
@@ -62,8 +71,12 @@ def errors_m(seen: Sequence[Seen], folder: Path) -> NDArray[np.float32]:
         jaw=np.stack([np.asarray(row.jaw_3, np.float32) for row in seen]),
         decoder=np.array([files.index(row.weights) for row in seen]),
     )
-    environment = wrinkle_case.settings()().env
-    subprocess.run([wrinkle_case.PYTHON, "-c", _F_D, folder, *files], env=environment, check=True)
+    if _oracle is None:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+        _oracle = subprocess.Popen([wrinkle_case.PYTHON, "-c", _F_D], env=wrinkle_case.settings()().env, **pipes)
+    assert _oracle.stdin is not None and _oracle.stdout is not None
+    print(json.dumps([str(folder), *files]), file=_oracle.stdin, flush=True)
+    assert _oracle.stdout.readline() == "done\n", "F_d could not be asked; its process says why"
     return np.load(folder / "errors.npy")
 
 

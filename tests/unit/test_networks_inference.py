@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -65,6 +66,7 @@ def _has_onnx() -> None:
     """Skips where ONNX Runtime is not installed."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
+    pytest.importorskip("platformdirs")
 
 
 @pytest.fixture
@@ -82,6 +84,20 @@ def exported(_has_onnx: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("DECA_CACHE", str(folder))
         sample().networks("onnx")
     return folder
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems name the folder by other means")
+def test_graphs_are_kept_where_the_system_says(
+    _has_onnx: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("DECA_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "ça"))
+    assert onnx_module.cache_dir() == tmp_path / "ça" / "deca"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert onnx_module.cache_dir() == tmp_path / ".cache" / "deca"
+    monkeypatch.setenv("DECA_CACHE", str(tmp_path / "other"))
+    assert onnx_module.cache_dir() == tmp_path / "other"
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from deca.errors import AssetError, DecaError, OptionError
 from deca.head import load_head
-from deca.networks import Card, Checkpoint, load_checkpoint, save_checkpoint
+from deca.networks import Card, Checkpoint, CodeSizes, load_checkpoint, save_checkpoint
 from deca.networks.checkpoint import build_networks
 from deca.networks.encoders import SKIN
 from deca_training import default as made
@@ -22,6 +23,8 @@ from deca_training.relief.trainer import Scale as ReliefScale
 from tests.photo_folders import make_index
 
 CPU = Hardware("cpu", workers=0)
+SIZES = CodeSizes(detail=32)
+"""A quarter of what F_d is asked for when it learns to read other people's codes; ten people have nine at most."""
 STEPS = {"pretrain": 1, "coarse": 2, "detail": 2, "landmarks": 2}
 PARTS = ("carry_over", "generate", "fit_detail_encoder", "train", "add_shape_encoder", "with_shape_encoder")
 """What the parts call, in their order."""
@@ -40,15 +43,22 @@ def earlier(tmp_path_factory: pytest.TempPathFactory) -> made.Earlier:
     return made.Earlier(path, "openhead", "openhead")
 
 
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where people lie that a test has had drawn, for the next one that asks for the same."""
+    return tmp_path_factory.mktemp("drawn")
+
+
 def save_weights(path: Path, **changes: Any) -> None:
     """Weights of no training."""
-    card = replace(Card.of(load_head(), backbone="mobilenet_v3_large", detail_backbone=SKIN), **changes)
+    kinds = {"backbone": "mobilenet_v3_large", "detail_backbone": SKIN, "sizes": SIZES}
+    card = replace(Card.of(load_head(), **kinds), **changes)  # type: ignore[arg-type]
     torch.manual_seed(0)
     save_checkpoint(Checkpoint(card, **build_networks(card)), path)  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+def tiny(monkeypatch: pytest.MonkeyPatch, drawn: Path) -> None:
     """Seconds instead of minutes; parts and their order stay."""
     few = ReliefScale(people=2, hours=1.0)
     scale = made.Scale(10, 2, faces=2, steps=STEPS, relief=few, minutes={"people": 2, "detail encoder": 1})
@@ -57,7 +67,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe_of = made.default
 
     def light(stage: Stage) -> Recipe:
-        small = {"backbone": "mobilenet_v3_large", "render_size": 64, "mrf_size": 48}
+        small = {"backbone": "mobilenet_v3_large", "render_size": 64, "mrf_size": 48, "sizes": SIZES}
         batch = {"subjects_per_batch": 2, "validation_share": 0.3, "validation_batches": 1}
         recipe = recipe_of(stage)
         return replace(recipe, **small | batch, images_per_subject=min(recipe.images_per_subject, 2))
@@ -68,6 +78,18 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
         before = start.read_text() if start else ""
         out.write_text(f"{before}{hours} hours, {people} people on {carriers and carriers.name}; ")
 
+    generate = made.generate
+
+    def once(out: Path, subjects: int, images: int, seed: int, **how: Any) -> None:
+        """The same people are drawn once; `test_training_synthetic` knows that they would be the same again."""
+        known = drawn / f"{subjects} {images} {seed}"
+        if known.exists() and not out.exists():
+            shutil.copytree(known, out)
+        generate(out, subjects, images, seed, **how)
+        if not known.exists():
+            shutil.copytree(out, known)
+
+    monkeypatch.setattr(made, "generate", once)
     monkeypatch.setattr(made, "default", light)
     monkeypatch.setattr(made, "train_relief", relief)
 

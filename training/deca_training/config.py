@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from deca.errors import OptionError
 from deca.networks import BACKBONES, CodeSizes
-from deca.networks.encoders import SKIN
+from deca.networks.encoders import DETAIL_BACKBONES
 from deca.networks.nonlinear import DecoderSizes
 from deca_blender.protocol.conventions import OPENHEAD
 from deca_training.data.augment import Augmentation
@@ -104,7 +104,7 @@ class Recipe:
         learn_detail_encoder: False: in the detail stage F_d learns alone, from the E_d that it starts with.
         head, albedo: Head and albedo model, by name or path.
         backbone: Of both encoders.
-        detail_backbone: E_d's, where it is another: `deca.networks.encoders.SKIN`.
+        detail_backbone: E_d's, where it is another: of `deca.networks.encoders.DETAIL_BACKBONES`.
         sizes: Lengths of the codes.
         decoders: Of the nonlinear face model, with the switches of its paper's ablations.
         heads: Random heads that the nonlinear face model's shapes begin with (`BeyondLinear`).
@@ -166,7 +166,7 @@ class Recipe:
         for name in ("subjects_per_batch", "images_per_subject", "steps", "validate_every", "coarse_reduction"):
             if getattr(self, name) < 1:
                 raise OptionError(f"{name} of a recipe must be at least 1, got {getattr(self, name)}.")
-        for name, possible in ((self.backbone, BACKBONES), (self.detail_backbone, ("", SKIN, *BACKBONES))):
+        for name, possible in ((self.backbone, BACKBONES), (self.detail_backbone, ("", *DETAIL_BACKBONES))):
             if name not in possible:
                 raise OptionError(
                     f"There is no backbone {name!r}.", f"Choose one of {', '.join(filter(None, possible))}."

@@ -8,6 +8,8 @@ Shape suffixes: B heads, V vertices, L landmarks, G rows and columns of a grid o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -49,6 +51,7 @@ def place_skin(backbone: SkinBackbone, head: HeadModel) -> None:
     backbone.area_GG.copy_(area_GG / area_GG.max())
 
 
+@lru_cache(maxsize=4)
 def vertex_weights(head: HeadModel) -> Tensor:
     """The best linear estimate of vertices from noisy landmarks over random heads: weights (V, L), rows sum to 1."""
     generator = torch.Generator().manual_seed(0)

@@ -7,7 +7,7 @@ backbone gives (B, width) features.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -21,23 +21,27 @@ class Backbone(nn.Module):
 
     Attributes:
         width: How many features.
+        reads_landmarks: Whether it is given landmarks (B, 478, 2) beside the pictures.
     """
 
     width: int
+    reads_landmarks = False
 
 
-def build_backbone(name: str) -> Backbone:
+def build_backbone(name: str, known: Mapping[str, Callable[[], Backbone]] | None = None) -> Backbone:
     """A backbone with fresh weights (He et al. 2015).
 
     Args:
-        name: One of `BACKBONES`.
+        name: One of `known`.
+        known: The backbones to choose from; None for `BACKBONES`.
 
     Raises:
         OptionError: There is no such backbone.
     """
-    if name not in BACKBONES:
-        raise OptionError(f"There is no backbone {name!r}.", f"Choose one of {', '.join(BACKBONES)}.")
-    return BACKBONES[name]()
+    known = BACKBONES if known is None else known
+    if name not in known:
+        raise OptionError(f"There is no backbone {name!r}.", f"Choose one of {', '.join(known)}.")
+    return known[name]()
 
 
 class BasicBlock(nn.Module):

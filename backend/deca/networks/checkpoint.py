@@ -31,7 +31,7 @@ from deca.head import HeadModel
 from deca.networks.backbones import BACKBONES
 from deca.networks.codes import CodeSizes
 from deca.networks.decoder import DetailDecoder
-from deca.networks.encoders import SKIN, CoarseEncoder, DetailEncoder
+from deca.networks.encoders import DETAIL_BACKBONES, CoarseEncoder, DetailEncoder
 from deca.networks.shape_encoder import ShapeEncoder
 
 _FORMAT, _VERSION = "deca-weights", "1"
@@ -56,7 +56,7 @@ class Card:
         head_verts: How many vertices it has.
         sizes: Lengths of the codes.
         backbone: Backbone of both encoders.
-        detail_backbone: E_d's, where it is another: `SKIN`.
+        detail_backbone: E_d's, where it is another: of `DETAIL_BACKBONES`.
         coarse_reduction: Of `CoarseEncoder`.
         shape_encoder: Whether a `ShapeEncoder` gives the shape in E_c's place.
         data: What the networks were trained on.
@@ -302,7 +302,7 @@ def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:
         fields = json.loads(metadata["card"])
         if fields["backbone"] not in BACKBONES:
             raise ValueError(f"unknown backbone {fields['backbone']!r}")
-        if fields.get("detail_backbone", "") not in ("", SKIN, *BACKBONES):
+        if fields.get("detail_backbone", "") not in ("", *DETAIL_BACKBONES):
             raise ValueError(f"unknown backbone {fields['detail_backbone']!r}")
         if fields.get("coarse_reduction", 1) not in (1, 2, 4):
             raise ValueError(f"a reduction of {fields['coarse_reduction']!r}")

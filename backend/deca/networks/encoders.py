@@ -5,17 +5,22 @@ Shape suffixes: B batch, N coarse codes (236), D detail code (128), L landmarks.
 
 from __future__ import annotations
 
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from deca.errors import OptionError
-from deca.networks.backbones import Backbone, build_backbone
+from deca.networks.backbones import BACKBONES, Backbone, build_backbone
 from deca.networks.codes import CodeSizes
 from deca.networks.skin import SkinBackbone
 
 _HIDDEN = 1024
 SKIN = "skin"
-"""Name of the backbone that only E_d may have."""
+"""Name of the backbone to which the skin is laid out by landmarks first (`deca.networks.skin`)."""
+DETAIL_BACKBONES: Mapping[str, Callable[[], Backbone]] = ChainMap({SKIN: SkinBackbone}, BACKBONES)
+"""Of E_d: those that see pictures alone, as E_c, and the one that reads landmarks."""
 
 
 class Encoder(nn.Module):
@@ -66,19 +71,17 @@ class DetailEncoder(Encoder):
     """E_d: crop to the detail code (B, D), who this person is in wrinkles.
 
     Args:
-        backbone: One of `deca.networks.BACKBONES`, DECA's is resnet50; or `SKIN`, to which the skin is laid out by
-            landmarks first (`deca.networks.skin`).
+        backbone: One of `DETAIL_BACKBONES`; DECA's is resnet50.
         sizes: Lengths of the codes.
     """
 
     def __init__(self, backbone: str = "resnet50", sizes: CodeSizes | None = None) -> None:
-        built = SkinBackbone() if backbone == SKIN else build_backbone(backbone)
-        super().__init__(built, (sizes or CodeSizes()).detail)
+        super().__init__(build_backbone(backbone, DETAIL_BACKBONES), (sizes or CodeSizes()).detail)
 
     @property
     def reads_landmarks(self) -> bool:
         """Whether it has to be given landmarks."""
-        return isinstance(self.encoder, SkinBackbone)
+        return self.encoder.reads_landmarks
 
     def features(self, image_B3HW: Tensor, landmarks_BL2: Tensor | None = None) -> Tensor:
         """What the backbone sees (B, width); arguments as in `forward`.

@@ -23,7 +23,6 @@ from deca.networks.face_descriptor import CHIP_SIZE, FaceFeatures
 from deca.networks.onnx_runtime import OnnxNetwork, is_installed
 from deca.networks.random_weights import random_checkpoint
 from deca.networks.shape_encoder import face_chips
-from deca.networks.skin import SkinBackbone
 from deca.vision.landmarks import NUM_LANDMARKS
 from deca_blender.protocol.conventions import CROP_SIZE
 
@@ -194,7 +193,7 @@ class Networks:
             network.to("meta")  # the session has its own copy of the weights
             return runner
         network = fold_batch_norm(network.requires_grad_(False)).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if not isinstance(network, Encoder) or isinstance(network.encoder, SkinBackbone):
+        if not isinstance(network, Encoder) or network.encoder.reads_landmarks:
             return network
         if self.half:
             network.encoder.half()

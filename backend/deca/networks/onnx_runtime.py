@@ -7,7 +7,6 @@ import importlib.util
 import io
 import logging
 import os
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,15 @@ _KEPT = 9  # cached graphs, of three networks each
 
 
 def is_installed() -> bool:
-    """Whether ONNX Runtime and the exporter's package can be imported."""
-    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime"))
+    """Whether what the extra `onnx` installs is there: ONNX Runtime, the exporter's package, and platformdirs."""
+    return all(importlib.util.find_spec(name) for name in ("onnx", "onnxruntime", "platformdirs"))
 
 
 def cache_dir() -> Path:
     """Where exported graphs are kept: `$DECA_CACHE`, or the platform's folder for what can be made again."""
-    if override := os.environ.get("DECA_CACHE"):
-        return Path(override)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library/Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "deca"
+    import platformdirs  # of the extra `onnx`, as all that is kept here
+
+    return Path(os.environ.get("DECA_CACHE") or platformdirs.user_cache_dir("deca", appauthor=False, opinion=False))
 
 
 class OnnxNetwork:

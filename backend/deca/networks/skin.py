@@ -43,6 +43,7 @@ class SkinBackbone(Backbone):
     skin_NN: Tensor
     usual_F: Tensor
     spread_F: Tensor
+    reads_landmarks = True
 
     def __init__(self) -> None:
         super().__init__()

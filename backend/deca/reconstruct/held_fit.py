@@ -99,14 +99,14 @@ class HeldSolver(LandmarkSolver):
         Raises:
             LandmarkError: Landmarks have the wrong shape, are not finite, or lie all in one place.
         """
-        detected_FL2, _ = self._checked(landmarks_FL2, None, None)
+        detected_FL2, trust_FL = self._checked(landmarks_FL2, None, None)
         if not len(detected_FL2):
             return self._nobody()
         neutral = self.reduced
-        self.reduced = neutral.moved(self._rest(detected_FL2, image_size))
+        self.reduced = neutral.moved(self._rest(detected_FL2, trust_FL, image_size))
         try:
             fits = []
-            for done, solved in self._solved_batches(detected_FL2, image_size, TRACING):
+            for done, solved in self._solved_batches(detected_FL2, trust_FL, image_size, TRACING):
                 progress(done / len(detected_FL2))
                 fits.append(self._performed(detected_FL2[done : done + _BATCH], solved))
         finally:
@@ -116,7 +116,7 @@ class HeldSolver(LandmarkSolver):
         pose_F53 = _gaze_held(merged.pop("pose_B53"), _eyes_open(detected_FL2))
         return FitResult(**merged | {"shape_BS": shape_FS, "pose_B53": pose_F53})
 
-    def _rest(self, detected_FL2: Array, image_size: tuple[int, int]) -> Array:
+    def _rest(self, detected_FL2: Array, trust_FL: Array, image_size: tuple[int, int]) -> Array:
         """Where the network sees this person's landmarks at rest, less where the head has them: (L, 3), metres.
 
         The median over a few frames of what a fit of large movements leaves.
@@ -125,7 +125,7 @@ class HeldSolver(LandmarkSolver):
         neutral, offset_L3 = self.reduced, np.zeros((self.reduced.num_points, 3))
         for _ in range(_REST_ROUNDS):
             left = []
-            for _, solved in self._solved_batches(detected_FL2[rows], image_size, _REST_TRACING):
+            for _, solved in self._solved_batches(detected_FL2[rows], trust_FL[rows], image_size, _REST_TRACING):
                 state, data = solved.state, solved.data
                 seen_BL2, _, enlargement_BL = self._project(state, data)
                 size_BL = np.exp(state.log_scale_B)[:, None] * enlargement_BL
@@ -140,13 +140,13 @@ class HeldSolver(LandmarkSolver):
         return offset_L3
 
     def _solved_batches(
-        self, detected_FL2: Array, image_size: tuple[int, int], sigma: float
+        self, detected_FL2: Array, trust_FL: Array, image_size: tuple[int, int], sigma: float
     ) -> Iterator[tuple[int, _Solved]]:
         """Fits of the frames, some at once, each from where the last ended; with the first's number."""
         noise, last_P = self._tracing_noise(sigma), None
         for first in range(0, len(detected_FL2), _BATCH):
-            detected_BL2 = detected_FL2[first : first + _BATCH]
-            placed = self.placed(detected_BL2, image_size, np.tile(self._placed_L * 1.0, (len(detected_BL2), 1)), None)
+            batch = slice(first, first + _BATCH)
+            placed = self.placed(detected_FL2[batch], image_size, trust_FL[batch], None)
             state = placed.state
             if last_P is not None:
                 state = replace(state, params_BP=np.tile(last_P, (len(state.params_BP), 1)))

@@ -16,7 +16,6 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.appearance.lines import without_lines
 from deca.appearance.merge import TextureMerge
 from deca.appearance.texture import filled_in, shown_by_photo
 from deca.errors import AssetError, DecaError, NoFaceError
@@ -37,7 +36,7 @@ from deca.reconstruct.likeness import likeness_solver, sees_likeness
 from deca.reconstruct.merged_relief import merge_reliefs
 from deca.reconstruct.models import Models
 from deca.reconstruct.photo_quality import quality
-from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on, with_skin_map
+from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on, with_skin_map, with_texture
 from deca.reconstruct.relief import Relief, relief_of_photo
 from deca.reconstruct.same_person import describe, same_person
 from deca.vision.faces import DetectedFace
@@ -344,7 +343,6 @@ class _Merge:
         if self._texture is not None:
             assert self._texture_size
             texture = filled_in(self._texture.result(), models.head, self._texture_size, self._paint_hair)
-            if faces[0].reliefs:
-                texture = without_lines(texture, faces[0].reliefs[0][0].displacement_HW, models.head)
-            faces = [replace(face, texture=texture) for face in faces]
+            shared = with_texture(faces[0], texture).texture  # whose relief is that of all
+            faces = [replace(face, texture=shared) for face in faces]
         return faces

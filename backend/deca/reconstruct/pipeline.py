@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deca.appearance.laid_out import lay_out
 from deca.appearance.lines import without_lines
 from deca.appearance.skin_map import read_skin
-from deca.appearance.texture import unwrap_photo
+from deca.appearance.texture import Texture, unwrap_photo
 from deca.errors import NoFaceError, OptionError
 from deca.networks.skin_map import SkinMapNetwork
 from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, regressed_faces
@@ -127,9 +127,7 @@ def reconstruct(
                 albedo=models.albedo,
                 paint_hair=paint_hair,
             )
-            if face.reliefs:
-                texture = without_lines(texture, face.reliefs[0][0].displacement_HW, models.head)
-            faces[index] = replace(face, texture=texture)
+            faces[index] = with_texture(face, texture)
     progress(1.0, "Done")
     return faces
 
@@ -138,6 +136,13 @@ def with_skin_map(photo_HW3: NDArray[np.uint8], face: Face, network: SkinMapNetw
     """The face, and what its photo shows of the skin."""
     laid = lay_out(photo_HW3, face.vertices(), face.to_photo(), face.head, face.landmarks_L2)
     return replace(face, skin_map=read_skin(laid, network))
+
+
+def with_texture(face: Face, texture: Texture) -> Face:
+    """The face with a texture whose albedo does not show the lines that its relief shows."""
+    if face.reliefs:
+        texture = without_lines(texture, face.reliefs[0][0].displacement_HW, face.head)
+    return replace(face, texture=texture)
 
 
 def check_coarse(coarse: Coarse, models: Models) -> None:

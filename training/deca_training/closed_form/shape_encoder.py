@@ -136,7 +136,7 @@ def fit_shape_encoder(
     weight_XS, bias_S = ridge(np.array(inputs_NX), np.array(shape_NS))
     rows, names = ([], []) if photos is None else _to_learn_from(photos)
     if photos is not None and rows:
-        seen_NX, landmarks_NL2, sizes_N2 = _look(encoder, features, photos, rows, progress)
+        seen_NX, landmarks_NL2, sizes_N2 = _read_indexed(encoder, features, photos, rows, progress)
         kept_MX = np.array(inputs_NX)
         around_S = (seen_NX @ weight_XS + bias_S).mean(0)
         evidence = gather_evidence(LandmarkSolver(head), landmarks_NL2, sizes_N2, around_S, progress=progress)
@@ -160,7 +160,7 @@ def _to_learn_from(photos: PhotoIndex) -> tuple[list[int], list[str]]:
     return rows, people
 
 
-def _look(
+def _read_indexed(
     encoder: ShapeEncoder, features: FaceFeatures, photos: PhotoIndex, rows: list[int], progress: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.floating], NDArray[np.integer]]:
     """Inputs, landmarks and sizes of photos."""

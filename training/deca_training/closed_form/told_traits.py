@@ -125,7 +125,7 @@ def with_traits(checkpoint: Checkpoint, portraits: Path, traits: Path) -> tuple[
     if encoder is None or card.recipe.split("; ")[-1].startswith(_MARK):
         raise AssetError("The weights have no shape encoder, or one that heeds age and sex.", "Give other weights.")
     known = [trait for trait in head.traits if trait.name in ("age", "sex")]
-    told = _look(encoder, portraits, read_traits(traits), known)
+    told = _read_portraits(encoder, portraits, read_traits(traits), known)
     square_SS = gather_evidence(
         LandmarkSolver(head), told.landmarks_NL2, told.sizes_N2, np.zeros(encoder.layer.out_features), progress=True
     ).square_NSS.mean(0, dtype=np.float64)
@@ -194,7 +194,7 @@ def readout(inputs_NX: NDArray[np.floating], value_N: NDArray[np.floating]) -> t
     return weight_X, float(value_N.mean() - mean_X @ weight_X), correlation
 
 
-def _look(
+def _read_portraits(
     encoder: ShapeEncoder, portraits: Path, told: Mapping[str, Mapping[str, float]], traits: Sequence[Trait]
 ) -> Told:
     features, seen = FaceFeatures.load(), []

@@ -64,7 +64,11 @@ class PhotoBatches(Dataset[Batch]):
     def _row(
         self, photo: int, rng: np.random.Generator, flipped: bool
     ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64], NDArray[np.uint8]]:
-        """A photo's crop (224, 224, 3), its landmarks (68, 3) and (478, 3), and its mask (224, 224) of 0 and 255."""
+        """A photo's crop (224, 224, 3), its landmarks (68, 3) and (478, 3), and its mask (224, 224) of 0 and 255.
+
+        OpenCV's bilinear crop has whole numbers and takes a fortieth of the time of `warp_crop`, by which the product
+        reads photos; they differ by 0.3 of 255 on average and 4 at most. Weights were trained on this one.
+        """
         picture = read_indexed_photo(self.index, photo)
         own_mask_HW = read_indexed_mask(self.index, photo)
         marks68_L2, marks478_L3 = self.index.landmarks_of(photo)

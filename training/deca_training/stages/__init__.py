@@ -1,6 +1,7 @@
 """The stages of training as Lightning modules: what a step computes, and which networks learn from it."""
 
 from deca_training.config import Recipe
+from deca_training.data.synthetic.person import typical_relief
 from deca_training.stages.base import StageModule
 from deca_training.stages.coarse import CoarseStage
 from deca_training.stages.detail import DetailStage
@@ -13,4 +14,4 @@ def stage_module(recipe: Recipe) -> StageModule:
     """The stage of a recipe, with fresh weights."""
     if recipe.stage in ("nonlinear_pretrain", "nonlinear"):
         return NonlinearStage(recipe)
-    return DetailStage(recipe) if recipe.stage == "detail" else CoarseStage(recipe)
+    return DetailStage(recipe, typical_relief) if recipe.stage == "detail" else CoarseStage(recipe)

@@ -8,9 +8,12 @@ Shape suffixes: B photos, D detail code, P rows and columns of the face's patch 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +25,6 @@ from deca.render.detail import DETAIL_MASK
 from deca.render.uv import uv_mask
 from deca_training.batch import Batch
 from deca_training.config import Recipe
-from deca_training.data.synthetic.person import typical_relief
 from deca_training.features.vgg import load_vgg
 from deca_training.losses.detail_photometric import detail_photometric_loss
 from deca_training.losses.detail_regularizer import displacement_magnitude, shading_smoothness
@@ -39,12 +41,26 @@ _OF_PHOTOS = ("detail_photometric", "id_mrf", "symmetry", "displacement", "shadi
 
 
 class DetailStage(DecaStage):
-    """E_d and F_d on the photos' skin."""
+    """E_d and F_d on the photos' skin.
+
+    Args:
+        recipe: What to do.
+        typical_relief: How deep wrinkles are where on people with a head model, metres (256, 256); asked only where the
+            truth counts.
+        head: The head model; the recipe's by default.
+        albedo: The albedo model; the recipe's by default.
+    """
 
     skin_HW: Tensor
     truth_weight_HW: Tensor
 
-    def __init__(self, recipe: Recipe, head: HeadModel | None = None, albedo: AlbedoModel | None = None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        typical_relief: Callable[[HeadModel], NDArray[np.floating]],
+        head: HeadModel | None = None,
+        albedo: AlbedoModel | None = None,
+    ) -> None:
         super().__init__(recipe, head, albedo)
         skin_HW = (uv_mask(self.model.head, DETAIL_MASK, MAP_SIZE) > 0.5).float()
         self.register_buffer("skin_HW", skin_HW, persistent=False)

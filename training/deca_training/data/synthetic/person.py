@@ -13,6 +13,7 @@ Shape suffixes: V vertices, E expression coefficients, C channels, H W rows and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,6 +132,7 @@ class Person:
         return self.static_HW + np.tensordot(np.asarray(activation_C, np.float32), self.wrinkles_CHW, 1)
 
 
+@lru_cache(maxsize=4)
 def typical_relief(head: HeadModel, people: int = 16) -> NDArray[np.float64]:
     """How deep wrinkles are where: root mean square of all channels at activation 1 over people, metres (256, 256).
 
