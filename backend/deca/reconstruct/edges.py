@@ -68,7 +68,7 @@ class ShownEdges:
         columns = _Columns(head)
         rows = np.concatenate((UPPER_INNER, LOWER_INNER))
         self._inner_N = rows
-        places = [columns.over(points.faces[row], points.bary[row]) for row in rows]
+        places = [columns.over(int(points.faces[row]), points.bary[row]) for row in rows]
         faces = np.array([face for column in places for face, _ in column])
         bary = np.array([weights for column in places for _, weights in column], np.float32)
         self._places = LandmarkHead(head, SurfacePoints(faces, bary), num_shape, num_expression)
@@ -168,9 +168,10 @@ class _Columns:
     """Walks over polygons from the inner line of the lips outwards."""
 
     def __init__(self, head: HeadModel) -> None:
-        skin_P = (head.parts_V[head.polygons_P4] == Part.SKIN).all(1)
+        polygons_P4, _ = head.faces_of_four()
+        skin_P = (head.parts_V[polygons_P4] == Part.SKIN).all(1)
         self._polygons: dict[frozenset[int], list[tuple[int, ...]]] = {}
-        for polygon in head.polygons_P4[skin_P].tolist():
+        for polygon in polygons_P4[skin_P].tolist():
             for a, b in zip(polygon, polygon[1:] + polygon[:1], strict=True):
                 self._polygons.setdefault(frozenset((a, b)), []).append(tuple(polygon))
         self._triangles: dict[frozenset[int], int] = {}

@@ -29,15 +29,12 @@ from deca.reconstruct.fit_result import HELD, FitResult, Guess, Leeway
 from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthographic, skew, turn, turn3, view_angles
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
 from deca.reconstruct.noise import (
-    EDGES,
-    FACE_OVAL,
-    LIDS,
     OUTER_EYES,
     LandmarkNoise,
     calibrated_noise,
     interior_landmarks,
+    looseness,
 )
-from deca.vision.landmarks import NUM_LANDMARKS
 
 Array = NDArray[np.floating]
 
@@ -48,9 +45,9 @@ _VIEW = 6  # root rotation, log scale, shift
 _OUTLIER = 4.0  # standard deviations at which a landmark's pull is greatest
 _TRACED_OUTLIER = 0.0064
 """The same when landmarks are traced, metres: lips go further than that only where something covers them."""
-_SKIN, _LIDS, _INNER_LIPS = 2.0, 0.7, 0.6
-"""Standard deviations of landmarks on bare skin, on the lids' edges and on the inner lips when landmarks are traced, in
-units of the others'; chosen on photos (docs/fit.md). What has edges is seen, bare skin the network guesses."""
+_LIDS, _INNER_LIPS = 0.7, 0.6
+"""Standard deviations of landmarks on the lids' edges and on the inner lips when landmarks are traced, in units of the
+others'; chosen on photos (docs/fit.md)."""
 
 
 def fit_landmarks(
@@ -352,11 +349,8 @@ class LandmarkSolver:
 
     def _looseness(self) -> Array:
         """How loosely each landmark (L,) is traced, in units of the others' standard deviation."""
-        factor_L = np.ones(self.reduced.num_points)
-        if self.reduced.num_points == NUM_LANDMARKS:
-            factor_L[:] = _SKIN
-            factor_L[np.concatenate((EDGES, FACE_OVAL))] = 1.0  # the outline has its own
-            factor_L[LIDS] = _LIDS
+        factor_L = looseness(self.reduced.num_points, 1.0, _LIDS)
+        if self._edges is not None:
             factor_L[INNER_LIPS] = _INNER_LIPS
         return factor_L
 

@@ -22,7 +22,7 @@ from deca.reconstruct import priors
 from deca.reconstruct.acted_units import JAW_SIGMA, ActedUnits, acted_jaw
 from deca.reconstruct.fit import _TRACED_OUTLIER, _VIEW, LandmarkSolver, _Solved, solver_of
 from deca.reconstruct.fit_result import FitResult
-from deca.reconstruct.noise import EDGES, FACE_OVAL, LIDS, OUTER_EYES
+from deca.reconstruct.noise import OUTER_EYES, looseness
 
 Array = NDArray[np.floating]
 
@@ -167,12 +167,7 @@ class HeldSolver(LandmarkSolver):
         return replace(fit, expression_BE=self._units.acted(weights_BU), pose_B53=pose_B53)
 
     def _looseness(self) -> Array:
-        factor_L = np.ones(self.reduced.num_points)
-        if self.reduced.num_points == 478:
-            factor_L[:] = _SKIN
-            factor_L[np.concatenate((EDGES, FACE_OVAL))] = 1.0  # the outline has its own
-            factor_L[LIDS] = _LIDS
-        return factor_L
+        return looseness(self.reduced.num_points, _SKIN, _LIDS)
 
 
 def _eyes_open(detected_FL2: Array) -> NDArray[np.bool_]:
