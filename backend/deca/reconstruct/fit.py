@@ -24,10 +24,17 @@ from scipy.linalg import block_diag, cho_factor, cho_solve
 from deca.errors import AssetError, DecaError
 from deca.head.model import HeadModel, SurfacePoints
 from deca.reconstruct import priors
+from deca.reconstruct.edges import INNER_LIPS, JAW_BEHIND_LIPS_SIGMA, ShownEdges, jaw_behind_lips
 from deca.reconstruct.fit_result import HELD, FitResult, Guess, Leeway
 from deca.reconstruct.geometry import apply, axis_angle, rotation, scaled_orthographic, skew, turn, turn3, view_angles
 from deca.reconstruct.landmark_head import NUM_POSE, LandmarkHead
-from deca.reconstruct.noise import OUTER_EYES, LandmarkNoise, calibrated_noise, interior_landmarks
+from deca.reconstruct.noise import (
+    OUTER_EYES,
+    LandmarkNoise,
+    calibrated_noise,
+    interior_landmarks,
+    looseness,
+)
 
 Array = NDArray[np.floating]
 
@@ -38,6 +45,9 @@ _VIEW = 6  # root rotation, log scale, shift
 _OUTLIER = 4.0  # standard deviations at which a landmark's pull is greatest
 _TRACED_OUTLIER = 0.0064
 """The same when landmarks are traced, metres: lips go further than that only where something covers them."""
+_LIDS, _INNER_LIPS = 0.7, 0.6
+"""Standard deviations of landmarks on the lids' edges and on the inner lips when landmarks are traced, in units of the
+others'; chosen on photos (docs/fit.md)."""
 
 
 def fit_landmarks(
@@ -213,6 +223,8 @@ class LandmarkSolver:
         self._trust_L = points.placed / plain.covariance_YL22[0].trace(axis1=1, axis2=2)
         interior = interior_landmarks(count) if count == 478 else np.arange(count)
         self._interior = interior[points.placed[interior]]
+        # Landmarks whose noise is told are where it says; the network's see edges in a way of their own.
+        self._edges = ShownEdges.of(head, points, num_shape, num_expression) if noise is None else None
 
     def fit(
         self,
@@ -304,7 +316,10 @@ class LandmarkSolver:
             mean_BP[:, : self.reduced.num_shape] = state.params_BP[:, : self.reduced.num_shape]
             state.params_BP[:, self.reduced.num_codes + NUM_POSE :] = 0.0
             data = self._data(self._tracing_noise(leeway.tracing), placed, mean_BP)
-            state = self._minimise(state, data, self._held(leeway.tracing_shape), 6, _TRACED_OUTLIER / leeway.tracing)
+            precision = self._held(leeway.tracing_shape)
+            if self._edges is not None:
+                data, precision = self._at_edges(self._edges, data, precision, state, placed)
+            state = self._minimise(state, data, precision, 6, _TRACED_OUTLIER / leeway.tracing)
         return _Solved(state, data, placed)
 
     def placed(
@@ -327,7 +342,17 @@ class LandmarkSolver:
     def _tracing_noise(self, sigma: float) -> LandmarkNoise:
         """Noise with which landmarks are traced: independent, of this size in metres, with the known bias."""
         plain = LandmarkNoise.plain(self.reduced.num_points, self.reduced.num_codes + 1, sigma)
-        return replace(plain, bias_FL2=self.noise.bias_FL2)
+        factor_L = self._looseness()
+        return replace(
+            plain, bias_FL2=self.noise.bias_FL2, covariance_YL22=plain.covariance_YL22 * factor_L[:, None, None] ** 2
+        )
+
+    def _looseness(self) -> Array:
+        """How loosely each landmark (L,) is traced, in units of the others' standard deviation."""
+        factor_L = looseness(self.reduced.num_points, 1.0, _LIDS)
+        if self._edges is not None:
+            factor_L[INNER_LIPS] = _INNER_LIPS
+        return factor_L
 
     def _held(self, sigma: float) -> Array:
         """The prior precision with this standard deviation of the shape coefficients."""
@@ -346,6 +371,24 @@ class LandmarkSolver:
         points_BL2 = placed.upright_BL2 - noise.bias(placed.yaw_B, placed.pitch_B)
         lens = placed.axis_B2, placed.nearness_B
         return _Data(points_BL2, whitening_BL22, placed.confidence_BL, *lens, errors_BL2Q, mean_BP, outlier_B)
+
+    def _at_edges(
+        self, edges: ShownEdges, data: _Data, precision: Array, state: _State, placed: Placed
+    ) -> tuple[_Data, Array]:
+        """Data with lips and lids where the head has them when it shows what the photo shows, and with the jaw that is
+        to be expected behind these lips; the prior's precision with that."""
+        codes, shapes = self.reduced.num_codes, self.reduced.num_shape
+        codes_BK, pose_B7 = state.params_BP[:, :codes], state.params_BP[:, codes : codes + NUM_POSE]
+        beyond_BN = edges.beyond(codes_BK, pose_B7, state.root_B33)
+        neutral_BP = state.params_BP.copy()
+        neutral_BP[:, shapes:] = 0.0
+        upright_BL2 = placed.upright_BL2
+        rest_BL2 = self._project(replace(state, params_BP=neutral_BP), data)[0] + upright_BL2 - data.points_BL2
+        mean_BP, precision = data.prior_mean_BP.copy(), precision.copy()
+        mean_BP[:, codes] = jaw_behind_lips(upright_BL2, rest_BL2)
+        precision[_VIEW + codes, _VIEW + codes] = 1 / JAW_BEHIND_LIPS_SIGMA**2
+        points_BL2 = edges.traced(data.points_BL2, upright_BL2, rest_BL2, beyond_BN)
+        return replace(data, points_BL2=points_BL2, prior_mean_BP=mean_BP), precision
 
     # -- The two stages -------------------------------------------------------------------------------------------
 
@@ -570,7 +613,7 @@ class LandmarkSolver:
         pose_B53[:, 0] = axis_angle(root_B33)
         joint_B2 = shift_B2 + moved_B2 * (1, -1)
         photo_BL2 = scale_B[:, None, None] * (rest_BL3 @ root_B33.transpose(0, 2, 1))[..., :2] * (1, -1)
-        bias_BL2 = self.noise.bias(placed.yaw_B, placed.pitch_B) @ turn(roll_B).transpose(0, 2, 1)
+        bias_BL2 = (placed.upright_BL2 - data.points_BL2) @ turn(roll_B).transpose(0, 2, 1)
         expected_BL2 = landmarks_BL2 - placed.scale_B[:, None, None] * bias_BL2 * (1, -1)
         distance_BL = np.linalg.norm(photo_BL2 + joint_B2[:, None] - expected_BL2, axis=2)
         if self.reduced.num_points == 478:

@@ -22,7 +22,7 @@ from deca.reconstruct import priors
 from deca.reconstruct.acted_units import JAW_SIGMA, ActedUnits, acted_jaw
 from deca.reconstruct.fit import _TRACED_OUTLIER, _VIEW, LandmarkSolver, _Solved, solver_of
 from deca.reconstruct.fit_result import FitResult
-from deca.reconstruct.noise import EDGES, FACE_OVAL, LIDS, OUTER_EYES, LandmarkNoise
+from deca.reconstruct.noise import OUTER_EYES, looseness
 
 Array = NDArray[np.floating]
 
@@ -166,14 +166,8 @@ class HeldSolver(LandmarkSolver):
         pose_B53[:, _JAW, 0] = np.clip(acted_jaw(pose_B53[:, _JAW, 0]), *priors.JAW_RANGE)
         return replace(fit, expression_BE=self._units.acted(weights_BU), pose_B53=pose_B53)
 
-    def _tracing_noise(self, sigma: float) -> LandmarkNoise:
-        noise = super()._tracing_noise(sigma)
-        if self.reduced.num_points != 478:
-            return noise
-        factor_L = np.full(478, _SKIN)
-        factor_L[np.concatenate((EDGES, FACE_OVAL))] = 1.0  # the outline has its own
-        factor_L[LIDS] = _LIDS
-        return replace(noise, covariance_YL22=noise.covariance_YL22 * factor_L[:, None, None] ** 2)
+    def _looseness(self) -> Array:
+        return looseness(self.reduced.num_points, _SKIN, _LIDS)
 
 
 def _eyes_open(detected_FL2: Array) -> NDArray[np.bool_]:

@@ -62,6 +62,16 @@ YAW_KNOTS = np.radians([-45.0, -22.5, 0.0, 22.5, 45.0])
 """Yaws between which the noise is interpolated; constant beyond."""
 
 
+def looseness(num_landmarks: int, skin: float, lids: float) -> Array:
+    """How loosely landmarks (L,) are followed, in units of those on other edges, given that for bare skin and lids."""
+    factor_L = np.ones(num_landmarks)
+    if num_landmarks == NUM_LANDMARKS:
+        factor_L[:] = skin
+        factor_L[np.concatenate((EDGES, FACE_OVAL))] = 1.0  # the outline has its own
+        factor_L[LIDS] = lids
+    return factor_L
+
+
 def interior_landmarks(num_landmarks: int = 478) -> NDArray[np.int64]:
     """Indices of the landmarks that are neither on the face's outline nor on the irises."""
     return np.setdiff1d(np.arange(num_landmarks), np.concatenate((FACE_OVAL, IRIS)))
