@@ -97,9 +97,9 @@ def layout_of(photo_HW3: NDArray[np.uint8], face: Face) -> Layout:
     # From texel to texel places change evenly, so that nothing need be projected anew.
     size = MAP_SIZE * FINER
     pixels_HW2 = view.pixels_HW2.reshape(-1, 2)[texels.nearest_HW]
-    pixels_PQ2 = cv2.resize(pixels_HW2, (size, size), interpolation=cv2.INTER_LINEAR)
+    pixels_PQ2 = np.asarray(cv2.resize(pixels_HW2, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
     photo_PQ3 = sample_photo(photo_HW3, pixels_PQ2, shown_HW.repeat(FINER, 0).repeat(FINER, 1))
-    colours_HW3 = cv2.resize(photo_PQ3, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA)
+    colours_HW3 = np.asarray(cv2.resize(photo_PQ3, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA), np.float32)
     weight_HW = _seen(colours_HW3, shown_HW, on_skin_HW, view, face, texels)
     density = pixels_per_texel(view.pixels_HW2, shown_HW) if shown_HW.any() else 1.0
     length_HW1 = np.linalg.norm(view.normals_HW3, axis=-1, keepdims=True)
