@@ -12,7 +12,7 @@ import torch
 
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
-from deca.networks.relief import finer, load_relief
+from deca.networks.relief import finer, load_relief, new_relief_network, save_relief
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
 from deca_training.data.synthetic.skin import skin_of
@@ -192,6 +192,20 @@ def test_training_lowers_the_loss_goes_on_and_leaves_a_file(
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     for one, other in zip(run.batch(30), resumed.batch(30), strict=True):
         assert torch.equal(one, other)
+
+
+def test_weights_that_were_begun_with_stay_in_part(folder: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    save_relief(new_relief_network(load_head(), seed=5), start)
+    begun = load_relief(start).state_dict()
+    (folder / "last.ckpt").unlink(missing_ok=True)
+    run = Run(folder, tmp_path / "relief.safetensors", Scale(PEOPLE, 1.0), start=start)
+    for step in range(10):
+        run.learn(run.batch(step), 2e-3)
+    learnt, written = run.mean, run.averaged().state_dict()
+    assert not torch.allclose(learnt["depth.weight"], begun["depth.weight"], atol=1e-4)
+    for name in ("depth.weight", "down.0.0.weight", "up.2.1.running_var"):
+        torch.testing.assert_close(written[name], (learnt[name] + begun[name]) / 2)
 
 
 def test_the_command_makes_its_own_pictures(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,10 @@ PART = 112
 _BATCH, _RATE, _DECAY = 4, 3e-3, 0.02
 _KEPT, _MEAN_STEPS = 0.99, 10
 """Share that the mean of the weights keeps, and of how many steps each."""
+_START_KEPT = 0.5
+"""Share that the weights begun with keep in what is written. Pictures are not photos: on 24 photos of 12 people, found
+and laid out by the product, relief and truth correlate by 0.650 (what was begun with), 0.664 (this) and 0.652 (what was
+learnt)."""
 _SQUARE, _SLOPE, _DOUBT = 15.0, 1.0, 0.1
 """Weights of the loss: of squares, per millimetre, beside absolute values, since deep lines count; of the slope beside
 the depth; and of the doubt."""
@@ -162,8 +166,9 @@ class Run:
         torch.manual_seed(0)
         data = f"{scale.people:,} synthetic people" + (", on skin of real photos" if with_carriers else "")
         self.network = relief_network(ReliefCard(self.head.name, data=data, licence=LICENCE), self.head)
-        if start is not None:
-            self.network.load_state_dict(load_relief(start).state_dict())
+        self._start = load_relief(start).state_dict() if start is not None else {}
+        if self._start:
+            self.network.load_state_dict(self._start)
             self.network.place_L2.copy_(landmark_places(self.head))
         self._first = min(_FIRST, scale.people)
         self._begin_with_people()
@@ -245,9 +250,13 @@ class Run:
                 self.mean[name].copy_(value)
 
     def averaged(self) -> ReliefNetwork:
-        """The network with the mean of its weights over the last steps."""
+        """The network with the mean of its weights over the last steps, and of those it began with."""
         network = ReliefNetwork(self.network.card)
-        network.load_state_dict({name: value.cpu() for name, value in self.mean.items()})
+        weights = {name: value.cpu() for name, value in self.mean.items()}
+        for name, begun in self._start.items():
+            if begun.is_floating_point():
+                weights[name] = weights[name].lerp(begun, _START_KEPT)
+        network.load_state_dict(weights)
         return network.eval()
 
     def save(self, loss: float) -> None:
