@@ -133,16 +133,31 @@ def test_what_is_no_relief_shows_somewhere_and_not_everywhere(
 ) -> None:
     place_PQ2 = PictureMaker(head, tmp_path).place_PQ2
     plain_HW3 = np.full((*place_PQ2.shape[:2], 3), 0.5, np.float32)
-    shown = [layer(plain_HW3.copy(), place_PQ2, np.random.default_rng(seed)) for seed in range(4)]
+    shown = [layer(plain_HW3.copy(), place_PQ2, np.random.default_rng(seed), 2) for seed in range(4)]
     assert max(np.abs(picture_HW3 - plain_HW3).max() for picture_HW3 in shown) > 0.03
     assert all(np.isfinite(picture_HW3).all() for picture_HW3 in shown)
+
+
+def test_things_on_skin_are_as_large_on_a_finer_picture(head: HeadModel, tmp_path: Path) -> None:
+    """Freckles on skin maps' pictures and on relief's, which have twice the rows: as much of the skin, as wide."""
+    fine_PQ2 = PictureMaker(head, tmp_path).place_PQ2
+    shares, widths = [], []
+    for place_HW2, rows in ((fine_PQ2[::2, ::2], 1), (fine_PQ2, 2)):
+        skin_HW3 = np.full((*place_HW2.shape[:2], 3), 0.5, np.float32)
+        dark_KHW = np.stack(
+            [0.5 - pigment.freckles(skin_HW3, place_HW2, np.random.default_rng(k), rows)[..., 2] for k in range(200)]
+        )
+        shares.append(dark_KHW.mean())
+        steep = np.sqrt((np.diff(dark_KHW, axis=1) ** 2).mean() / (dark_KHW**2).mean())
+        widths.append(1 / steep / rows)
+    assert shares[1] == pytest.approx(shares[0], rel=0.2) and widths[1] == pytest.approx(widths[0], rel=0.2)
 
 
 def test_glasses_are_around_the_eyes(head: HeadModel, tmp_path: Path) -> None:
     maker = PictureMaker(head, tmp_path)
     plain_HW3 = np.full((*maker.place_PQ2.shape[:2], 3), 0.5, np.float32)
     changed_HW = sum(
-        np.abs(pigment.glasses(plain_HW3, maker.place_PQ2, np.random.default_rng(seed)) - 0.5).max(2) > 0.2
+        np.abs(pigment.glasses(plain_HW3, maker.place_PQ2, np.random.default_rng(seed), 2) - 0.5).max(2) > 0.2
         for seed in range(12)
     )
     rows, columns = finer(maker.part)

@@ -135,18 +135,18 @@ class PictureMaker:
         way = rng.uniform() if self.carriers else 1.0
         if way < _ON_PHOTO:
             picture_PQ3, normals_3HW, seen_HW, depth_HW = self._on_photo(depth_HW, tilt_3PQ, rng)
-            picture_PQ3 = in_front(picture_PQ3, self.place_PQ2, rng) if rng.uniform() < 0.3 else picture_PQ3
+            picture_PQ3 = in_front(picture_PQ3, self.place_PQ2, rng, FINER) if rng.uniform() < 0.3 else picture_PQ3
         else:
             turn_33 = cv2.Rodrigues(random_turn(rng))[0].astype(np.float32)
             normals_3HW = np.tensordot(turn_33, surface.normals_3HW, 1)
-            albedo_PQ3 = pigmented(in_between(surface.albedo_3HW.transpose(1, 2, 0)), self.place_PQ2, rng)
+            albedo_PQ3 = pigmented(in_between(surface.albedo_3HW.transpose(1, 2, 0)), self.place_PQ2, rng, FINER)
             if way < _ON_PHOTO + _TEXTURED:
                 albedo_PQ3 = albedo_PQ3 * self._texture(rng)
             picture_PQ3 = _lit(albedo_PQ3, depth_HW, np.tensordot(turn_33, tilt_3PQ, 1), normals_3HW, rng)
-            picture_PQ3 = in_front(picture_PQ3, self.place_PQ2, rng)
+            picture_PQ3 = in_front(picture_PQ3, self.place_PQ2, rng, FINER)
             seen_HW = smoothstep(normals_3HW[2], GRAZING, FACING)
         picture_PQ3, depth_HW = _misplaced(picture_PQ3, depth_HW, rng)
-        picture_PQ3, density = photographed(picture_PQ3, rng)
+        picture_PQ3, density = photographed(picture_PQ3, rng, rows=FINER)
         error_HW3 = _smooth_error(depth_HW.shape, 3, _NORMALS_ERROR, rng)
         normals_3HW = _unit(normals_3HW + error_HW3.transpose(2, 0, 1))
         return self._told(picture_PQ3, normals_3HW, _with_holes(seen_HW, rng), density, depth_HW)
@@ -163,10 +163,10 @@ class PictureMaker:
         """
         light, camera, layer = (np.random.default_rng((seed, kind)) for kind in range(3))
         albedo_PQ3 = in_between(surface.albedo_3HW.transpose(1, 2, 0))
-        albedo_PQ3 = on_skin(albedo_PQ3, self.place_PQ2, layer) if on_skin else albedo_PQ3
+        albedo_PQ3 = on_skin(albedo_PQ3, self.place_PQ2, layer, FINER) if on_skin else albedo_PQ3
         picture_PQ3 = _lit(albedo_PQ3, surface.depth_HW, surface.tilt_3PQ, surface.normals_3HW, light)
-        picture_PQ3 = front(picture_PQ3, self.place_PQ2, layer) if front else picture_PQ3
-        picture_PQ3, density = photographed(picture_PQ3, camera, good=True)
+        picture_PQ3 = front(picture_PQ3, self.place_PQ2, layer, FINER) if front else picture_PQ3
+        picture_PQ3, density = photographed(picture_PQ3, camera, good=True, rows=FINER)
         seen_HW = smoothstep(surface.normals_3HW[2], GRAZING, FACING)
         return self._told(picture_PQ3, surface.normals_3HW, seen_HW, density, surface.depth_HW)
 
@@ -281,19 +281,22 @@ def _with_holes(seen_HW: NDArray, rng: np.random.Generator) -> NDArray[np.float3
     return seen_HW
 
 
-def photographed(picture_HW3: NDArray, rng: np.random.Generator, good: bool = False) -> tuple[NDArray, float]:
-    """The layout (P, Q, 3) of a camera's picture, and its pixels per texel: faces are 80 to 600 pixels wide."""
-    rows, columns = picture_HW3.shape[:2]
+def photographed(
+    picture_HW3: NDArray, rng: np.random.Generator, good: bool = False, rows: int = 1
+) -> tuple[NDArray, float]:
+    """The layout (H, W, 3) of a camera's picture, of so many rows for each texel of the relief, and the picture's
+    pixels per texel: faces are 80 to 600 pixels wide."""
+    high, wide = picture_HW3.shape[:2]
     density = float(np.exp(rng.uniform(np.log(0.9 if good else 0.5), np.log(4.0))))
     taken_HW3 = np.asarray(picture_HW3.clip(0, 1), np.float32)
-    scale = min(density / FINER, 1.0)
+    scale = min(density / rows, 1.0)
     if rng.uniform() < _SMOOTHED and not good:
         taken_HW3 = cv2.bilateralFilter(taken_HW3, 7, rng.uniform(0.03, 0.12), rng.uniform(2, 5))
     if scale < 0.95:
-        size = max(round(columns * scale), 8), max(round(rows * scale), 8)
+        size = max(round(wide * scale), 8), max(round(high * scale), 8)
         taken_HW3 = cv2.resize(taken_HW3, size, interpolation=cv2.INTER_AREA)
     # Pixels finer than the layout's are averaged, and with them what the camera did to them.
-    averaged = max(density / FINER, 1.0)
+    averaged = max(density / rows, 1.0)
     blur = np.exp(rng.uniform(np.log(0.2), np.log(0.6 if good else 1.5))) / averaged ** rng.uniform(0, 1)
     if blur > 0.25:
         taken_HW3 = cv2.GaussianBlur(taken_HW3, (0, 0), blur)
@@ -312,8 +315,8 @@ def photographed(picture_HW3: NDArray, rng: np.random.Generator, good: bool = Fa
     if rng.uniform() < 0.85:
         pixels_HW3 = cv2.imdecode(cv2.imencode(".jpg", pixels_HW3[..., ::-1], quality)[1], cv2.IMREAD_COLOR)[..., ::-1]
     back_HW3 = np.ascontiguousarray(pixels_HW3).astype(np.float32) / 255
-    if back_HW3.shape[:2] != (rows, columns):
-        back_HW3 = cv2.resize(back_HW3, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    if back_HW3.shape[:2] != (high, wide):
+        back_HW3 = cv2.resize(back_HW3, (wide, high), interpolation=cv2.INTER_CUBIC)
     return back_HW3, density
 
 
