@@ -15,13 +15,13 @@ from deca.head.layer import HeadLayer
 from deca.networks.relief import finer, load_relief, new_relief_network, save_relief
 from deca.render.detail import detail_surface
 from deca.render.normals import unit
-from deca_training.data.synthetic.skin import skin_of
+from deca_training.data.synthetic.skin import in_between, skin_of
 from deca_training.relief import pigment, trainer
 from deca_training.relief.carriers import Carrier
 from deca_training.relief.lines import Tilt, free_lines
 from deca_training.relief.measures import false_lines, measure
 from deca_training.relief.pictures import Picture, PictureMaker, _misplaced, picture_part
-from deca_training.relief.surfaces import Surface, SurfaceMaker, as_channels, in_between, make_person, side_by_side
+from deca_training.relief.surfaces import Surface, SurfaceMaker, as_channels, make_person, side_by_side
 from deca_training.relief.trainer import Run, Scale, relief_loss, train_relief
 
 PEOPLE = 2

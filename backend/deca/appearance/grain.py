@@ -52,7 +52,7 @@ def with_even_grain(
     well_HW = bare_HW & (doubt_HW == 0)
     usual = max(float(np.median(contrast_HW[well_HW])) if well_HW.any() else 0.0, _LEAST)
     less_HW = doubt_HW * (1 - np.minimum(_SHARE * usual / np.maximum(contrast_HW, 1e-6), 1))
-    calmed_HW3 = np.exp(np.log(albedo_HW3.clip(0, 1) + _BLACK) - less_HW[..., None] * grain_HW3) - _BLACK
+    calmed_HW3 = (albedo_HW3.clip(0, 1) + _BLACK) * np.exp(-less_HW[..., None] * grain_HW3) - _BLACK
     return np.where(less_HW[..., None] > 0, calmed_HW3, albedo_HW3).astype(np.float32)
 
 

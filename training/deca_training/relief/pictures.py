@@ -29,11 +29,11 @@ from deca.render.lighting import sh_shading
 from deca.render.uv import uv_mask
 from deca_training.data.synthetic.light import Light
 from deca_training.data.synthetic.photos import random_turn
-from deca_training.data.synthetic.skin import skin_of
+from deca_training.data.synthetic.skin import in_between, skin_of
 from deca_training.relief.carriers import Carrier
 from deca_training.relief.lines import Tilt, free_lines
 from deca_training.relief.pigment import Layer, in_front, pigmented
-from deca_training.relief.surfaces import Surface, as_channels, in_between, keep, side_by_side, surface_file
+from deca_training.relief.surfaces import Surface, as_channels, keep, side_by_side, surface_file
 
 COPIES = 2
 """Pictures of each expression of a person: light and pigment are cheaper than skin."""

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from deca_blender.protocol.conventions import OPENHEAD
 from deca_training.data.synthetic.generate import AGES, NUM_EXPRESSION, Generator
 from deca_training.data.synthetic.looks import Looks
 from deca_training.data.synthetic.person import Person
+from deca_training.data.synthetic.skin import in_between
 
 EXPRESSIONS = 4
 """Of each person; making a person takes as long as a few expressions."""
@@ -66,23 +66,12 @@ class Surface:
 
 def side_by_side(map_CHW: NDArray) -> NDArray:
     """A map (C, P, Q) whose values within a texel were channels, C FINER^2 of them, row by row."""
-    channels, high, wide = len(map_CHW) // FINER**2, *map_CHW.shape[1:]
-    split = map_CHW.reshape(channels, FINER, FINER, high, wide).transpose(0, 3, 1, 4, 2)
-    return np.ascontiguousarray(split).reshape(channels, high * FINER, wide * FINER)
+    return functional.pixel_shuffle(torch.from_numpy(np.ascontiguousarray(map_CHW)), FINER).numpy()
 
 
 def as_channels(map_CPQ: NDArray) -> NDArray:
     """The inverse of `side_by_side`."""
-    channels, high, wide = len(map_CPQ), *(size // FINER for size in map_CPQ.shape[1:])
-    split = map_CPQ.reshape(channels, high, FINER, wide, FINER).transpose(0, 2, 4, 1, 3)
-    return np.ascontiguousarray(split).reshape(channels * FINER**2, high, wide)
-
-
-def in_between(map_HWC: NDArray) -> NDArray[np.float32]:
-    """A map with the rows and columns of photos, smooth between the texels."""
-    high, wide = map_HWC.shape[:2]
-    size = wide * FINER, high * FINER
-    return np.asarray(cv2.resize(np.asarray(map_HWC, np.float32), size, interpolation=cv2.INTER_CUBIC), np.float32)
+    return functional.pixel_unshuffle(torch.from_numpy(np.ascontiguousarray(map_CPQ)), FINER).numpy()
 
 
 class SurfaceMaker:

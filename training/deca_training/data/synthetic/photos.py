@@ -24,6 +24,7 @@ from deca_blender.protocol.conventions import CROP_SIZE
 from deca_training.data.augment import Augmentation, change_colours, occlude
 from deca_training.data.synthetic.light import Light, nearest_harmonics
 from deca_training.data.synthetic.looks import Looks
+from deca_training.data.synthetic.skin import in_between
 from deca_training.data.synthetic.subjects import decode_jpeg
 from deca_training.data.synthetic.surroundings import background, glasses
 
@@ -133,10 +134,9 @@ class Studio:
         surface = self.renderer(verts_1V3, camera.project(verts_1V3))
         light = Light.random(rng)
         # Differences between the map's own texels would hide its finest lines.
-        finer_HW = cv2.resize(displacement_HW, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
         skin = detail_surface(
             verts_1V3,
-            torch.from_numpy(finer_HW)[None, None],
+            torch.from_numpy(in_between(displacement_HW))[None, None],
             self.head,
             normals_BV3=surface.vertex_normals_BV3,
             smooth=True,

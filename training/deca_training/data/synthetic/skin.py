@@ -33,6 +33,13 @@ def reduced(map_HWC: NDArray[np.floating]) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(map_HWC, (MAP_SIZE, MAP_SIZE), interpolation=cv2.INTER_AREA), np.float32)
 
 
+def in_between(map_HWC: NDArray[np.floating]) -> NDArray[np.float32]:
+    """A displacement map, or a part of one, with the rows and columns of `SIZE`, smooth between the texels."""
+    times = SIZE // MAP_SIZE
+    finer = cv2.resize(map_HWC.astype(np.float32), None, fx=times, fy=times, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(finer, np.float32)
+
+
 @dataclass(frozen=True)
 class Skin:
     """Maps of the template's skin; symmetric, since the head is.
