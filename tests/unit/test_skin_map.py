@@ -107,6 +107,43 @@ def test_what_the_map_calls_glasses_is_not_believed(head) -> None:
     assert (believed_HW | ~seen_HW)[:90].all()
 
 
+def believed_features(head, *changes: tuple[Kind, float, str, int]) -> tuple[np.ndarray, dict[str, list[np.ndarray]]]:
+    """What is believed of a face of skin on which some parts may be something else, with a probability; and parts."""
+    texels = texels_of(head, SIZE)
+    view = SimpleNamespace(
+        facing_HW=np.ones((SIZE, SIZE), np.float32), normals_HW3=np.full((SIZE, SIZE, 3), 0.577, np.float32)
+    )
+    regions = regions_of(texels)
+    kinds = np.zeros((5, SIZE, SIZE), np.float32)
+    kinds[Kind.SKIN] = 1
+    for kind, chance, part, side in changes:
+        where_HW = regions.parts[part][side]
+        kinds[kind, where_HW], kinds[Kind.SKIN, where_HW] = chance, 1 - chance
+    photo = np.full((SIZE, SIZE, 3), (0.8, 0.6, 0.5), np.float32)
+    _, believed_HW = believe(photo, texels.covered_HW, view, regions, SIZE, SkinMap(kinds))  # type: ignore[arg-type]
+    parts = {name: [side_HW & texels.covered_HW for side_HW in sides] for name, sides in regions.parts.items()}
+    return believed_HW, parts
+
+
+def test_lids_in_shade_that_may_be_hair_are_skin(head) -> None:
+    """Elsewhere on the skin the same chance of hair is too much."""
+    believed_HW, parts = believed_features(head, (Kind.HAIR, 0.35, "eyes", 0))
+    assert believed_HW[parts["eyes"][0]].mean() > 0.99
+    believed_HW, parts = believed_features(head, (Kind.HAIR, 0.35, "eyes", 0), (Kind.HAIR, 0.9, "eyes", 1))
+    alone_HW = parts["eyes"][1] & ~parts["brows"][1]
+    assert believed_HW[alone_HW].mean() < 0.05 and believed_HW[parts["eyes"][0]].mean() > 0.99
+
+
+def test_hands_before_the_mouth_and_glasses_are_not_believed(head) -> None:
+    believed_HW, parts = believed_features(head, (Kind.OTHER, 0.95, "mouth", 0), (Kind.OTHER, 0.95, "mouth", 1))
+    assert believed_HW[parts["mouth"][0] & ~parts["nostrils"][0]].mean() < 0.05
+    assert believed_HW[parts["eyes"][0]].mean() > 0.99
+    worn_HW, parts = believed_features(head, (Kind.GLASSES, 0.35, "eyes", 0), (Kind.GLASSES, 0.35, "eyes", 1))
+    beside_HW = parts["eyes"][0] & ~parts["brows"][0] & ~regions_of(texels_of(head, SIZE)).is_feature_HW
+    assert worn_HW[beside_HW].mean() < 0.05
+    assert worn_HW[parts["mouth"][0]].mean() > 0.99
+
+
 def test_loss_counts_what_is_known() -> None:
     logits = torch.zeros(1, 5, 2, 2)
     kinds = torch.tensor([[[0, -1], [-1, -1]]])

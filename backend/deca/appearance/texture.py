@@ -29,6 +29,7 @@ from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
 from deca.appearance.skin_map import SkinMap
+from deca.appearance.stains import stained
 from deca.appearance.trust import FACING, believe, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
 from deca.errors import OptionError
@@ -194,8 +195,9 @@ def shown_by_photo(
     if skin_map is not None:
         face_HW = seen_HW & ~opening_HW
     light, believed_HW = believe(photo_HW3, face_HW, view, regions, texels.size, skin_map)
-    # The islands' own borders are no reason to fade: lips and lids reach up to them.
-    weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW, FEATHER * texels.size)
+    # The islands' own borders are no reason to fade: lips and lids reach up to them, and turn inwards.
+    inwards_HW = regions.is_feature_HW & ~view.visible_HW
+    weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW | inwards_HW, FEATHER * texels.size)
     weight_HW = np.minimum(weight_HW, shrink_mask(~opening_HW, _OPENING_FEATHER * texels.size)) * believed_HW
     weight_HW *= smoothstep(view.facing_HW, _GRAZING, FACING)
 
@@ -210,6 +212,7 @@ def shown_by_photo(
         unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
         if unlit_HW3 is not None:
             unlit_HW3 = with_even_grain(unlit_HW3, photo_HW3, bare_HW, view.facing_HW)
+            weight_HW *= 1 - stained(unlit_HW3, photo_HW3, weight_HW, bare_HW, regions.is_feature_HW)
     if unlit_HW3 is None:
         unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     detail_HW3 = None

@@ -33,6 +33,18 @@ _FEATURE = 50.0
 """`Regions.tolerance` from which on a texel belongs to brows, eyes or lips."""
 _MIXED = 0.005
 """Width of the border, as a share of the texture, in which skin mixes with the hair or frame beside it."""
+_AROUND = 0.032
+"""How far around brows, eyes, nostrils and mouth, as a share of the texture, they are looked at with what is beside
+them: 8 mm."""
+_BARE = {"brows": 0.72, "eyes": 0.58, "nostrils": 0.7, "mouth": 0.75}
+"""Mean probability of skin, or of hair on it, from which on these show nothing else: lids, lips and nostrils in shade
+look like hair and frames here and there. On 35 portraits without glasses brows have 0.73 and more (0.47 below a fringe,
+0.69 behind hair), eyes 0.61, nostrils 0.89, the mouth 0.87."""
+_WORN = 0.1
+"""Mean probability of glasses around the eyes from which on they are worn: 0.16 and more where they are (0.08 without
+rims), up to 0.08 where not."""
+_NOSTRILS, _NOSTRILS_WIDE = (98, 2, 327), 0.012
+"""MediaPipe landmarks below the nose, and metres around them."""
 _INSIDE, _OPENING = 1, 2
 _INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 
@@ -59,6 +71,14 @@ class Regions:
     tolerance: NDArray[np.float32]
     """How much further from the skin's colours than elsewhere a texel may be: features and shadows are no occluders."""
 
+    parts: dict[str, list[NDArray[np.bool_]]]
+    """Brows, eyes, nostrils and mouth (`_BARE`) with what is beside them, each side of the face for itself."""
+
+    @property
+    def is_feature_HW(self) -> NDArray[np.bool_]:
+        """Brows, eyes and lips."""
+        return self.tolerance > _FEATURE
+
 
 def regions_of(texels: Texels) -> Regions:
     """The regions at the texture's size; a model without masks or landmarks counts all its skin as face and core."""
@@ -70,7 +90,12 @@ def regions_of(texels: Texels) -> Regions:
         return cv2.resize(head.masks[name], (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
 
     face = mask("face", 1)
-    features = np.maximum.reduce([mask(name, 0) for name in ("brows", "eyes", "eyelids", "lips", "mouth")])
+    marked = {
+        "brows": mask("brows", 0),
+        "eyes": np.maximum(mask("eyes", 0), mask("eyelids", 0)),
+        "mouth": np.maximum(mask("lips", 0), mask("mouth", 0)),
+    }
+    features = np.maximum.reduce(list(marked.values()))
     core = lower_core = forehead = around_eyes = face * (1 - features)
     lower, upper = np.zeros_like(face), np.zeros_like(face)
     anchored = head.landmarks_478 is not None and bool(head.landmarks_478.placed[[33, 263, 2, 152]].all())
@@ -86,8 +111,15 @@ def regions_of(texels: Texels) -> Regions:
         core = core * ((height_HW < eye_y - 0.012) & (height_HW > nose_y) & front_HW)
         upper = face * (height_HW > eye_y)
         lower = (height_HW < nose_y).astype(np.float32)
+        below_nose_N3 = points[list(_NOSTRILS)]
+        position_HW13 = texels.interpolate(head.template_V3, fill=-1.0)[:, :, None]
+        away_HW = np.linalg.norm(position_HW13 - below_nose_N3, axis=-1).min(-1)
+        marked["nostrils"] = (away_HW < _NOSTRILS_WIDE).astype(np.float32)
     tolerance = 1 + 0.5 * np.maximum(core, lower_core) * anchored + 100 * features
-    return Regions(face, mask("scalp", 0), core, forehead, around_eyes, lower_core, lower, upper, tolerance)
+    is_left_HW = texels.interpolate(head.template_V3[:, 0], fill=0.0) > 0
+    grown = {name: cv2.dilate(mark_HW * face, _disc(_AROUND * size)) > 0.5 for name, mark_HW in marked.items()}
+    parts = {name: [around_HW & is_left_HW, around_HW & ~is_left_HW] for name, around_HW in grown.items()}
+    return Regions(face, mask("scalp", 0), core, forehead, around_eyes, lower_core, lower, upper, tolerance, parts)
 
 
 def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -186,8 +218,25 @@ def _told(
         return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
     kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), _disc(_MIXED * size))
     # Brows, lids and lips may look like frames, too.
-    is_kept_HW = kept_HW > np.where(regions.tolerance > _FEATURE, 0.5, _KEPT)
+    is_kept_HW = kept_HW > np.where(regions.is_feature_HW, 0.5, _KEPT)
+    is_kept_HW |= _bare_parts(seen_HW, regions, skin_map)
     return light, without_specks(seen_HW & is_kept_HW, seen_HW, 0.004 * size)
+
+
+def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap) -> NDArray[np.bool_]:
+    """Brows, eyes, nostrils and mouth that nothing covers: there the map takes for hair and frames what is none."""
+    size = len(seen_HW)
+    share_HW = skin_map.share(Kind.SKIN, Kind.FACIAL_HAIR, size=size)
+    glasses_HW = skin_map.share(Kind.GLASSES, size=size)
+    around_eyes_HW = seen_HW & np.logical_or.reduce([*regions.parts["brows"], *regions.parts["eyes"]])
+    glasses = around_eyes_HW.any() and glasses_HW[around_eyes_HW].mean() > _WORN
+    bare_HW = np.zeros_like(seen_HW)
+    for name, sides in regions.parts.items():
+        for side_HW in () if glasses and name in ("brows", "eyes") else sides:
+            shown_HW = side_HW & seen_HW
+            if shown_HW.any() and share_HW[shown_HW].mean() > _BARE[name]:
+                bare_HW |= shown_HW
+    return bare_HW
 
 
 def _where_skin_is(

@@ -31,7 +31,7 @@ from deca.render.uv import uv_mask
 from deca.vision import Photo
 from deca_training.data.synthetic import SyntheticSubject
 from deca_training.data.synthetic.generate import generate
-from deca_training.evaluate.carried import Carried, KnownPhoto, known_face
+from deca_training.data.synthetic.carried import Carried, KnownPhoto, known_face
 from deca_training.evaluate.tables import Table
 from deca_training.relief.measures import FIRST_HELD_OUT, fine_part
 
@@ -148,7 +148,8 @@ class PhotoRelief:
             raise OptionError("Wrinkles and relief come from weights only.", "Name weights files.")
         self.head, self.networks, self.network = models.head, models.networks, models.relief
         self.num_expression = models.networks.sizes.expression
-        self._plain = Models(models.head, models.networks)  # without colours, and the relief is read here
+        # Without colours, and the relief is read here.
+        self._plain = Models(models.head, models.networks, skin_map=models.skin_map)
         self.mask_HW = uv_mask(models.head, DETAIL_MASK).numpy()
         self.steps: defaultdict[str, Explained] = defaultdict(Explained)
         self.ways: defaultdict[tuple[str, str], Moved] = defaultdict(Moved)

@@ -127,7 +127,7 @@ class PictureMaker:
 
     def picture(self, surface: Surface, rng: np.random.Generator) -> Picture:
         """A picture of a surface, which has the rows and columns of `part`, as anyone might have taken it."""
-        gain = 1.0 if rng.uniform() < 0.4 else float(np.exp(rng.normal(*_DEEPER)).clip(0.3, 6.0))
+        gain = random_gain(rng)
         depth_HW, tilt_3PQ = surface.depth_HW * gain, surface.tilt_3PQ * gain
         if rng.uniform() < _LINED:
             more_HW = free_lines(depth_HW.shape, rng) * self.skin_HW
@@ -217,6 +217,11 @@ class PictureMaker:
         texture_3PQ = carrier.texture_3PQ[part].astype(np.float32)
         texture_3PQ = texture_3PQ[..., ::-1] if mirrored else texture_3PQ
         return np.exp(texture_3PQ * rng.uniform(0.4, 1.2)).transpose(1, 2, 0)
+
+
+def random_gain(rng: np.random.Generator) -> float:
+    """How much deeper than on synthetic people lines are."""
+    return 1.0 if rng.uniform() < 0.4 else float(np.exp(rng.normal(*_DEEPER)).clip(0.3, 6.0))
 
 
 def _unit(normals_3HW: NDArray) -> NDArray:

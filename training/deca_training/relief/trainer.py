@@ -1,7 +1,8 @@
 """`deca-train relief`: from nothing to the weights file of the relief network.
 
 One process makes people and takes pictures of them, the other learns from the pictures as they come; each is looked at
-many times, in parts, mirrored, in other tones. What is there stays: the same command goes on where it was stopped.
+many times, in parts, mirrored, in other tones. With weights to begin with, half of what is learnt from are photos that
+the product has laid out. What is there stays: the same command goes on where it was stopped.
 
 Shape suffixes: B batch, C channels, H W rows and columns of parts of pictures, `PART` x `PART`.
 """
@@ -40,6 +41,7 @@ from deca.render.detail import detail_patch
 from deca_training.processes import begin_worker
 from deca_training.relief.carriers import Carrier, lay_out_carriers, read_carriers
 from deca_training.relief.measures import HeldOut, measure
+from deca_training.relief.photos import PhotoMaker, take_photos
 from deca_training.relief.pictures import Picture, PictureMaker, picture_part, take_pictures
 from deca_training.relief.sheet import write_sheet
 from deca_training.relief.surfaces import SurfaceMaker, make_person, surface_file, usual_and_spread
@@ -54,6 +56,8 @@ _START_KEPT = 0.5
 """Share that the weights begun with keep in what is written. Pictures are not photos: on 24 photos of 12 people, found
 and laid out by the product, relief and truth correlate by 0.650 (what was begun with), 0.664 (this) and 0.652 (what was
 learnt)."""
+_PHOTOS = 0.5
+"""Share of parts that are of photos laid out by the product."""
 _SQUARE, _SLOPE, _DOUBT = 15.0, 1.0, 0.1
 """Weights of the loss: of squares, per millimetre, beside absolute values, since deep lines count; of the slope beside
 the depth; and of the doubt."""
@@ -124,8 +128,11 @@ def _make_pictures(folder: Path, people: int, carriers: Path | None, start: Path
     skins = lay_out_carriers(carriers, folder / _CARRIERS, network) if carriers else []
     surfaces = SurfaceMaker()
     pictures = PictureMaker(surfaces.generator.head, folder / "people", skins)
+    photos = PhotoMaker() if start else None
     for person in range(1, people + 1):
         make_person(folder / "people", person, surfaces)
+        if photos is not None:
+            take_photos(photos, folder / "photos", person)
         take_pictures(pictures, folder / "pictures", person)
 
 
@@ -203,7 +210,9 @@ class Run:
         high, wide = (part.stop - part.start for part in self.part)
         parts, corners = [], []
         for person in rng.integers(1, people + 1, _BATCH).tolist():
-            stored_KCHW = self._pictures(person)
+            stored_KCHW = self._stored("pictures", person)
+            if self._start and rng.uniform() < _PHOTOS and len(photos_KCHW := self._stored("photos", person)):
+                stored_KCHW = photos_KCHW
             picture = int(rng.integers(len(stored_KCHW)))
             row, column = (int((full - PART) * rng.beta(*_MIDDLE) + 0.5) for full in (high, wide))
             stored_CHW = stored_KCHW[picture, :, row : row + PART, column : column + PART]
@@ -296,8 +305,8 @@ class Run:
         self.network.usual_HW.copy_(torch.from_numpy(usual_HW))
         self.network.spread_HW.copy_(torch.from_numpy(spread_HW))
 
-    def _pictures(self, person: int) -> np.ndarray:
-        path = surface_file(self.folder / "pictures", person)
+    def _stored(self, kind: Literal["pictures", "photos"], person: int) -> np.ndarray:
+        path = surface_file(self.folder / kind, person)
         self._wait_for(path)
         return np.load(path, mmap_mode="r")
 

@@ -26,7 +26,7 @@ from deca.render.camera import Window, project, window_picture
 from deca.render.renderer import Renderer
 from deca.render.uv import texels_of
 from deca_blender.protocol.conventions import CROP_SIZE
-from deca_training.data.synthetic import SyntheticSubject
+from deca_training.data.synthetic.subjects import SyntheticSubject
 
 _CHANNELS = 4
 """That OpenCV samples at a time."""

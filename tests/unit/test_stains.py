@@ -1,0 +1,50 @@
+"""Stains of albedos: what deep shade left of colours of its own, and none of what the light shows of the person."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deca.appearance.stains import stained
+
+SIZE = 512
+EVERYWHERE, NOWHERE = np.ones((SIZE, SIZE), bool), np.zeros((SIZE, SIZE), bool)
+KNOWN = np.ones((SIZE, SIZE), np.float32)
+SKIN, RED = np.array([0.8, 0.6, 0.5], np.float32), np.array([0.6, 0.25, 0.25], np.float32)
+BLOT, ELSEWHERE = np.s_[400:424, 240:272], np.s_[100:300, 100:400]
+
+
+def blotted(light: float) -> tuple[np.ndarray, np.ndarray]:
+    """An albedo with a red blot, and the photo, on which so much light fell there."""
+    albedo_HW3 = np.tile(SKIN, (SIZE, SIZE, 1))
+    albedo_HW3[BLOT] = RED
+    photo_HW3 = albedo_HW3.copy()
+    photo_HW3[BLOT] *= light
+    return albedo_HW3, photo_HW3
+
+
+def test_a_blot_in_deep_shade_is_a_stain() -> None:
+    share_HW = stained(*blotted(0.25), KNOWN, EVERYWHERE, NOWHERE)
+    assert share_HW[BLOT].min() > 0.95
+    assert share_HW[ELSEWHERE].max() == 0
+
+
+def test_a_birthmark_in_the_light_is_none() -> None:
+    assert stained(*blotted(1.0), KNOWN, EVERYWHERE, NOWHERE).max() < 0.05
+
+
+def test_shade_that_was_taken_out_well_is_none() -> None:
+    albedo_HW3 = np.tile(SKIN, (SIZE, SIZE, 1))
+    photo_HW3 = albedo_HW3.copy()
+    photo_HW3[:, :200] *= 0.2
+    assert stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, NOWHERE).max() == 0
+
+
+def test_beards_and_lips_are_none() -> None:
+    bare_HW, features_HW = EVERYWHERE.copy(), NOWHERE.copy()
+    bare_HW[BLOT], features_HW[BLOT] = False, True
+    assert stained(*blotted(0.25), KNOWN, bare_HW, NOWHERE)[BLOT].max() < 0.1
+    assert stained(*blotted(0.25), KNOWN, EVERYWHERE, features_HW).max() == 0
+
+
+def test_without_skin_nothing_is_known() -> None:
+    assert stained(*blotted(0.25), KNOWN, NOWHERE, NOWHERE).max() == 0
