@@ -20,9 +20,9 @@ from deca.reconstruct.models import Models
 from deca.render.uv import texels_of, world2uv
 from deca_training.cli import main
 from deca_training.data.synthetic import SyntheticSubject
+from deca_training.data.synthetic.carried import KnownPhoto, known_face
 from deca_training.data.synthetic.generate import Generator
 from deca_training.evaluate import photo_relief
-from deca_training.data.synthetic.carried import KnownPhoto, known_face
 from deca_training.evaluate.photo_relief import EXACT, PLACED, RELIEF, SHOWN, Explained, PhotoRelief
 from deca_training.evaluate.relief_pairs import Seen, alike, correlations
 

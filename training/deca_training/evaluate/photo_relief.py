@@ -30,8 +30,8 @@ from deca.render.detail import DETAIL_MASK, applied_displacement
 from deca.render.uv import uv_mask
 from deca.vision import Photo
 from deca_training.data.synthetic import SyntheticSubject
-from deca_training.data.synthetic.generate import generate
 from deca_training.data.synthetic.carried import Carried, KnownPhoto, known_face
+from deca_training.data.synthetic.generate import generate
 from deca_training.evaluate.tables import Table
 from deca_training.relief.measures import FIRST_HELD_OUT, fine_part
 
