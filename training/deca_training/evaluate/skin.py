@@ -40,10 +40,11 @@ _EXPOSED = 0.5
 def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool = False) -> Table:
     """Measures skin maps and albedo by the product's whole way.
 
-    The truth is carried through the photo onto the fitted head (`deca_training.data.synthetic.carried`). A photo
-    does not say how bright the lamp is, nor its colour: `given` lets an oracle scale each channel of the albedo to the truth. What
-    the photo's light still leaves in it shows under another light. What can be known of a skin's tone at best, another
-    oracle says, which divides the photo by the light that it was taken in: by how bright it was, or by its colour, too.
+    The truth is carried through the photo onto the fitted head (`deca_training.data.synthetic.carried`). A photo does
+    not say how bright the lamp is, nor its colour: `given` lets an oracle scale each channel of the albedo to the
+    truth. What the photo's light still leaves in it shows under another light. What can be known of a skin's tone at
+    best, another oracle says, which divides the photo by the light that it was taken in: by how bright it was, or by
+    its colour, too.
 
     Args:
         product: The product's models, with its skin map network.
