@@ -224,9 +224,15 @@ def _told(
 
 
 def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap) -> NDArray[np.bool_]:
-    """Brows, eyes, nostrils and mouth that nothing covers: there the map takes for hair and frames what is none."""
+    """Brows, eyes, nostrils and mouth that nothing covers: there the map takes for hair and frames what is none.
+
+    What goes on beyond them is some, a strand beside a brow.
+    """
     size = len(seen_HW)
     share_HW = skin_map.share(Kind.SKIN, Kind.FACIAL_HAIR, size=size)
+    within_HW = np.logical_or.reduce([side_HW for sides in regions.parts.values() for side_HW in sides])
+    other_HW = seen_HW & (share_HW < 0.5)
+    covers_HW = connected_to(other_HW & ~within_HW, other_HW)
     glasses_HW = skin_map.share(Kind.GLASSES, size=size)
     around_eyes_HW = seen_HW & np.logical_or.reduce([*regions.parts["brows"], *regions.parts["eyes"]])
     glasses = around_eyes_HW.any() and glasses_HW[around_eyes_HW].mean() > _WORN
@@ -236,7 +242,7 @@ def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap)
             shown_HW = side_HW & seen_HW
             if shown_HW.any() and share_HW[shown_HW].mean() > _BARE[name]:
                 bare_HW |= shown_HW
-    return bare_HW
+    return bare_HW & ~covers_HW
 
 
 def _where_skin_is(
