@@ -72,12 +72,14 @@ def test_too_little_skin_says_nothing(known) -> None:
 
 
 @pytest.mark.parametrize(
-    "tone", [(0.9, 0.78, 0.7), (0.75, 0.55, 0.45), (0.45, 0.32, 0.25), (0.27, 0.2, 0.05), (0.0,) * 3]
+    "tone",
+    [(0.9, 0.78, 0.7), (0.75, 0.55, 0.45), (0.45, 0.32, 0.25), (0.27, 0.2, 0.05), (0.62, 0.47, 0.17), (0.0,) * 3],
 )
 def test_tones_stay_tones_of_skin(tone) -> None:
     found = skin_tone(np.array(tone, np.float32))
     assert 0.26 < found.mean() < 0.95
     assert found[0] >= found[1] >= found[2] * 0.95
+    assert found[2] > 0.6 * found[1]  # however yellow the lamp
 
 
 def test_darker_photo_means_darker_skin() -> None:

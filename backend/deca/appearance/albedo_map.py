@@ -40,6 +40,9 @@ _DIM, _FARTHEST = 0.25, 0.7
 skin, and photos are too dark, against the sky, more often than too bright. By eye."""
 _WHITENED = 0.5
 """Power of the lamp's tint that is taken out: red skin looks like a warm lamp, and would become grey; by eye."""
+_HUES_22 = np.array(((0.10, 0.48), (-0.42, -0.05)))
+"""ln(red / green) and ln(blue / green) of skin, sRGB, from and to: pale (0.15, -0.08), brown (0.37, -0.30) and very dark
+(0.41, -0.29) lie within. What is beyond is a lamp's colour, however much of it the eyes' whites show."""
 _DARKEST = 0.27
 """Mean sRGB of the darkest skin (L* of 28)."""
 _ENOUGH = 200
@@ -97,6 +100,8 @@ def without_light(
 def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
     """A probable sRGB of a skin whose median on a photo, white balanced, is this."""
     own_3 = np.log(np.maximum(photographed_3, 0.01))
+    hue_2 = (own_3[[0, 2]] - own_3[1]).clip(*_HUES_22.T)
+    own_3 = own_3[1] + np.array((hue_2[0], 0.0, hue_2[1]))
     beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_DIM, _FARTHEST)
     tone_3 = np.exp(own_3 + _GUESSED * beyond_3)
     return (tone_3 * max(_DARKEST / tone_3.mean(), 1.0)).clip(0.02, 0.95).astype(np.float32)
