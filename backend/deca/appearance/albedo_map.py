@@ -43,6 +43,8 @@ _WHITENED = 0.5
 _HUES_22 = np.array(((0.10, 0.48), (-0.42, -0.05)))
 """ln(red / green) and ln(blue / green) of skin, sRGB, from and to: pale (0.15, -0.08), brown (0.37, -0.30) and very dark
 (0.41, -0.29) lie within. What is beyond is a lamp's colour, however much of it the eyes' whites show."""
+_LAMP = 0.15
+"""How far beyond these hues a lamp's colour hides whether skin is dark: the guess goes by the hue. By eye."""
 _DARKEST = 0.27
 """Mean sRGB of the darkest skin (L* of 28)."""
 _ENOUGH = 200
@@ -100,9 +102,11 @@ def without_light(
 def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
     """A probable sRGB of a skin whose median on a photo, white balanced, is this."""
     own_3 = np.log(np.maximum(photographed_3, 0.01))
-    hue_2 = (own_3[[0, 2]] - own_3[1]).clip(*_HUES_22.T)
+    shown_2 = own_3[[0, 2]] - own_3[1]
+    hue_2 = shown_2.clip(*_HUES_22.T)
     own_3 = own_3[1] + np.array((hue_2[0], 0.0, hue_2[1]))
-    beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_DIM, _FARTHEST)
+    known = np.exp(-(((shown_2 - hue_2) / _LAMP) ** 2).sum())
+    beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_DIM * known, _FARTHEST)
     tone_3 = np.exp(own_3 + _GUESSED * beyond_3)
     return (tone_3 * max(_DARKEST / tone_3.mean(), 1.0)).clip(0.02, 0.95).astype(np.float32)
 

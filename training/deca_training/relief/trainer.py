@@ -61,7 +61,7 @@ _PHOTOS = 0.5
 _SQUARE, _SLOPE, _DOUBT = 15.0, 1.0, 0.1
 """Weights of the loss: of squares, per millimetre, beside absolute values, since deep lines count; of the slope beside
 the depth; and of the doubt."""
-_FIRST, _STEPS_PER_PERSON = 48, 24
+_FIRST, _STEPS_PER_PERSON = 48, 40
 """People that training begins with, and after how many steps one more joins, however fast they are made."""
 _MIDDLE = 2.5, 2.5
 """Of the beta distribution of where parts lie: photos show the middle of the map."""
