@@ -48,6 +48,7 @@ class AlbedoModel(nn.Module):
     def __init__(self, mean_HW3: NDArray, basis_AHW3: NDArray, *, name: str, head_hash: str | None = None) -> None:
         super().__init__()
         self.name, self.head_hash = name, head_hash
+        self._reduced: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self.height, self.width = mean_HW3.shape[:2]
         mean_X = mean_HW3.transpose(2, 0, 1).reshape(-1)
         basis_AX = basis_AHW3.transpose(0, 3, 1, 2).reshape(len(basis_AHW3), -1)
@@ -71,10 +72,12 @@ class AlbedoModel(nn.Module):
     forward = albedo
 
     def arrays(self, size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Mean (H, W, 3) and basis (A, H, W, 3) reduced to size x size texels by averaging."""
-        textures_AX = torch.cat((self.mean_X[None], self.basis_AX)).view(-1, 3, self.height, self.width)
-        small = functional.interpolate(textures_AX, (size, size), mode="area").permute(0, 2, 3, 1).cpu().numpy()
-        return small[0], small[1:]
+        """Mean (H, W, 3) and basis (A, H, W, 3) reduced to size x size texels by averaging; not to be changed."""
+        if size not in self._reduced:
+            textures_AX = torch.cat((self.mean_X[None], self.basis_AX)).view(-1, 3, self.height, self.width)
+            small = functional.interpolate(textures_AX, (size, size), mode="area").permute(0, 2, 3, 1).cpu().numpy()
+            self._reduced[size] = small[0], small[1:]
+        return self._reduced[size]
 
     def check_head(self, head: HeadModel) -> None:
         """Makes sure that the textures are for this head model.

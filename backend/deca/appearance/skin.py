@@ -8,6 +8,7 @@ Shape suffixes: N samples, V vertices, H W texture rows and columns.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance.blend import smoothstep
-from deca.render.uv import Texels
+from deca.render.uv import Texels, cached
 
 _MAX_SAMPLES = 20_000
 _UNLIGHT = 0.5
@@ -159,13 +160,20 @@ def surface_noise(points_V3: NDArray, wavelength: float, seed: int) -> NDArray[n
 
 def base_skin(tone: NDArray[np.float32], texels: Texels) -> NDArray[np.float32]:
     """Skin (H, W, 3) of one sRGB tone with gentle variation: blotches of centimetres, grain of a texel."""
+    blotches_V3, grain_HW = cached(_patterns, (texels.head.hash, texels.size), lambda: _pattern(texels))
+    return texels.interpolate(to_srgb(blotches_V3 + to_lab(tone))) * (1 + grain_HW[..., None])
+
+
+_patterns: OrderedDict[tuple, tuple[NDArray[np.float32], NDArray[np.float32]]] = OrderedDict()
+
+
+def _pattern(texels: Texels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Blotches (V, 3), Lab, and grain (H, W), a share."""
     template_V3 = texels.head.template_V3
     broad_V, redness_V = surface_noise(template_V3, 0.08, 1), surface_noise(template_V3, 0.03, 2)
-    lab_V3 = np.column_stack((1.2 * broad_V + 0.5 * redness_V, 0.8 * redness_V, 0.6 * broad_V)) + to_lab(tone)
-    image_HW3 = texels.interpolate(to_srgb(lab_V3.astype(np.float32)))
+    lab_V3 = np.column_stack((1.2 * broad_V + 0.5 * redness_V, 0.8 * redness_V, 0.6 * broad_V))
     grain_HW = np.random.default_rng(3).standard_normal(texels.covered_HW.shape, np.float32)
-    grain_HW = cv2.GaussianBlur(grain_HW, (0, 0), 1.2)
-    return image_HW3 * (1 + 0.025 * grain_HW[..., None])
+    return lab_V3, 0.025 * np.asarray(cv2.GaussianBlur(grain_HW, (0, 0), 1.2), np.float32)
 
 
 def likeness(distance_HW: NDArray[np.float32], blur: float) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ Shape suffixes: L landmarks, H W texture rows and columns.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from deca.appearance import skin
 from deca.appearance.eyes import LEFT_EYE, RIGHT_EYE
 from deca.appearance.sampling import SurfaceView
 from deca.networks.skin_map import Kind
-from deca.render.uv import Texels
+from deca.render.uv import Texels, cached
 
 if TYPE_CHECKING:
     from deca.appearance.skin_map import SkinMap
@@ -40,7 +41,7 @@ _BARE = {"brows": 0.72, "eyes": 0.58, "nostrils": 0.7, "mouth": 0.75}
 """Mean probability of skin, or of hair on it, from which on these show nothing else: lids, lips and nostrils in shade
 look like hair and frames here and there. On 35 portraits without glasses brows have 0.73 and more (0.47 below a fringe,
 0.69 behind hair), eyes 0.61, nostrils 0.89, the mouth 0.87."""
-_WORN = 0.1
+_WORN = 0.095
 """Mean probability of glasses around the eyes from which on they are worn: 0.16 and more where they are (0.08 without
 rims), up to 0.08 where not."""
 _NOSTRILS, _NOSTRILS_WIDE = (98, 2, 327), 0.012
@@ -80,8 +81,16 @@ class Regions:
         return self.tolerance > _FEATURE
 
 
+_regions: OrderedDict[tuple, Regions] = OrderedDict()
+
+
 def regions_of(texels: Texels) -> Regions:
-    """The regions at the texture's size; a model without masks or landmarks counts all its skin as face and core."""
+    """The regions at the texture's size, not to be changed; a model without masks or landmarks counts all its skin as
+    face and core."""
+    return cached(_regions, (texels.head.hash, texels.size), lambda: _regions_from(texels))
+
+
+def _regions_from(texels: Texels) -> Regions:
     head, size = texels.head, texels.size
 
     def mask(name: str, default: float) -> NDArray[np.float32]:

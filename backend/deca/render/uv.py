@@ -62,7 +62,7 @@ def uv_raster(head: HeadModel, size: int, device: torch.device | str = "cpu") ->
 
     Pixels on the edge of a UV island count as covered: vertices may lie on texel centres.
     """
-    return _cached(_rasters, (head.hash, size, str(device)), lambda: _rasterize(head, size, device))
+    return cached(_rasters, (head.hash, size, str(device)), lambda: _rasterize(head, size, device))
 
 
 def world2uv(attributes_BVC: Tensor, head: HeadModel, size: int = 256) -> Tensor:
@@ -203,10 +203,11 @@ _rasters: OrderedDict[tuple, UvRaster] = OrderedDict()
 
 def texels_of(head: HeadModel, size: int) -> Texels:
     """The texels of a head model at a size; the last few are cached by the head's hash."""
-    return _cached(_texels, (head.hash, size), lambda: _texels_from(uv_raster(head, size), head, size))
+    return cached(_texels, (head.hash, size), lambda: _texels_from(uv_raster(head, size), head, size))
 
 
-def _cached(cache: OrderedDict[tuple, T], key: tuple, build: Callable[[], T]) -> T:
+def cached(cache: OrderedDict[tuple, T], key: tuple, build: Callable[[], T]) -> T:
+    """What a key stands for, built if it is not among the last few."""
     if key not in cache:
         cache[key] = build()
         if len(cache) > _CACHED_MAPS:
