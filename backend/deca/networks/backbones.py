@@ -270,9 +270,13 @@ def _pad_end() -> nn.Module:
 
 
 def _initialise(network: nn.Module) -> None:
-    """He et al. 2015: keeps the gradients' variance through the layers."""
+    """He et al. 2015: keeps the gradients' variance through the layers.
+
+    Weights without memory stay as they are: a file's will take their places, and filling them would make torch import
+    its compiler, for a second and a half.
+    """
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
