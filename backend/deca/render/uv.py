@@ -172,9 +172,8 @@ class Texels:
         if head.mirror_V is None:
             return None
         # A triangle (a, b, c) mirrors to (m(a), m(c), m(b)); find that triangle and its corners' texture coordinates.
-        triangle_of = {tuple(sorted(corners)): f for f, corners in enumerate(head.faces_F3.tolist())}
         mirrored_F3 = head.mirror_V[head.faces_F3]
-        mirror_face_F = np.array([triangle_of.get(tuple(sorted(corners)), -1) for corners in mirrored_F3.tolist()])
+        mirror_face_F = _same_triangles(head.faces_F3, mirrored_F3)
         same_corner_F33 = mirrored_F3[:, :, None] == head.faces_F3[mirror_face_F][:, None, :]
         corner_F3 = same_corner_F33.argmax(2)
         uv_F32 = head.uv_T2[np.take_along_axis(head.uv_faces_F3[mirror_face_F], corner_F3, axis=1)]
@@ -186,6 +185,22 @@ class Texels:
         map_HW2 = np.full((self.size, self.size, 2), -1, np.float32)
         map_HW2[self.covered_HW] = map_N2
         return map_HW2
+
+
+def _same_triangles(faces_F3: NDArray[np.integer], wanted_F3: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Which triangle has the corners wanted, in any order; -1 where none has."""
+
+    def named(corners_F3: NDArray[np.integer]) -> NDArray[np.int64]:
+        low_F, middle_F, high_F = np.sort(corners_F3.astype(np.int64), axis=1).T
+        most = int(max(faces_F3.max(), wanted_F3.max())) + 1
+        return (low_F * most + middle_F) * most + high_F
+
+    names_F, wanted_F = named(faces_F3), named(wanted_F3)
+    order_F = np.argsort(names_F, kind="stable")
+    # Of triangles with the same corners the last.
+    place_F = np.searchsorted(names_F[order_F], wanted_F, side="right") - 1
+    found_F = order_F[np.maximum(place_F, 0)]
+    return np.where(names_F[found_F] == wanted_F, found_F, -1)
 
 
 def nearest_covered(covered_HW: NDArray[np.bool_]) -> NDArray[np.int64]:
