@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from deca.errors import AssetError
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
+from deca.head.model import Part
+from deca.reconstruct import priors
 from deca.reconstruct.fit import Guess, LandmarkError, LandmarkSolver, fit_landmarks
 from deca.reconstruct.fit_result import HELD
 from deca.reconstruct.geometry import rotation, rotation_derivatives, turn, view_angles
@@ -197,6 +199,19 @@ def test_the_joint_opens_the_mouth(head: HeadModel) -> None:
     landmarks = photographed(head, vertices(head, np.zeros((2, 100)), np.zeros((2, 50)), pose))
     fit = fit_landmarks(landmarks, SIZE, head, focal_px=FAR)
     np.testing.assert_allclose(np.degrees(fit.pose_B53[:, 2, 0]), [8, 18], atol=4)
+
+
+def test_the_jaw_hardly_slides(head: HeadModel) -> None:
+    """People of the priors push their lower teeth about by a millimetre, not by the half centimetre of free codes."""
+    reduced = LandmarkHead(head, head.landmarks_478)
+    expression = slice(reduced.num_shape, reduced.num_codes)
+    lower_V = head.parts_V == Part.TEETH_LOWER
+    moved_V3E = 1000 * head.expression_dirs_V3E[lower_V][..., : reduced.num_expression]
+    spread_EE = np.linalg.inv(priors.precision(reduced)[expression, expression])
+    codes_BE = np.random.default_rng(3).multivariate_normal(np.zeros(len(spread_EE)), spread_EE, 2000)
+    by_prior_B3, free_B3 = ((moved_V3E @ codes.T).mean(0).T for codes in (codes_BE, np.eye(len(spread_EE))))
+    assert by_prior_B3.std(0).max() < 1.0
+    assert np.linalg.norm(free_B3, axis=0).max() > 2.0
 
 
 def test_moves_and_turns_with_the_photo(head: HeadModel) -> None:

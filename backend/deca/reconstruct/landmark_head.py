@@ -18,7 +18,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.head.model import HeadModel, SurfacePoints, joint_basis
+from deca.head.model import HeadModel, Part, SurfacePoints, joint_basis
 from deca.reconstruct.geometry import rotation, rotation_derivatives
 
 Array = NDArray[np.floating]
@@ -65,6 +65,9 @@ class LandmarkHead:
         points: Its landmarks (L,).
         num_shape: Leading shape coefficients used.
         num_expression: Leading expression coefficients used.
+
+    Attributes:
+        lower_teeth_E3: What each expression coefficient does to the lower teeth, metres; 0 where there are none.
     """
 
     def __init__(self, head: HeadModel, points: SurfacePoints, num_shape: int = 100, num_expression: int = 50) -> None:
@@ -103,6 +106,9 @@ class LandmarkHead:
             self._shares.append(mix_LC.sum(1))
         self.root_3 = joints_J3[0]
         self.root_dirs_K3 = joint_dirs_KJ3[:, 0]
+        lower_V = head.parts_V == Part.TEETH_LOWER
+        moved_E3 = dirs[lower_V, :, self.num_shape :].mean(0).T if lower_V.any() else np.zeros((self.num_expression, 3))
+        self.lower_teeth_E3 = np.asarray(moved_E3, np.float64)
 
     def positions(self, codes_BK: Array, pose_B7: Array) -> Array:
         """Landmarks (B, L, 3), metres, relative to the root joint.
