@@ -41,8 +41,8 @@ skin, and photos are too dark, against the sky, more often than too bright. By e
 _WHITENED = 0.5
 """Power of the lamp's tint that is taken out: red skin looks like a warm lamp, and would become grey; by eye."""
 _HUES_22 = np.array(((0.10, 0.48), (-0.42, -0.05)))
-"""ln(red / green) and ln(blue / green) of skin, sRGB, from and to: pale (0.15, -0.08), brown (0.37, -0.30) and very dark
-(0.41, -0.29) lie within. What is beyond is a lamp's colour, however much of it the eyes' whites show."""
+"""ln(red / green) and ln(blue / green) of skin, sRGB, from and to: pale (0.15, -0.08), brown (0.37, -0.30) and very
+dark (0.41, -0.29) lie within. What is beyond is a lamp's colour, however much of it the eyes' whites show."""
 _LAMP = 0.15
 """How far beyond these hues a lamp's colour hides whether skin is dark: the guess goes by the hue. By eye."""
 _DARKEST = 0.27
