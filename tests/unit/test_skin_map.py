@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data
 
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.trust import believe, regions_of
@@ -23,7 +25,11 @@ from deca.networks.skin_map import (
     save_skin_map,
     skin_map_network,
 )
+from deca.reconstruct.models import load_models
+from deca.reconstruct.pipeline import reconstruct
 from deca.render.uv import texels_of
+from deca.vision import Photo
+from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
 from deca_training.skin_map.carriers import UNKNOWN, Carrier, told_again
 from deca_training.skin_map.covers import Place, glasses
 from deca_training.skin_map.pictures import PictureMaker
@@ -214,3 +220,17 @@ def test_training_learns_and_goes_on(carrier, head, tmp_path: Path) -> None:
     after = skin_map_loss(run.network(run.network.inputs(seen_parts)), kinds)
     assert after < 0.9 * before
     assert 0 <= overlaps(load_skin_map(tmp_path / "run.safetensors"), stored)["skin"] <= 1
+
+
+@pytest.mark.parametrize("cloth", [(236, 238, 243), (110, 160, 205), (25, 25, 28)])
+def test_a_face_behind_cloth_gets_the_colour_of_its_skin(cloth: tuple[int, int, int]) -> None:
+    """The map may take even cloth for skin; by its colour it is none. The whole face's own skin is the oracle."""
+    models, pixels = load_models(OPENHEAD, BUILTIN_WEIGHTS), data.astronaut()[:300, 90:390].copy()
+    (face,) = reconstruct(Photo(pixels, "she"), path="she", models=models, max_faces=1, texture_size=512)
+    below_eyes_L2 = face.landmarks_L2[[234, 93, 132, 58, 136, 152, 365, 288, 361, 323, 454, 330, 197, 101]]
+    cv2.fillPoly(pixels, [below_eyes_L2.round().astype(np.int32)], cloth)
+    (masked,) = reconstruct(Photo(pixels, "she"), path="she", models=models, max_faces=1, texture_size=512)
+    assert face.texture is not None and masked.texture is not None
+    cheek = np.s_[250:330, 150:200]
+    bare, behind = (np.median(f.texture.albedo_NN3[cheek], (0, 1)).astype(float) for f in (face, masked))
+    assert np.abs(bare - behind).max() < 40, (bare, behind)

@@ -229,6 +229,14 @@ def _told(
     # Brows, lids and lips may look like frames, too.
     is_kept_HW = kept_HW > np.where(regions.is_feature_HW, 0.5, _KEPT)
     is_kept_HW |= _bare_parts(seen_HW, regions, skin_map)
+    skin_HW, is_covered = _where_skin_is(photo_HW3, certain_HW, regions)
+    core = skin.median_lab(photo_HW3[certain_HW & (regions.core > 0.5)])
+    if is_covered and core is not None and not skin.may_be_skin(core):
+        # Cloth without folds looks like skin in all but its colour.
+        light = skin.ColourModel.of(photo_HW3[skin_HW], view.normals_HW3[skin_HW]) or light
+        light, cloth = skin.ColourModel.flat(light.colour), skin.ColourModel.flat(skin.to_srgb(core))
+        off_HW, from_cloth_HW = (model.distance(photo_HW3, view.normals_HW3) for model in (light, cloth))
+        is_kept_HW &= (skin.likeness(off_HW / regions.tolerance, 0.006 * size) > 0.5) & (off_HW < from_cloth_HW)
     return light, without_specks(seen_HW & is_kept_HW, seen_HW, 0.004 * size)
 
 
