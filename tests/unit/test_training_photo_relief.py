@@ -145,11 +145,10 @@ class Knows(ReliefNetwork):
 
 
 @pytest.fixture
-def product(head: HeadModel, monkeypatch: pytest.MonkeyPatch) -> PhotoRelief:
+def product(head: HeadModel) -> PhotoRelief:
     network = Knows(ReliefCard(head.name)).eval()
     network.load_state_dict(relief_network(network.card, head).state_dict())
     networks = Networks(random_checkpoint(0, Card.of(head, backbone="mobilenet_v3_large")))
-    monkeypatch.setattr("deca.reconstruct.relief._DEPTH", 1.0)  # what it is told needs no calibration
     return PhotoRelief(Models(head, networks, relief=network))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,16 +11,20 @@ import numpy as np
 import pytest
 import torch
 
+from deca.errors import NoFaceError
 from deca.head import HeadModel, load_head
 from deca.head.layer import HeadLayer
 from deca.networks.relief import finer, load_relief, new_relief_network, save_relief
-from deca.render.detail import detail_surface
+from deca.render.detail import DETAIL_MASK, detail_surface
 from deca.render.normals import unit
+from deca.render.uv import uv_mask
+from deca_training.data.synthetic.carried import known_face
 from deca_training.data.synthetic.skin import in_between, skin_of
-from deca_training.relief import pigment, trainer
+from deca_training.relief import photos, pigment, trainer
 from deca_training.relief.carriers import Carrier
 from deca_training.relief.lines import Tilt, free_lines
 from deca_training.relief.measures import false_lines, measure
+from deca_training.relief.photos import PhotoMaker
 from deca_training.relief.pictures import Picture, PictureMaker, _misplaced, picture_part
 from deca_training.relief.surfaces import Surface, SurfaceMaker, as_channels, make_person, side_by_side
 from deca_training.relief.trainer import Run, Scale, relief_loss, train_relief
@@ -207,18 +212,51 @@ def test_training_lowers_the_loss_goes_on_and_leaves_a_file(
         assert torch.equal(one, other)
 
 
-def test_weights_that_were_begun_with_stay_in_part(folder: Path, tmp_path: Path) -> None:
+def test_half_of_what_is_learnt_with_earlier_weights_are_photos(folder: Path, tmp_path: Path) -> None:
+    """People of whom no photo shows a face have pictures alone."""
     start = tmp_path / "start.safetensors"
     save_relief(new_relief_network(load_head(), seed=5), start)
-    begun = load_relief(start).state_dict()
     (folder / "last.ckpt").unlink(missing_ok=True)
+    (folder / "photos").mkdir()
+    none = np.load(folder / "pictures" / "00000001.npy")[:0]
+    deep = np.load(folder / "pictures" / "00000001.npy")[:2]
+    deep[:, 5] = 4000 * 2  # two millimetres everywhere
+    np.save(folder / "photos" / "00000001.npy", deep)
+    np.save(folder / "photos" / "00000002.npy", none)
     run = Run(folder, tmp_path / "relief.safetensors", Scale(PEOPLE, 1.0), start=start)
-    for step in range(10):
-        run.learn(run.batch(step), 2e-3)
-    learnt, written = run.mean, run.averaged().state_dict()
-    assert not torch.allclose(learnt["depth.weight"], begun["depth.weight"], atol=1e-4)
-    for name in ("depth.weight", "down.0.0.weight", "up.2.1.running_var"):
-        torch.testing.assert_close(written[name], (learnt[name] + begun[name]) / 2)
+    begun = load_relief(start).state_dict()
+    assert torch.equal(run.network.state_dict()["depth.weight"], begun["depth.weight"])
+    depths = torch.cat([run.batch(step).depth_B1HW.mean((1, 2, 3)) for step in range(40)])
+    share = (depths > 1.9).float().mean()
+    assert 0.15 < share < 0.35  # half of the one who has photos
+    shutil.rmtree(folder / "photos")
+
+
+def test_photos_show_the_relief_where_the_product_lays_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Laid out by the true head, a photo shows the true relief in its place."""
+    maker = PhotoMaker()
+    subject, _ = maker.generator.subject(7, 1, age=70.0)
+    known = known_face(subject, 0, maker.models.head)
+    monkeypatch.setattr(photos, "reconstruct", lambda *_, **__: [known])
+    picture = maker.picture(subject, 0)
+    assert picture is not None
+    rows, columns = maker.part
+    skin_HW = uv_mask(maker.models.head, DETAIL_MASK).numpy()[rows, columns]
+    true_HW = 1000 * subject.displacement_KHW[0][rows, columns] * skin_HW
+    seen_HW = picture.seen_HW > 0.9
+    assert seen_HW.mean() > 0.2
+    assert np.corrcoef(picture.depth_HW[seen_HW], true_HW[seen_HW])[0, 1] > 0.97
+    assert picture.photo_3PQ.shape == (3, 2 * (rows.stop - rows.start), 2 * (columns.stop - columns.start))
+    stored = Picture.of(picture.stored())
+    np.testing.assert_allclose(stored.depth_HW, picture.depth_HW, atol=1e-3)
+    np.testing.assert_allclose(stored.photo_3PQ, picture.photo_3PQ, atol=1e-3)
+
+    def nobody(*_: object, **__: object) -> list:
+        raise NoFaceError("Nobody.")
+
+    monkeypatch.setattr(photos, "reconstruct", nobody)
+    monkeypatch.setattr(maker.generator, "subject", lambda *_: (subject, []))
+    assert maker.pictures(7, 1).shape == (0, *picture.stored().shape)
 
 
 def test_the_command_makes_its_own_pictures(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

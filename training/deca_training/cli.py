@@ -95,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     relief.add_argument("--hours", type=float, metavar="H", help="of training, instead of the budget's")
     relief.add_argument("--people", type=int, metavar="N", help="synthetic people, instead of the budget's")
     relief.add_argument(
-        "--start", type=Path, metavar="WEIGHTS", help="begin with these, and with what they find on the carriers"
+        "--start",
+        type=Path,
+        metavar="WEIGHTS",
+        help="begin with these, and with what they find on the carriers; photos that the product lays out are learnt from, too",
     )
     relief.add_argument(
         "--carriers",

@@ -52,10 +52,6 @@ PART = 112
 _BATCH, _RATE, _DECAY = 4, 3e-3, 0.02
 _KEPT, _MEAN_STEPS = 0.99, 10
 """Share that the mean of the weights keeps, and of how many steps each."""
-_START_KEPT = 0.5
-"""Share that the weights begun with keep in what is written. Pictures are not photos: on 24 photos of 12 people, found
-and laid out by the product, relief and truth correlate by 0.650 (what was begun with), 0.664 (this) and 0.652 (what was
-learnt)."""
 _PHOTOS = 0.5
 """Share of parts that are of photos laid out by the product."""
 _SQUARE, _SLOPE, _DOUBT = 15.0, 1.0, 0.1
@@ -172,10 +168,11 @@ class Run:
         self.part, _ = picture_part(self.head)
         torch.manual_seed(0)
         data = f"{scale.people:,} synthetic people" + (", on skin of real photos" if with_carriers else "")
+        data += ", and photos of such people" if start else ""
         self.network = relief_network(ReliefCard(self.head.name, data=data, licence=LICENCE), self.head)
-        self._start = load_relief(start).state_dict() if start is not None else {}
-        if self._start:
-            self.network.load_state_dict(self._start)
+        self._with_photos = start is not None
+        if start is not None:
+            self.network.load_state_dict(load_relief(start).state_dict())
             self.network.place_L2.copy_(landmark_places(self.head))
         self._first = min(_FIRST, scale.people)
         self._begin_with_people()
@@ -211,7 +208,7 @@ class Run:
         parts, corners = [], []
         for person in rng.integers(1, people + 1, _BATCH).tolist():
             stored_KCHW = self._stored("pictures", person)
-            if self._start and rng.uniform() < _PHOTOS and len(photos_KCHW := self._stored("photos", person)):
+            if self._with_photos and rng.uniform() < _PHOTOS and len(photos_KCHW := self._stored("photos", person)):
                 stored_KCHW = photos_KCHW
             picture = int(rng.integers(len(stored_KCHW)))
             row, column = (int((full - PART) * rng.beta(*_MIDDLE) + 0.5) for full in (high, wide))
@@ -259,13 +256,9 @@ class Run:
                 self.mean[name].copy_(value)
 
     def averaged(self) -> ReliefNetwork:
-        """The network with the mean of its weights over the last steps, and of those it began with."""
+        """The network with the mean of its weights over the last steps."""
         network = ReliefNetwork(self.network.card)
-        weights = {name: value.cpu() for name, value in self.mean.items()}
-        for name, begun in self._start.items():
-            if begun.is_floating_point():
-                weights[name] = weights[name].lerp(begun, _START_KEPT)
-        network.load_state_dict(weights)
+        network.load_state_dict({name: value.cpu() for name, value in self.mean.items()})
         return network.eval()
 
     def save(self, loss: float) -> None:
