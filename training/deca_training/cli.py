@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--start",
         type=Path,
         metavar="WEIGHTS",
-        help="begin with these, and with what they find on the carriers; learn from photos as the product lays them out, too",
+        help="begin with these and what they find on the carriers; learn from photos as the product lays them out, too",
     )
     relief.add_argument(
         "--carriers",
