@@ -38,6 +38,7 @@ def write_head(path: Path, codes_ST: NDArray | None, traits: list | None = None)
     with safe_open(str(asset("openhead/openhead.safetensors")), framework="numpy") as file:
         metadata, tensors = dict(file.metadata()), {name: file.get_tensor(name) for name in file.keys()}
     metadata.pop("traits", None)
+    metadata.pop("codes_of", None)  # it becomes another head
     tensors.pop("trait_codes", None)
     if codes_ST is not None:
         tensors["trait_codes"] = codes_ST

@@ -5,8 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from deca.head import HeadModel, Part, load_head
+from deca.head.layer import HeadLayer
+from deca.render.rasterizer import rasterize
 
 EYES = {"Left": (Part.EYE_L, 3), "Right": (Part.EYE_R, 4)}
 
@@ -185,3 +188,28 @@ def test_jaw_turns_like_a_mandible(head: HeadModel) -> None:
     condyle = np.array([0, ear[1] - 0.010, ear[2] + 0.030])
     glide = cv2.Rodrigues(turn)[0] @ (condyle - joint) + joint - condyle
     assert 0.008 < glide[2] < 0.020 and abs(glide[1]) < 0.010
+
+
+@pytest.mark.parametrize(
+    "weights", [{"jawOpen": 0.5}, both("mouthLowerDown") | both("mouthUpperUp")], ids=["open", "teeth bared"]
+)
+def test_what_is_behind_the_lower_lip_hides_no_lower_teeth(head: HeadModel, weights: dict[str, float]) -> None:
+    """From the front, of the mean head and of random people: as much of them is seen as without the mouth's bag."""
+    layer, values = HeadLayer(head, 300, 51), codes(head, weights).astype(np.float32)
+    pose_153 = np.zeros((1, 5, 3), np.float32)
+    pose_153[0, 2:] = values[51:].reshape(3, 3)
+    lower_F = (head.parts_V[head.faces_F3] == Part.TEETH_LOWER).all(1)
+    bag_F = (head.parts_V[head.faces_F3] == Part.INNER_MOUTH).any(1)
+    for shape_S in np.vstack((np.zeros(300), np.random.default_rng(6).normal(size=(5, 300)))):
+        given = (shape_S[None].astype(np.float32), values[None, :51], pose_153)
+        verts_V3 = layer(*map(torch.from_numpy, given))[0].numpy()
+        middle_3 = verts_V3[head.parts_V == Part.TEETH_LOWER].mean(0)
+        flat_V3 = ((verts_V3 - middle_3) * (20, -20, -20)).astype(np.float32)  # 10 cm across the picture
+        seen = []
+        for faces_F in (~bag_F, np.ones_like(bag_F)):
+            kept = np.flatnonzero(faces_F)
+            found = rasterize(torch.from_numpy(flat_V3)[None], torch.from_numpy(head.faces_F3[kept]), 240, 240)
+            face_HW = found.face_BHW[0].numpy()
+            seen.append(int(lower_F[kept][face_HW[face_HW >= 0]].sum()))
+        assert seen[0] > 100
+        assert seen[1] > 0.8 * seen[0], seen

@@ -27,6 +27,11 @@ TEETH_SETBACK = 0.003
 """Metres the teeth stand further back than MakeHuman's."""
 TEETH_REACH = 0.016
 """Metres: radius of the skin that teeth and tongue follow."""
+GROOVE = np.array(((-3.5, -4.5), (-7, -6.5), (-10.5, -8), (-13.5, -10), (-17, -14))) * 1e-3
+"""Metres up and forward from the lower lip's edge to the rows of the bag behind it, down into the groove before the
+teeth. MakeHuman's bag goes straight back over them, and no mouth would show its lower teeth."""
+GROOVE_WHOLE, GROOVE_END = 0.014, 0.023
+"""Metres from the middle up to which the rows lie so, and from which on they stay where they were."""
 
 
 class Mouth:
@@ -107,3 +112,53 @@ def lip_line(topology: Topology) -> np.ndarray:
     in_bag = topology.triangles[topology.island == 1]
     vertices = np.unique(in_bag)
     return vertices[topology.part[vertices] == SKIN]
+
+
+def with_groove(verts_V3: np.ndarray, part: np.ndarray, polygons: np.ndarray, mirror: np.ndarray) -> np.ndarray:
+    """A head (V, 3) whose bag goes down between lower lip and teeth before it goes back.
+
+    Args:
+        verts_V3: The head, metres; its lips are closed.
+        part, polygons, mirror: As in `Topology`.
+    """
+    beside = _neighbours(polygons)
+    is_bag = part == INNER_MOUTH
+    line = {v for v, near in beside.items() if part[v] == SKIN and any(is_bag[n] for n in near)}
+    corners = {min(line, key=lambda v: verts_V3[v, 0]), max(line, key=lambda v: verts_V3[v, 0])}
+    start = min(line - corners, key=lambda v: verts_V3[v, 1])
+    lower = set(_rows(beside, {start}, line - corners))
+    within = set(np.flatnonzero(is_bag).tolist())
+    from_lower, from_rest = _rows(beside, lower, within), _rows(beside, line - lower, within)
+    moved_V3 = verts_V3.copy()
+    for v, (row, edge) in from_lower.items():
+        if 1 <= row <= len(GROOVE) and row < from_rest[v][0]:
+            t = np.clip((GROOVE_END - abs(verts_V3[v, 0])) / (GROOVE_END - GROOVE_WHOLE), 0, 1)
+            there_2 = verts_V3[edge, 1:] + GROOVE[row - 1]
+            moved_V3[v, 1:] += t * t * (3 - 2 * t) * (there_2 - verts_V3[v, 1:])
+    return (moved_V3 + moved_V3[mirror] * (-1, 1, 1)) / 2
+
+
+def _neighbours(polygons: np.ndarray) -> dict[int, set[int]]:
+    beside: dict[int, set[int]] = {}
+    for polygon in polygons.tolist():
+        corners = [v for v in polygon if v >= 0]
+        for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
+            beside.setdefault(a, set()).add(b)
+            beside.setdefault(b, set()).add(a)
+    return beside
+
+
+def _rows(beside: dict[int, set[int]], first: set[int], within: set[int]) -> dict[int, tuple[int, int]]:
+    """How many edges vertices are away from the first ones, and from which of these; ways lead through `within`."""
+    found = {v: (0, v) for v in first}
+    last = sorted(first)
+    while last:
+        following = []
+        for v in last:
+            row, edge = found[v]
+            for n in sorted(beside[v] & within):
+                if n not in found:
+                    found[n] = (row + 1, edge)
+                    following.append(n)
+        last = following
+    return found

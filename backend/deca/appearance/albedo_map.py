@@ -30,8 +30,8 @@ and lamp given), without this step by 0.017, with half of the light's direction 
 _LIGHTNESS, _HUE = 0.8, 0.7
 """Shares of the rest that are light, and not the person's own colours, which the albedo model may not know; by eye."""
 _TONE_34 = np.array(((-0.209, -0.562, 1.159, 0.140), (-0.689, -0.269, 1.393, 0.109), (-0.775, -0.714, 1.986, 0.092)))
-"""Logarithm of the skin's sRGB from that of its median on the photo, half white balanced, its hue within `_HUES_22`, and
-1: least squares (ridge 0.02) over 77 photos of 40 synthetic people as the product reads them. An earlier fit made
+"""Logarithm of the skin's sRGB from that of its median on the photo, half white balanced, its hue within `_HUES_22`,
+and 1: least squares (ridge 0.02) over 77 photos of 40 synthetic people as the product reads them. An earlier fit made
 everybody's skin darker by an L of 4."""
 _GUESSED = 0.7
 """Share of that guess in the skin's tone; the rest is the photo's own tone. On synthetic people all of it is best

@@ -69,7 +69,8 @@ class HeadModel:
 
     Attributes:
         name: Name of the model; coefficients belong to it and to no other.
-        hash: First 16 hex digits of the file's SHA-256.
+        hash: First 16 hex digits of the SHA-256 of the file, or of the earlier one whose codes mean the same
+            (`codes_of` in the metadata): what was made for that one is for this one, too.
         template_V3: Mean neutral head.
         faces_F3: Triangles, counter-clockwise from outside, int64.
         polygons_P4: The same surface in faces of four, of which the triangles are halves, cut from the first to the
@@ -212,7 +213,7 @@ def _from_tensors(tensors: dict[str, NDArray], metadata: dict[str, str], digest:
         uv_polygons(polygons_P4, tensors["f"], tensors["ft"])
     return HeadModel(
         name=metadata.get("name", "unnamed"),
-        hash=digest,
+        hash=metadata.get("codes_of", digest),
         template_V3=tensors["v_template"].astype(np.float32),
         faces_F3=tensors["f"].astype(np.int64),
         shape_dirs_V3S=np.ascontiguousarray(dirs_V3K[:, :, :num_shape]),
