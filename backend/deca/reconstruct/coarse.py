@@ -23,6 +23,7 @@ from deca.reconstruct.face import Face
 from deca.reconstruct.fit import FitResult, Guess, fit_landmarks
 from deca.reconstruct.fit_result import KNOWN_IDENTITY, Leeway
 from deca.reconstruct.models import Models
+from deca.reconstruct.teeth import teeth_meet
 from deca.render.detail import DETAIL_MASK
 from deca.render.uv import photo_texture, uv_mask, world2uv
 from deca.vision.crop import crop_from_landmarks, encoder_crop, on_crop, warp_crop
@@ -47,7 +48,13 @@ LIGHT_SIZE = 64
 def fitted_faces(photo: Photo, path: Path, detected: list[DetectedFace], models: Models) -> list[Face]:
     """Codes from the landmark fit; albedo and light from the photo on the fitted head; detail codes from E_d."""
     landmarks_BL2 = np.stack([found.landmarks_L3[:, :2] for found in detected])
-    fit = fit_landmarks(landmarks_BL2, (photo.width, photo.height), models.head, focal_px=focal_in_pixels(photo))
+    fit = fit_landmarks(
+        landmarks_BL2,
+        (photo.width, photo.height),
+        models.head,
+        focal_px=focal_in_pixels(photo),
+        teeth_meet_B=[teeth_meet(photo.pixels, marks_L2) for marks_L2 in landmarks_BL2],
+    )
     return [
         face_of_fit(photo, path, found, fit.take(np.array([index])), models, index)
         for index, found in enumerate(detected)
@@ -143,7 +150,8 @@ def refined_faces(
     )
     leeway = KNOWN_IDENTITY if networks.card.shape_encoder else Leeway()
     guess = Guess(shape_BS, expression_BE, pose_B53[:, _JAW], leeway)
-    fit = fit_landmarks(landmarks_BL2, size, models.head, focal_px=focal_px, guess=guess)
+    closed_B = np.array([teeth_meet(photo.pixels, marks_L2) for marks_L2 in landmarks_BL2])
+    fit = fit_landmarks(landmarks_BL2, size, models.head, focal_px=focal_px, guess=guess, teeth_meet_B=closed_B)
     ways = [(False, REFINED_EXCESS)]
     if networks.card.shape_encoder:
         ways = [(True, REFINED_EXCESS), (False, SHAPE_EXCESS)]
@@ -153,7 +161,12 @@ def refined_faces(
             break
         rest = Guess(shape_BS[doubtful], expression_BE[doubtful, :0], np.zeros((len(doubtful), 3)), leeway)
         alone = fit_landmarks(
-            landmarks_BL2[doubtful], size, models.head, focal_px=focal_px, guess=rest if keeps_shape else None
+            landmarks_BL2[doubtful],
+            size,
+            models.head,
+            focal_px=focal_px,
+            guess=rest if keeps_shape else None,
+            teeth_meet_B=closed_B[doubtful],
         )
         lost = alone.error_B < fit.error_B[doubtful] - excess
         fit = fit.replaced(doubtful[lost], alone.take(lost))

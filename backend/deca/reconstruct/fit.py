@@ -58,6 +58,7 @@ def fit_landmarks(
     confidence_BL: ArrayLike | None = None,
     focal_px: float | None = None,
     guess: Guess | None = None,
+    teeth_meet_B: ArrayLike | None = None,
 ) -> FitResult:
     """Fits a head model to the landmarks of faces.
 
@@ -68,13 +69,27 @@ def fit_landmarks(
         confidence_BL: Weight of each landmark in 0..1, e.g. 0 where the face is known to be covered.
         focal_px: The photo's focal length in pixels; without it the camera is taken to be `ASSUMED_DISTANCE` away.
         guess: Codes to refine; without them the fit starts from the mean head and expects people around it.
+        teeth_meet_B: Faces whose jaw is known to be closed, however far their lips are apart.
 
     Raises:
         LandmarkError: The landmarks have the wrong shape, are not finite, or lie all in one place.
         AssetError: The head model has no MediaPipe landmarks.
     """
     solver = solver_of(head)
-    return solver.fit(landmarks_BL2, image_size, confidence_BL=confidence_BL, focal_px=focal_px, guess=guess)
+    closed = np.flatnonzero([] if teeth_meet_B is None else teeth_meet_B)
+    if not len(closed):
+        return solver.fit(landmarks_BL2, image_size, confidence_BL=confidence_BL, focal_px=focal_px, guess=guess)
+    shut = solver.closed().fit(
+        np.asarray(landmarks_BL2)[closed],
+        image_size,
+        confidence_BL=None if confidence_BL is None else np.asarray(confidence_BL)[closed],
+        focal_px=focal_px,
+        guess=None if guess is None else guess.take(closed),
+    )
+    if len(closed) == len(np.asarray(landmarks_BL2)):
+        return shut
+    others = solver.fit(landmarks_BL2, image_size, confidence_BL=confidence_BL, focal_px=focal_px, guess=guess)
+    return others.replaced(closed, shut)
 
 
 class LandmarkError(DecaError):
@@ -223,6 +238,7 @@ class LandmarkSolver:
         self._trust_L = points.placed / plain.covariance_YL22[0].trace(axis1=1, axis2=2)
         interior = interior_landmarks(count) if count == 478 else np.arange(count)
         self._interior = interior[points.placed[interior]]
+        self._teeth_meet = False
         # Landmarks whose noise is told are where it says; the network's see edges in a way of their own.
         self._edges = ShownEdges.of(head, points, num_shape, num_expression) if noise is None else None
 
@@ -255,6 +271,14 @@ class LandmarkSolver:
         other, expression = copy(self), np.arange(_VIEW + self.reduced.num_shape, _VIEW + self.reduced.num_codes)
         other._precision = self._precision.copy()
         other._precision[expression, expression] = 1 / sigma**2
+        return other
+
+    def closed(self) -> LandmarkSolver:
+        """This solver for faces whose teeth meet."""
+        other, jaw = copy(self), _VIEW + self.reduced.num_codes
+        other._precision = self._precision.copy()
+        other._precision[jaw, jaw] = 1 / priors.TEETH_MEET_SIGMA**2
+        other._teeth_meet = True
         return other
 
     def evidence(
@@ -385,8 +409,9 @@ class LandmarkSolver:
         upright_BL2 = placed.upright_BL2
         rest_BL2 = self._project(replace(state, params_BP=neutral_BP), data)[0] + upright_BL2 - data.points_BL2
         mean_BP, precision = data.prior_mean_BP.copy(), precision.copy()
-        mean_BP[:, codes] = jaw_behind_lips(upright_BL2, rest_BL2)
-        precision[_VIEW + codes, _VIEW + codes] = 1 / JAW_BEHIND_LIPS_SIGMA**2
+        if not self._teeth_meet:
+            mean_BP[:, codes] = jaw_behind_lips(upright_BL2, rest_BL2)
+            precision[_VIEW + codes, _VIEW + codes] = 1 / JAW_BEHIND_LIPS_SIGMA**2
         points_BL2 = edges.traced(data.points_BL2, upright_BL2, rest_BL2, beyond_BN)
         return replace(data, points_BL2=points_BL2, prior_mean_BP=mean_BP), precision
 

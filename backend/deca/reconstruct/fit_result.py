@@ -54,6 +54,12 @@ class Guess:
     jaw_B3: ArrayLike
     leeway: Leeway = Leeway()
 
+    def take(self, rows: slice | NDArray) -> Guess:
+        """Those of some of the faces, by index or mask."""
+        return Guess(
+            *(np.asarray(codes)[rows] for codes in (self.shape_BS, self.expression_BE, self.jaw_B3)), self.leeway
+        )
+
 
 @dataclass(frozen=True)
 class FitResult:

@@ -18,6 +18,9 @@ JAW_SIGMA = (0.20, 0.03, 0.02)
 JAW_RANGE = (0.0, 0.55)
 """Soft limits of the jaw's opening, radians."""
 
+TEETH_MEET_SIGMA = 0.004
+"""Standard deviation of the opening where the teeth meet."""
+
 SHAPE_LIMIT, EXPRESSION_LIMIT = 2.7, 3.5
 """Soft limits of the coefficients: beyond them a head model's directions stop looking human."""
 
