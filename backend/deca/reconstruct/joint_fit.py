@@ -35,11 +35,13 @@ class Marks:
         points_L2: MediaPipe landmarks, pixels of the upright photo, y down.
         image_size: Width and height of the photo, pixels.
         focal_px: Its focal length in pixels; None where it is not known.
+        teeth_meet: Whether the jaw is known to be closed (`deca.reconstruct.teeth`).
     """
 
     points_L2: ArrayLike
     image_size: tuple[int, int]
     focal_px: float | None = None
+    teeth_meet: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class JointSolver(LandmarkSolver):
         for row, photo in enumerate(photos):
             guess = Guess(shape_S[None], expression_PE[row : row + 1], jaw_P3[row : row + 1], HELD)
             points_1L2 = np.asarray(photo.points_L2)[None]
-            fits.append(self.fit(points_1L2, photo.image_size, focal_px=photo.focal_px, guess=guess))
+            solver = self.closed() if photo.teeth_meet else self
+            fits.append(solver.fit(points_1L2, photo.image_size, focal_px=photo.focal_px, guess=guess))
         merged = {name: np.concatenate([getattr(fit, name) for fit in fits]) for name in fits[0].__dataclass_fields__}
         return replace(FitResult(**merged), shape_BS=np.tile(shape_S, (len(photos), 1)))
 

@@ -39,6 +39,7 @@ from deca.reconstruct.photo_quality import quality
 from deca.reconstruct.pipeline import Coarse, Progress, check_coarse, faces_on, with_skin_map, with_texture
 from deca.reconstruct.relief import Relief, relief_of_photo
 from deca.reconstruct.same_person import describe, same_person
+from deca.reconstruct.teeth import teeth_meet
 from deca.vision.faces import DetectedFace
 from deca.vision.photo import read_photo
 from deca_blender.protocol.photos import told
@@ -204,7 +205,8 @@ def _sights_on(path: Path, models: Models, coarse: Coarse) -> list[_Sight]:
     if models.networks is not None and coarse != "fit":
         guesses = regressed_faces(photo, path, found, models, models.networks)
     size, focal_px = (photo.width, photo.height), focal_in_pixels(photo)
-    marks = [Marks(face.landmarks_L3[:, :2], size, focal_px) for face in found]
+    marks_FL2 = [face.landmarks_L3[:, :2] for face in found]
+    marks = [Marks(marks_L2, size, focal_px, teeth_meet(photo.pixels, marks_L2)) for marks_L2 in marks_FL2]
     weights = [quality(photo.pixels, face.landmarks_L3) for face in found]
     rows = zip(found, describe(photo, found), marks, weights, guesses, strict=True)
     return [_Sight(path, index, *row) for index, row in enumerate(rows)]
