@@ -56,9 +56,8 @@ class Guess:
 
     def take(self, rows: slice | NDArray) -> Guess:
         """Those of some of the faces, by index or mask."""
-        return Guess(
-            *(np.asarray(codes)[rows] for codes in (self.shape_BS, self.expression_BE, self.jaw_B3)), self.leeway
-        )
+        shape_BS, expression_BE, jaw_B3 = map(np.asarray, (self.shape_BS, self.expression_BE, self.jaw_B3))
+        return Guess(shape_BS[rows], expression_BE[rows], jaw_B3[rows], self.leeway)
 
 
 @dataclass(frozen=True)
