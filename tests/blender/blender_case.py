@@ -88,7 +88,7 @@ def head_reply() -> HeadReply:
         named_NV3 = np.tensordot(codes_NS, directions[:, :, :num_shape], (1, 2))
     return HeadReply(
         name=metadata.get("name", "openhead"),
-        hash=hashlib.sha256(HEAD_FILE.read_bytes()).hexdigest()[:16],
+        hash=metadata.get("codes_of", hashlib.sha256(HEAD_FILE.read_bytes()).hexdigest()[:16]),
         licence="CC0-1.0",
         num_shape=num_shape,
         num_expression=directions.shape[2] - num_shape,
