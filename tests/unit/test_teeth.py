@@ -60,6 +60,11 @@ def test_closed_and_wide_open_mouths_are_not_told() -> None:
     assert not teeth_meet(*mouth(TEETH, gap=2.0, width=20.0))
 
 
+def test_grey_photos_do_not_tell() -> None:
+    photo, landmarks = mouth(TEETH)
+    assert not teeth_meet(np.repeat(photo.mean(2, keepdims=True).astype(np.uint8), 3, 2), landmarks)
+
+
 def test_the_jaw_stays_shut_where_teeth_meet(head: HeadModel) -> None:
     """Of the same landmarks, those of a slightly opened jaw; faces beside it on the photo are not touched."""
     landmarks = np.stack([photographed(head, 0.12)] * 2)

@@ -41,9 +41,9 @@ _BARE = {"brows": 0.72, "eyes": 0.58, "nostrils": 0.7, "mouth": 0.75}
 """Mean probability of skin, or of hair on it, from which on these show nothing else: lids, lips and nostrils in shade
 look like hair and frames here and there. On 35 portraits without glasses brows have 0.73 and more (0.47 below a fringe,
 0.69 behind hair), eyes 0.61, nostrils 0.89, the mouth 0.87."""
-_WORN = 0.095
-"""Mean probability of glasses around the eyes from which on they are worn: 0.16 and more where they are (0.08 without
-rims), up to 0.08 where not."""
+_WORN = 0.12
+"""Mean probability of glasses around the eyes, but not at the brows, which thick and black look like rims, from which
+on they are worn: on 11 of 84 people, 0.13 and more (0.08 where they have no rims), on others up to 0.11."""
 _NOSTRILS, _NOSTRILS_WIDE = (98, 2, 327), 0.012
 """MediaPipe landmarks below the nose, and metres around them."""
 _INSIDE, _OPENING = 1, 2
@@ -160,7 +160,7 @@ def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_
     lips = landmarks_L2[list(_INNER_LIPS)]
     width = float(np.linalg.norm(lips[0] - lips[10]))
     if np.linalg.norm(lips[5] - lips[15]) > 0.08 * width:
-        draw(lips, _OPENING, rim=0.01 * width)
+        draw(lips, _OPENING, rim=0.02 * width)
     cell_HW2 = np.floor((view.pixels_HW2 - origin.astype(np.float32)) * scale).clip(-1, cells).astype(np.int32)
     on_drawing_HW = ((cell_HW2 >= 0) & (cell_HW2 < cells)).all(-1)
     cell_HW2 = cell_HW2.clip(0, cells - 1)
@@ -246,16 +246,19 @@ def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap)
     What goes on beyond them is some, a strand beside a brow.
     """
     size = len(seen_HW)
+    glasses_HW = skin_map.share(Kind.GLASSES, size=size)
+    eyes_HW, brows_HW = (np.logical_or.reduce(regions.parts[name]) for name in ("eyes", "brows"))
+    eyes_alone_HW = seen_HW & eyes_HW & ~brows_HW
+    worn = bool(eyes_alone_HW.any()) and glasses_HW[eyes_alone_HW].mean() > _WORN
     share_HW = skin_map.share(Kind.SKIN, Kind.FACIAL_HAIR, size=size)
+    if not worn:
+        share_HW += glasses_HW
     within_HW = np.logical_or.reduce([side_HW for sides in regions.parts.values() for side_HW in sides])
     other_HW = seen_HW & (share_HW < 0.5)
     covers_HW = connected_to(other_HW & ~within_HW, other_HW)
-    glasses_HW = skin_map.share(Kind.GLASSES, size=size)
-    around_eyes_HW = seen_HW & np.logical_or.reduce([*regions.parts["brows"], *regions.parts["eyes"]])
-    glasses = around_eyes_HW.any() and glasses_HW[around_eyes_HW].mean() > _WORN
     bare_HW = np.zeros_like(seen_HW)
     for name, sides in regions.parts.items():
-        for side_HW in () if glasses and name in ("brows", "eyes") else sides:
+        for side_HW in () if worn and name in ("brows", "eyes") else sides:
             shown_HW = side_HW & seen_HW
             if shown_HW.any() and share_HW[shown_HW].mean() > _BARE[name]:
                 bare_HW |= shown_HW

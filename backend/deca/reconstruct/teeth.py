@@ -31,6 +31,8 @@ _LIGHT = 0.85, 1.1
 here by eye on 65 portraits of smiling and speaking people and 60 small photos of others."""
 _PALE = 0.22, 0.44
 """By which share less red (a of Lab) than lips teeth are, likewise."""
+_RED = 4.0
+"""Red (a of Lab) of lips from which on their colour says anything: grey photos have none."""
 _HALVES, _MIDDLES = 0.42, 0.4
 """Shares of teeth in the halves of the mouth, from top to bottom, and in the two quarters in its middle, from which on
 they meet: smiles have 0.45 and more in both halves, where on small photos the lips mix in, open jaws up to 0.3 in one
@@ -54,10 +56,12 @@ def teeth_meet(photo_HW3: NDArray[np.uint8], landmarks_L2: NDArray[np.floating])
     mouth_RN3 = _lab(photo_HW3, upper_N2 + down_R11 * (lower_N2 - upper_N2))
     inner = np.concatenate((UPPER_INNER, LOWER_INNER))
     lips_3 = np.median(_lab(photo_HW3, (landmarks_L2[OUTLINES] + landmarks_L2[inner])[None] / 2)[0], axis=0)
+    if lips_3[1] < _RED:
+        return False
     low, high = _LIGHT
     light_RN = ((mouth_RN3[..., 0] / max(lips_3[0], 1.0) - low) / (high - low)).clip(0, 1)
     low, high = _PALE
-    pale_RN = ((1 - mouth_RN3[..., 1] / max(lips_3[1], 1.0) - low) / (high - low)).clip(0, 1)
+    pale_RN = ((1 - mouth_RN3[..., 1] / lips_3[1] - low) / (high - low)).clip(0, 1)
     teeth_R = (light_RN * pale_RN).mean(1)
     halves_2, quarters_4 = (teeth_R.reshape(parts, -1).mean(1) for parts in (2, 4))
     return bool(halves_2.min() > _HALVES and quarters_4[1:3].min() > _MIDDLES)
