@@ -57,7 +57,7 @@ _PHOTOS = 0.5
 _SQUARE, _SLOPE, _DOUBT = 15.0, 1.0, 0.1
 """Weights of the loss: of squares, per millimetre, beside absolute values, since deep lines count; of the slope beside
 the depth; and of the doubt."""
-_FIRST, _STEPS_PER_PERSON = 48, 40
+_FIRST, _STEPS_PER_PERSON = 48, 45
 """People that training begins with, and after how many steps one more joins, however fast they are made."""
 _MIDDLE = 2.5, 2.5
 """Of the beta distribution of where parts lie: photos show the middle of the map."""
@@ -167,9 +167,7 @@ class Run:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.part, _ = picture_part(self.head)
         torch.manual_seed(0)
-        data = f"{scale.people:,} synthetic people" + (", on skin of real photos" if with_carriers else "")
-        data += ", and photos of such people" if start else ""
-        self.network = relief_network(ReliefCard(self.head.name, data=data, licence=LICENCE), self.head)
+        self.network = relief_network(ReliefCard(self.head.name, licence=LICENCE), self.head)
         self._with_photos = start is not None
         if start is not None:
             self.network.load_state_dict(load_relief(start).state_dict())
@@ -203,7 +201,7 @@ class Run:
     def batch(self, step: int) -> Batch:
         """What is learnt from in a step."""
         rng = np.random.default_rng((7, step))
-        people = min(self.scale.people, self._first + step // _STEPS_PER_PERSON)
+        people = self._people(step)
         high, wide = (part.stop - part.start for part in self.part)
         parts, corners = [], []
         for person in rng.integers(1, people + 1, _BATCH).tolist():
@@ -228,6 +226,10 @@ class Run:
         with torch.no_grad():
             inputs_BCHW = self.network.inputs(Layout(photo, normals, seen[:, None], density), corner_B2)
         return Batch(inputs_BCHW.contiguous(memory_format=torch.channels_last), depth[:, None], seen[:, None])
+
+    def _people(self, step: int) -> int:
+        """How many have joined."""
+        return min(self.scale.people, self._first + step // _STEPS_PER_PERSON)
 
     def learn(self, batch: Batch, rate: float) -> float:
         """One step; returns the loss."""
@@ -266,7 +268,10 @@ class Run:
         network = self.averaged()
         measured = measure(network, self._held_out)
         recipe = f"{self.step:,} steps of {_BATCH} parts of {PART} x {PART} texels"
-        network.card = replace(network.card, recipe=recipe, metrics={"explained": round(measured.explained, 4)})
+        data = f"{self._people(self.step):,} synthetic people" + (", on skin of real photos" * self._with_carriers)
+        data += ", and photos of them" * self._with_photos
+        metrics = {"explained": round(measured.explained, 4)}
+        network.card = replace(network.card, data=data, recipe=recipe, metrics=metrics)
         save_relief(network, self.out)
         if self._with_carriers:
             write_sheet(network, self._shown, self.part, self.folder / f"sheet_{self.step:06}.jpg")
