@@ -32,6 +32,12 @@ def shrink_mask(mask_HW: NDArray[np.bool_], width: float) -> NDArray[np.float32]
     return smoothstep(distance, 0.5, width + 0.5)
 
 
+def weighted_mean(map_HWC: NDArray[np.float32], weight_HW: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """The Gaussian mean of the surroundings, of `sigma` pixels, which what has no weight does not enter."""
+    total_HWC = cv2.GaussianBlur(map_HWC * weight_HW[..., None], (0, 0), sigma).reshape(map_HWC.shape)
+    return total_HWC / np.maximum(cv2.GaussianBlur(weight_HW, (0, 0), sigma), 1e-3)[..., None]
+
+
 def push_pull(values_HWC: NDArray[np.float32], weight_HW: NDArray[np.float32]) -> NDArray[np.float32]:
     """Extends values known where weight > 0 smoothly over the whole picture.
 

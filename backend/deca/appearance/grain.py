@@ -9,11 +9,10 @@ Shape suffixes: H W rows and columns of the UV map.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.appearance.blend import smoothstep
+from deca.appearance.blend import smoothstep, weighted_mean
 
 _FINE, _NEAR = 0.010, 0.016
 """Sigmas, as shares of the map, of the surroundings that grain differs from, and of what is looked at together; 2.5 and
@@ -71,12 +70,6 @@ def _grain(
     """What of a picture's logarithm varies finely, (H, W, 3), and its local root mean square (H, W)."""
     weight_HW = where_HW.astype(np.float32)
     colour_HW3 = np.log(image_HW3.clip(0, 1) + _BLACK).astype(np.float32)
-    grain_HW3 = (colour_HW3 - _mean(colour_HW3, weight_HW, _FINE)) * weight_HW[..., None]
-    return grain_HW3, np.sqrt(_mean(np.square(grain_HW3).mean(-1, keepdims=True), weight_HW, _NEAR)[..., 0])
-
-
-def _mean(map_HWC: NDArray[np.float32], weight_HW: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """The weighted mean of the surroundings."""
-    sigma = share * len(weight_HW)
-    total_HWC = cv2.GaussianBlur(map_HWC * weight_HW[..., None], (0, 0), sigma).reshape(map_HWC.shape)
-    return total_HWC / np.maximum(cv2.GaussianBlur(weight_HW, (0, 0), sigma), 1e-3)[..., None]
+    fine, near = (share * len(weight_HW) for share in (_FINE, _NEAR))
+    grain_HW3 = (colour_HW3 - weighted_mean(colour_HW3, weight_HW, fine)) * weight_HW[..., None]
+    return grain_HW3, np.sqrt(weighted_mean(np.square(grain_HW3).mean(-1, keepdims=True), weight_HW, near)[..., 0])

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deca.appearance import skin
-from deca.appearance.blend import smoothstep
+from deca.appearance.blend import smoothstep, weighted_mean
+from deca.appearance.trust import disc
 
 _SIZE = 256
 """Rows of the map that stains are looked for on: they are broad."""
@@ -58,19 +59,11 @@ def stained(
     share_SS1 = np.maximum(weight_SS, 1e-3)[..., None]
     lab_SS3 = skin.to_lab((small(albedo_HW3.clip(0, 1) * known_HW[..., None]) / share_SS1).clip(0, 1))
     light_SS = (small(photo_HW3 * known_HW[..., None]) / share_SS1).mean(-1)
-    off_SS = np.linalg.norm(_mean(lab_SS3, weight_SS, _NEAR) - _mean(lab_SS3, weight_SS, _AROUND), axis=-1)
-    brightness_SS = _mean(light_SS[..., None], weight_SS, _NEAR)[..., 0] / np.median(light_SS[certain_SS])
+    off_SS = np.linalg.norm(
+        weighted_mean(lab_SS3, weight_SS, _NEAR) - weighted_mean(lab_SS3, weight_SS, _AROUND), axis=-1
+    )
+    brightness_SS = weighted_mean(light_SS[..., None], weight_SS, _NEAR)[..., 0] / np.median(light_SS[certain_SS])
     doubt_SS = smoothstep(off_SS, *_OFF) * (1 - smoothstep(brightness_SS, *_DARK))
-    spared_SS = _grown((small(features_HW) > 0).astype(np.float32), _FEATURES) > 0
-    doubt_SS = _grown(doubt_SS * (is_bare_SS & ~spared_SS), _REST)
+    spared_SS = cv2.dilate((small(features_HW) > 0).astype(np.uint8), disc(_FEATURES)) > 0
+    doubt_SS = cv2.dilate(doubt_SS * (is_bare_SS & ~spared_SS), disc(_REST))
     return np.asarray(cv2.resize(doubt_SS, known_HW.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _grown(map_SS: NDArray[np.float32], texels: int) -> NDArray[np.float32]:
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * texels + 1, 2 * texels + 1))
-    return np.asarray(cv2.dilate(map_SS, disc), np.float32)
-
-
-def _mean(map_SSC: NDArray[np.float32], weight_SS: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    total_SSC = cv2.GaussianBlur(map_SSC * weight_SS[..., None], (0, 0), sigma).reshape(map_SSC.shape)
-    return total_SSC / np.maximum(cv2.GaussianBlur(weight_SS, (0, 0), sigma), 1e-3)[..., None]

@@ -126,7 +126,7 @@ def _regions_from(texels: Texels) -> Regions:
         marked["nostrils"] = (away_HW < _NOSTRILS_WIDE).astype(np.float32)
     tolerance = 1 + 0.5 * np.maximum(core, lower_core) * anchored + 100 * features
     is_left_HW = texels.interpolate(head.template_V3[:, 0], fill=0.0) > 0
-    grown = {name: cv2.dilate(mark_HW * face, _disc(_AROUND * size)) > 0.5 for name, mark_HW in marked.items()}
+    grown = {name: cv2.dilate(mark_HW * face, disc(_AROUND * size)) > 0.5 for name, mark_HW in marked.items()}
     parts = {name: [around_HW & is_left_HW, around_HW & ~is_left_HW] for name, around_HW in grown.items()}
     return Regions(face, mask("scalp", 0), core, forehead, around_eyes, lower_core, lower, upper, tolerance, parts)
 
@@ -225,13 +225,14 @@ def _told(
             break
     else:
         return skin.ColourModel.flat(skin.DEFAULT_SKIN), np.zeros_like(seen_HW)
-    kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), _disc(_MIXED * size))
+    kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), disc(_MIXED * size))
     # Brows, lids and lips may look like frames, too.
     is_kept_HW = kept_HW > np.where(regions.is_feature_HW, 0.5, _KEPT)
     is_kept_HW |= _bare_parts(seen_HW, regions, skin_map)
-    skin_HW, is_covered = _where_skin_is(photo_HW3, certain_HW, regions)
     core = skin.median_lab(photo_HW3[certain_HW & (regions.core > 0.5)])
-    if is_covered and core is not None and not skin.may_be_skin(core):
+    is_odd = core is not None and not skin.may_be_skin(core)
+    skin_HW, is_covered = _where_skin_is(photo_HW3, certain_HW, regions) if is_odd else (certain_HW, False)
+    if core is not None and is_covered:
         # Cloth without folds looks like skin in all but its colour.
         light = skin.ColourModel.of(photo_HW3[skin_HW], view.normals_HW3[skin_HW]) or light
         light, cloth = skin.ColourModel.flat(light.colour), skin.ColourModel.flat(skin.to_srgb(core))
@@ -290,7 +291,7 @@ def _where_skin_is(
 def without_specks(believed_HW: NDArray[np.bool_], seen_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
     """Takes out what is narrower than a disc; borders of what is seen do not count as such."""
     solid_HW = (believed_HW | ~seen_HW).astype(np.uint8)
-    return believed_HW & cv2.morphologyEx(solid_HW, cv2.MORPH_OPEN, _disc(radius)).astype(bool)
+    return believed_HW & cv2.morphologyEx(solid_HW, cv2.MORPH_OPEN, disc(radius)).astype(bool)
 
 
 def closed(mask_HW: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
@@ -305,7 +306,8 @@ def _distance(mask_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(cv2.distanceTransform(mask_HW.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
-def _disc(radius: float) -> NDArray[np.uint8]:
+def disc(radius: float) -> NDArray[np.uint8]:
+    """A disc to grow and shrink masks with, of one texel at least."""
     width = 2 * max(round(radius), 1) + 1
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)), np.uint8)
 

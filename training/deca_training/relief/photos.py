@@ -63,17 +63,13 @@ class _Lined(Generator):
 
 
 class PhotoMaker:
-    """Takes photos and lays them out by the head that the product's own models fit to them.
+    """Takes photos and lays them out by the head that the product's bundled models fit to them."""
 
-    Args:
-        models: The product's models; the bundled ones when None.
-    """
-
-    def __init__(self, models: Models | None = None) -> None:
-        bundled = models or load_models(OPENHEAD, BUILTIN_WEIGHTS)
+    def __init__(self) -> None:
+        bundled = load_models(OPENHEAD, BUILTIN_WEIGHTS)
         # Without colours: relief does not ask for them.
         self.models = Models(bundled.head, bundled.networks, skin_map=bundled.skin_map)
-        self.generator = _Lined(OPENHEAD, OPENHEAD, side=_SIDE)
+        self.generator = _Lined(side=_SIDE)
         self.part, _ = picture_part(self.models.head)
 
     def pictures(self, person: int, photos: int = PHOTOS) -> NDArray[np.int16]:
