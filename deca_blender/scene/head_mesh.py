@@ -16,6 +16,8 @@ GLOSS = "skin_gloss"
 """Attribute of the points: how much oilier or wetter than on the cheeks the skin is, 0 to 1."""
 MATERIAL_SLOT_OF_PART = (0, 1, 1, 2, 2, 2, 2)
 """Slot (skin, eyes, mouth) of each value of `HeadReply.part`."""
+_TEETH = 3, 4
+"""Values of `HeadReply.part` whose edges subdivision must not round: it would draw thin crowns back into the gums."""
 PART = "deca_part"
 """Attribute of the points: `HeadReply.part`. Heads of earlier versions have none."""
 
@@ -46,9 +48,18 @@ def build_head_mesh(name: str, head: HeadReply, neutral_V3: NDArray) -> bpy.type
     uv_layer.uv.foreach_set("vector", head.uv[head.uv_polygons[is_corner_P4]].ravel())
     parts: Any = mesh.attributes.new(PART, "INT8", "POINT")
     parts.data.foreach_set("value", head.part.astype(np.int8))
+    _crease_teeth(mesh, head.part)
     if head.gloss is not None:
         mesh.attributes.new(GLOSS, "FLOAT", "POINT").data.foreach_set("value", head.gloss)
     return mesh
+
+
+def _crease_teeth(mesh: bpy.types.Mesh, part_V: NDArray[np.integer]) -> None:
+    ends_2E = np.empty(2 * len(mesh.edges), np.int32)
+    mesh.edges.foreach_get("vertices", ends_2E)
+    is_tooth_E = np.isin(part_V[ends_2E.reshape(-1, 2)], _TEETH).all(axis=1)
+    creases: Any = mesh.attributes.new("crease_edge", "FLOAT", "EDGE")  # the name by which Blender knows them
+    creases.data.foreach_set("value", is_tooth_E.astype(np.float32))
 
 
 def add_skin_weights(obj: bpy.types.Object, names: Sequence[str], skin_weights_VJ: NDArray) -> None:

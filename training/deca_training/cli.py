@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     relief.add_argument("--hours", type=float, metavar="H", help="of training, instead of the budget's")
     relief.add_argument("--people", type=int, metavar="N", help="synthetic people, instead of the budget's")
     relief.add_argument(
+        "--first", type=int, default=1, metavar="N", help="number of the first; others than earlier weights saw"
+    )
+    relief.add_argument(
         "--start",
         type=Path,
         metavar="WEIGHTS",
@@ -219,7 +222,10 @@ def _shape(options: argparse.Namespace) -> None:
 def _relief(options: argparse.Namespace) -> None:
     from deca_training.relief.trainer import train_relief
 
-    print(train_relief(options.out, options.budget, options.hours, options.carriers, options.people, options.start))
+    out = train_relief(
+        options.out, options.budget, options.hours, options.carriers, options.people, options.start, options.first
+    )
+    print(out)
 
 
 def _skin_map(options: argparse.Namespace) -> None:

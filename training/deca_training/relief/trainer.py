@@ -69,10 +69,15 @@ LICENCE = "CC0-1.0"
 
 @dataclass(frozen=True)
 class Scale:
-    """How much a budget buys: people, and hours of training."""
+    """How much a budget buys: people, and hours of training; and the number of the first of these people."""
 
     people: int
     hours: float
+    first: int = 1
+
+    def persons(self, people: int) -> range:
+        """Numbers of the first so many people."""
+        return range(self.first, self.first + people)
 
 
 SCALES: dict[Budget, Scale] = {"cpu": Scale(1500, 1.5), "gpu": Scale(20_000, 6.0)}
@@ -85,6 +90,7 @@ def train_relief(
     carriers: Path | None = None,
     people: int | None = None,
     start: Path | None = None,
+    first: int = 1,
 ) -> Path:
     """Trains the relief network for the bundled head model; the weights file is good from the first minutes on.
 
@@ -95,6 +101,7 @@ def train_relief(
         carriers: Folder of photos; of smooth skin, if there are no earlier weights that tell their relief.
         people: How many, instead of the budget's.
         start: Weights file to begin with.
+        first: Number of the first person; numbers tell people apart.
 
     Raises:
         AssetError: A model is missing, or there is no face on the carriers.
@@ -102,10 +109,10 @@ def train_relief(
         DecaError: The process that makes pictures died.
     """
     scale = SCALES[budget]
-    scale = Scale(people or scale.people, hours or scale.hours)
+    scale = Scale(people or scale.people, hours or scale.hours, first)
     folder = out.with_suffix("")
     maker = multiprocessing.get_context("spawn").Process(
-        target=_make_pictures, args=(folder, scale.people, carriers, start), daemon=True
+        target=_make_pictures, args=(folder, scale, carriers, start), daemon=True
     )
     maker.start()
     try:
@@ -116,7 +123,7 @@ def train_relief(
     return out
 
 
-def _make_pictures(folder: Path, people: int, carriers: Path | None, start: Path | None) -> None:
+def _make_pictures(folder: Path, scale: Scale, carriers: Path | None, start: Path | None) -> None:
     begin_worker()
     if hasattr(os, "nice"):
         os.nice(11)  # what learns goes first: it waits where it must
@@ -125,7 +132,7 @@ def _make_pictures(folder: Path, people: int, carriers: Path | None, start: Path
     surfaces = SurfaceMaker()
     pictures = PictureMaker(surfaces.generator.head, folder / "people", skins)
     photos = PhotoMaker() if start else None
-    for person in range(1, people + 1):
+    for person in scale.persons(scale.people):
         make_person(folder / "people", person, surfaces)
         if photos is not None:
             take_photos(photos, folder / "photos", person)
@@ -201,10 +208,10 @@ class Run:
     def batch(self, step: int) -> Batch:
         """What is learnt from in a step."""
         rng = np.random.default_rng((7, step))
-        people = self._people(step)
+        persons = self.scale.persons(self._people(step))
         high, wide = (part.stop - part.start for part in self.part)
         parts, corners = [], []
-        for person in rng.integers(1, people + 1, _BATCH).tolist():
+        for person in rng.integers(persons.start, persons.stop, _BATCH).tolist():
             stored_KCHW = self._stored("pictures", person)
             if self._with_photos and rng.uniform() < _PHOTOS and len(photos_KCHW := self._stored("photos", person)):
                 stored_KCHW = photos_KCHW
@@ -296,9 +303,10 @@ class Run:
 
     def _begin_with_people(self) -> None:
         """Gives the network people's mean and spread."""
-        self._wait_for(surface_file(self.folder / "pictures", self._first))
+        persons = self.scale.persons(self._first)
+        self._wait_for(surface_file(self.folder / "pictures", persons[-1]))
         usual_HW, spread_HW = usual_and_spread(
-            self.folder / "people", range(1, self._first + 1), detail_patch(self.head, self.network.usual_HW.shape[0])
+            self.folder / "people", persons, detail_patch(self.head, self.network.usual_HW.shape[0])
         )
         self.network.usual_HW.copy_(torch.from_numpy(usual_HW))
         self.network.spread_HW.copy_(torch.from_numpy(spread_HW))
