@@ -8,6 +8,7 @@ import blender_case as case
 import bpy
 import numpy as np
 
+from deca_blender.scene import head_mesh
 from deca_blender.scene import import_face as module
 from deca_blender.scene.head import arkit_names, find_head, rig_of
 from deca_blender.scene.import_face import ImportFaceError, import_face
@@ -71,6 +72,25 @@ def test_mesh_is_the_head_model_in_neutral() -> None:
     for part, name in ((0, "Skin"), (1, "Eyes"), (2, "Eyes"), (3, "Mouth"), (5, "Mouth")):
         polygon = int(np.flatnonzero((HEAD.part[HEAD.polygons] == part).all(axis=1))[0])
         assert names[mesh.polygons[polygon].material_index] == name
+
+
+def test_teeth_keep_their_height_under_subdivision() -> None:
+    """Each tooth's tip and gum line, of which an average over their neighbours would take two millimetres."""
+    obj = import_face(bpy.context, HEAD, case.face_reply(HEAD))
+    obj.parent.data.pose_position = "REST"
+
+    def teeth(part: int) -> np.ndarray:
+        bpy.context.view_layer.update()
+        mesh = obj.evaluated_get(bpy.context.evaluated_depsgraph_get()).to_mesh()
+        verts, parts = np.empty(3 * len(mesh.vertices), np.float32), np.empty(len(mesh.vertices), np.int8)
+        mesh.vertices.foreach_get("co", verts)
+        mesh.attributes[head_mesh.PART].data.foreach_get("value", parts)
+        return verts.reshape(-1, 3)[parts == part]
+
+    before = [np.ptp(teeth(part)[:, 1]) for part in (3, 4)]
+    obj.modifiers.new("Subdivision", "SUBSURF").levels = 2
+    after = [np.ptp(teeth(part)[:, 1]) for part in (3, 4)]
+    assert np.abs(np.array(after) - before).max() < 2e-4, (before, after)
 
 
 def test_keys_have_the_promised_names_and_ranges() -> None:

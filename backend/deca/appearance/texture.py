@@ -25,6 +25,7 @@ from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, t
 from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_eyes
 from deca.appearance.grain import grain_left, with_even_grain
 from deca.appearance.hair import hair_layer
+from deca.appearance.lips import lips_lab, with_lips, without_shine
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
@@ -212,6 +213,7 @@ def shown_by_photo(
         unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
         if unlit_HW3 is not None:
             unlit_HW3 = with_even_grain(unlit_HW3, photo_HW3, bare_HW, view.facing_HW)
+            unlit_HW3 = without_shine(unlit_HW3, weight_HW, regions.lips)
             weight_HW *= 1 - stained(unlit_HW3, photo_HW3, weight_HW, bare_HW, regions.is_feature_HW)
     if unlit_HW3 is None:
         unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
@@ -291,8 +293,8 @@ def _plan(shown: Shown, head: HeadModel, paint_hair: bool) -> _Plan:
     texels = texels_of(head, len(weight_HW))
     regions = regions_of(texels)
     mirrored_HW = _mirrored(weight_HW, texels)
-    albedo_HW3 = _with_base(shown.albedo_KK3, weight_HW, mirrored_HW, texels)
-    photographed_HW3 = _with_base(shown.photographed_KK3, weight_HW, mirrored_HW, texels)
+    albedo_HW3 = _with_base(shown.albedo_KK3, weight_HW, mirrored_HW, regions.lips, texels)
+    photographed_HW3 = _with_base(shown.photographed_KK3, weight_HW, mirrored_HW, regions.lips, texels)
     skin_HW = weight_HW + mirrored_HW * (1 - weight_HW)
     hair_HW = own_hair_HW = np.zeros_like(weight_HW)
     hair = None
@@ -348,12 +350,16 @@ def _across(image: NDArray[np.float32], mirrored_HW2: NDArray[np.float32]) -> ND
 
 
 def _with_base(
-    colours_HW3: NDArray[np.float32], weight_HW: NDArray[np.float32], mirrored_HW: NDArray[np.float32], texels: Texels
+    colours_HW3: NDArray[np.float32],
+    weight_HW: NDArray[np.float32],
+    mirrored_HW: NDArray[np.float32],
+    lips_HW: NDArray[np.float32],
+    texels: Texels,
 ) -> NDArray[np.float32]:
-    """The photo, what only the other side shows mirrored in, and painted skin of its tone around both."""
+    """The photo, what only the other side shows mirrored in, and painted skin and lips of its tones around both."""
     sure_HW = weight_HW > 0.99
     tone = np.median(colours_HW3[sure_HW], axis=0) if sure_HW.any() else skin.DEFAULT_SKIN
-    base_HW3 = skin.base_skin(tone, texels)
+    base_HW3 = with_lips(skin.base_skin(tone, texels), tone, lips_HW, lips_lab(colours_HW3, weight_HW, lips_HW))
     if texels.mirrored_HW2 is None:
         return over_base(colours_HW3, weight_HW, base_HW3)
     # Weighted before it is resampled: a texel beside the believed ones may show the background.

@@ -69,6 +69,8 @@ class Regions:
     """Below the nose, where a beard may be."""
     upper: NDArray[np.float32]
     """Of the face, what is above the brows or beside the eyes, where a fringe may hang."""
+    lips: NDArray[np.float32]
+    """Their red, with what of it rolls into the mouth."""
     tolerance: NDArray[np.float32]
     """How much further from the skin's colours than elsewhere a texel may be: features and shadows are no occluders."""
 
@@ -128,7 +130,8 @@ def _regions_from(texels: Texels) -> Regions:
     is_left_HW = texels.interpolate(head.template_V3[:, 0], fill=0.0) > 0
     grown = {name: cv2.dilate(mark_HW * face, disc(_AROUND * size)) > 0.5 for name, mark_HW in marked.items()}
     parts = {name: [around_HW & is_left_HW, around_HW & ~is_left_HW] for name, around_HW in grown.items()}
-    return Regions(face, mask("scalp", 0), core, forehead, around_eyes, lower_core, lower, upper, tolerance, parts)
+    scalp, lips = mask("scalp", 0), mask("lips", 0)
+    return Regions(face, scalp, core, forehead, around_eyes, lower_core, lower, upper, lips, tolerance, parts)
 
 
 def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
