@@ -11,6 +11,7 @@
     deca-train nonlinear --data fitted.npz --start runs/known/last.ckpt --out runs/nonlinear
     deca-train relief --out relief.safetensors --carriers smooth/
     deca-train skin-map --out skin_map.safetensors --carriers portraits/ snapshots/
+    deca-train skin-tone --portraits portraits/ --out skin_tone.safetensors
     deca-train traits weights.safetensors --portraits portraits/ --out weights_2.safetensors
     deca-train age weights.safetensors --people people/ --out aged.safetensors
     deca-train evaluate landmarks --weights weights.safetensors --data photos.npz --out report
@@ -120,6 +121,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     skin_map.add_argument("--steps", type=int, default=8000, metavar="N", help="of training (default: 8000)")
     skin_map.set_defaults(run=_skin_map)
+    tone = commands.add_parser("skin-tone", help="the weights that tell by a face how light its skin is")
+    tone.add_argument("--portraits", type=Path, required=True, metavar="DIR", help="photos of people")
+    tone.add_argument(
+        "--tones", type=Path, metavar="FILE", help="how light their skin is (default: tones.csv in that folder)"
+    )
+    tone.add_argument("--out", type=Path, required=True, metavar="FILE", help="the weights file, .safetensors")
+    tone.set_defaults(run=_skin_tone)
     traits = commands.add_parser("traits", help="teaches the shape encoder what a face tells of age and sex")
     traits.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights file whose other networks are kept")
     traits.add_argument("--portraits", type=Path, required=True, metavar="DIR", help="photos of people")
@@ -232,6 +240,13 @@ def _skin_map(options: argparse.Namespace) -> None:
     from deca_training.skin_map.trainer import train_skin_map
 
     print(train_skin_map(options.out, options.carriers, options.steps, options.start))
+
+
+def _skin_tone(options: argparse.Namespace) -> None:
+    from deca_training.closed_form.skin_tone import FILE, fit_skin_tone
+
+    tones = options.tones or options.portraits / FILE
+    print(f"{options.out}: {fit_skin_tone(options.portraits, tones, options.out)}")
 
 
 def _traits(options: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
 A photo is albedo times shading (DECA, Eqs. 2 and 3). Spherical harmonics, fitted with the albedo model, say how the
 light falls on the head. What photo and model then still differ by, as far as it is broad, is cast shadows and
 highlights. How bright and which colour the skin is itself, no photo says: a dark skin in bright light looks like a
-light one in dim light. It is guessed from the photo's own tone, as cameras expose people.
+light one in dim light. It is guessed from the photo's own tone, as cameras expose people, and told by the face
+(`deca.networks.skin_tone`).
 
 Shape suffixes: H W rows and columns of the UV map, S of a small one, A albedo coefficients.
 """
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from deca.appearance.albedo import AlbedoModel
 from deca.appearance.blend import push_pull
 from deca.appearance.light import fit_albedo_and_light
+from deca.appearance.skin import to_lab, to_srgb
 from deca.render.lighting import sh_basis
 
 _FIT_SIZE, _SIZE = 64, 256
@@ -40,6 +42,10 @@ light into dark skin and everybody's skin olive."""
 _DIM, _FARTHEST = 0.25, 0.7
 """Steps of the logarithm, down and up, beyond which the guess is not believed: coloured lamps are stranger than any
 skin, and photos are too dark, against the sky, more often than too bright. By eye."""
+_TOLD = 0.7
+"""Share of what the face tells in the skin's lightness. On 167 portraits whose lightness was told by eye (p000 to p249,
+people left out of the fit) the root mean square error is 6.8 L* by the photo's tone alone, 3.8 with half of it, 3.0
+with this, and 3.0 with all of it, where paint and a tan would no longer count."""
 _WHITENED = 0.5
 """Power of the lamp's tint that is taken out: red skin looks like a warm lamp, and would become grey; by eye."""
 _HUES_22 = np.array(((0.10, 0.48), (-0.42, -0.05)))
@@ -59,6 +65,7 @@ def without_light(
     normals_HW3: NDArray[np.float32],
     model: AlbedoModel,
     tint_3: NDArray[np.float32],
+    lightness: float | None = None,
 ) -> NDArray[np.float32] | None:
     """The albedo (H, W, 3), sRGB, of a photo laid out as a UV map; None where it shows too little skin.
 
@@ -68,6 +75,7 @@ def without_light(
         normals_HW3: Normals of the posed head, head space.
         model: Albedo model of the head.
         tint_3: Of the photo's light (`White.tint_3`).
+        lightness: L* of the skin, as far as the face tells it.
     """
     size = (_SIZE, _SIZE)
     bare = cv2.resize(bare_HW.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -96,13 +104,14 @@ def without_light(
     factor = np.exp(-_LIGHTNESS * lighter - _HUE * (rest - lighter)) / shading
     certain = bare > 0.99
     found_3 = np.median((photo * factor)[certain], axis=0)
-    factor *= skin_tone(np.median(photo[certain], axis=0) / tint_3**_WHITENED) / np.maximum(found_3, 0.01)
+    tone_3 = skin_tone(np.median(photo[certain], axis=0) / tint_3**_WHITENED, lightness)
+    factor *= tone_3 / np.maximum(found_3, 0.01)
     factor_HW3 = cv2.resize(factor.astype(np.float32), photo_HW3.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(photo_HW3 * factor_HW3, np.float32)
 
 
-def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
-    """A probable sRGB of a skin whose median on a photo, white balanced, is this."""
+def skin_tone(photographed_3: NDArray[np.floating], lightness: float | None = None) -> NDArray[np.float32]:
+    """A probable sRGB of a skin whose median on a photo, white balanced, is this, and whose face tells this L*."""
     own_3 = np.log(np.maximum(photographed_3, 0.01))
     shown_2 = own_3[[0, 2]] - own_3[1]
     hue_2 = shown_2.clip(*_HUES_22.T)
@@ -110,7 +119,11 @@ def skin_tone(photographed_3: NDArray[np.floating]) -> NDArray[np.float32]:
     known = np.exp(-(((shown_2 - hue_2) / _LAMP) ** 2).sum())
     beyond_3 = (_TONE_34 @ np.append(own_3, 1.0) - own_3).clip(-_DIM * known, _FARTHEST)
     tone_3 = np.exp(own_3 + _GUESSED * beyond_3)
-    return (tone_3 * max(_DARKEST / tone_3.mean(), 1.0)).clip(0.02, 0.95).astype(np.float32)
+    tone_3 = (tone_3 * max(_DARKEST / tone_3.mean(), 1.0)).clip(0.02, 0.95).astype(np.float32)
+    if lightness is None:
+        return tone_3
+    lab_3 = to_lab(tone_3)
+    return to_srgb(lab_3 + np.array((_TOLD * (lightness - lab_3[0]), 0, 0), np.float32)).clip(0.02, 0.95)
 
 
 def _unit(normals_HW3: NDArray) -> NDArray[np.float32]:

@@ -130,6 +130,7 @@ def unwrap_photo(
     landmarks_L2: NDArray | None = None,
     skin_map: SkinMap | None = None,
     albedo: AlbedoModel | None = None,
+    lightness: float | None = None,
     paint_hair: bool = False,
 ) -> Texture:
     """Unwraps a photo into the head's texture.
@@ -146,6 +147,7 @@ def unwrap_photo(
             as it has the skin's colour.
         albedo: Albedo model of the head, which tells the photo's light; without it half of the light's direction is
             taken out.
+        lightness: L* of the skin, as far as the face tells it (`deca.networks.skin_tone`).
         paint_hair: Paint hair on the scalp where the photo shows some; else the scalp is skin.
 
     Raises:
@@ -160,6 +162,7 @@ def unwrap_photo(
         landmarks_L2=landmarks_L2,
         skin_map=skin_map,
         albedo=albedo,
+        lightness=lightness,
         paint_hair=paint_hair,
     )
     return filled_in(shown, head, size, paint_hair)
@@ -175,6 +178,7 @@ def shown_by_photo(
     landmarks_L2: NDArray | None = None,
     skin_map: SkinMap | None = None,
     albedo: AlbedoModel | None = None,
+    lightness: float | None = None,
     paint_hair: bool = False,
 ) -> Shown:
     """What a photo shows of the head's texture; arguments and errors as of `unwrap_photo`."""
@@ -210,7 +214,7 @@ def shown_by_photo(
     unlit_HW3 = None
     if albedo is not None:
         bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
-        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3, lightness)
         if unlit_HW3 is not None:
             unlit_HW3 = with_even_grain(unlit_HW3, photo_HW3, bare_HW, view.facing_HW)
             unlit_HW3 = without_shine(unlit_HW3, weight_HW, regions.lips)

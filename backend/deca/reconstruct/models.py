@@ -28,6 +28,8 @@ from deca.head.model import HeadModel, load_head
 from deca.networks import OFFICIAL_CARD, Networks, check_head
 from deca.networks.relief import ReliefNetwork, load_relief
 from deca.networks.skin_map import SkinMapNetwork, load_skin_map
+from deca.networks.skin_tone import ASSET as SKIN_TONE
+from deca.networks.skin_tone import SkinTone, load_skin_tone
 from deca.reconstruct.face import Face
 from deca.reconstruct.moving_relief import MovingRelief, Shares, with_reliefs
 from deca.reconstruct.relief import Relief
@@ -97,6 +99,7 @@ class Models:
         device: torch device of all results.
         relief: Reads the relief of the skin from photos of this head; without it heads have F_d's wrinkles alone.
         skin_map: Tells what is skin on photos of this head; without it colours have to.
+        skin_tone: Tells by a face how light its skin is; without it photos have to.
 
     Raises:
         AssetError: Networks, albedo model, relief or skin map network belong to another head model.
@@ -110,6 +113,7 @@ class Models:
         device: str | torch.device = "cpu",
         relief: ReliefNetwork | None = None,
         skin_map: SkinMapNetwork | None = None,
+        skin_tone: SkinTone | None = None,
     ) -> None:
         if networks is not None:
             check_head(networks.card, head)
@@ -120,6 +124,7 @@ class Models:
         if skin_map is not None:
             skin_map.check_head(head)
         self.head, self.networks, self.relief, self.skin_map = head, networks, relief, skin_map
+        self.skin_tone = skin_tone
         self.albedo = None if albedo is None else albedo.to(device)
         self.device = torch.device(device)
         self.renderer = Renderer.of_head(head).to(device)
@@ -203,6 +208,13 @@ class Models:
         codes = (self._tensor(code) for code in (face.detail_D, face.expression_E, face.pose_53[_JAW]))
         detail_11HW = self._wrinkles(*codes)  # pyright: ignore[reportArgumentType]
         return replace(face, reliefs=((MovingRelief.of(relief, detail_11HW, self.head), 1.0),))
+
+    def skin_lightness(self, descriptor_D: NDArray[np.float32]) -> float | None:
+        """L* of the skin of a face with this descriptor (`same_person.describe`); None where nothing tells it."""
+        if self.skin_tone is None:
+            return None
+        with torch.inference_mode():
+            return float(self.skin_tone(torch.from_numpy(descriptor_D)[None])[0])
 
     def render(
         self,
@@ -311,7 +323,9 @@ def load_models(
         networks = Networks.load(weights, device)
     relief = builtin_relief(model) if networks is not None else None
     skin = builtin_skin_map(model)
-    return Models(model, networks, None if albedo is None else load_albedo(albedo), device, relief, skin)
+    if albedo is None:
+        return Models(model, networks, None, device, relief, skin)
+    return Models(model, networks, load_albedo(albedo), device, relief, skin, builtin_skin_tone())
 
 
 def builtin_networks(head: HeadModel, device: str = "cpu") -> Networks | None:
@@ -340,6 +354,18 @@ def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
     """The bundled skin map network; None, and a warning, as `builtin_networks` gives them."""
     trouble = "The skin map network cannot be used, so skin is told by its colour"
     return _builtin(head, "skin_map", load_skin_map, SkinMapNetwork.check_head, trouble)
+
+
+def builtin_skin_tone() -> SkinTone | None:
+    """The bundled map that tells skin's lightness, whatever the head model; None, with a warning, where it is damaged."""
+    if not (assets_dir() / SKIN_TONE).is_file():
+        return None
+    try:
+        return load_skin_tone()
+    except AssetError as error:
+        trouble = "How light skin is cannot be told by the face, so photos have to say it"
+        warnings.warn(f"{trouble}: {error.message} Reinstall the add-on.", DecaWarning, stacklevel=2)
+        return None
 
 
 def _builtin(

@@ -320,6 +320,7 @@ class _Merge:
                 landmarks_L2=face.landmarks_L2,
                 skin_map=face.skin_map,
                 albedo=models.albedo,
+                lightness=models.skin_lightness(sight.descriptor_D),
                 paint_hair=self._paint_hair,
             )
             if self._texture is None:

@@ -20,6 +20,7 @@ from deca.reconstruct.coarse import can_refine, fitted_faces, refined_faces, reg
 from deca.reconstruct.face import Face
 from deca.reconstruct.models import Models, load_models
 from deca.reconstruct.relief import reliefs_of_photo
+from deca.reconstruct.same_person import describe
 from deca.vision.faces import DetectedFace, find_faces, smallest_face
 from deca.vision.photo import Photo, read_photo
 from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
@@ -113,6 +114,7 @@ def reconstruct(
         progress(0.5, "Reading the skin")
         reliefs = reliefs_of_photo(photo.pixels, faces, models.relief)
         faces = [models.wear(face, relief) for face, relief in zip(faces, reliefs, strict=True)]
+    described_ND = describe(photo, detected) if texture_size and models.skin_tone is not None else None
     for index, face in enumerate(faces):
         progress(0.55 + 0.45 * index / len(faces), "Unwrapping the photo")
         if texture_size:
@@ -125,6 +127,7 @@ def reconstruct(
                 landmarks_L2=face.landmarks_L2,
                 skin_map=face.skin_map,
                 albedo=models.albedo,
+                lightness=None if described_ND is None else models.skin_lightness(described_ND[index]),
                 paint_hair=paint_hair,
             )
             faces[index] = with_texture(face, texture)

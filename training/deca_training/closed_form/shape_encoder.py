@@ -223,8 +223,10 @@ def scales(inputs_NX: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArra
     mean_X, spread_X = inputs_NX.mean(0, dtype=np.float64), inputs_NX.std(0, dtype=np.float64) + 1e-6
     # Landmarks share one unit: those that hardly move are noise.
     is_landmark_X = np.arange(len(mean_X)) >= FaceFeatures.width
-    spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
-    return mean_X, spread_X * np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), FaceFeatures.width))
+    if is_landmark_X.any():
+        spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
+    features = min(len(mean_X), FaceFeatures.width)
+    return mean_X, spread_X * np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), features))
 
 
 @torch.inference_mode()
