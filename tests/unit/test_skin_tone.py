@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from deca.appearance.albedo_map import skin_tone
-from deca.appearance.skin import to_lab
+from deca.appearance.skin import to_lab, to_srgb
 from deca.errors import AssetError, DecaWarning
+from deca.head import load_head
 from deca.networks.skin_tone import SkinTone, SkinToneCard, load_skin_tone, save_skin_tone
 from deca.reconstruct import models
 from deca_training.cli import main
 from deca_training.closed_form import skin_tone as fitted
 from deca_training.closed_form.skin_tone import read_tones
+from deca_training.evaluate import tones
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTOS = 60
@@ -92,3 +95,25 @@ def test_the_bundled_map_is_what_its_table_gives() -> None:
     tones = read_tones(ROOT / "training" / "portrait_tones.csv")
     card = load_skin_tone().card
     assert card.data.startswith(f"{len(tones)} portraits") and card.correlation > 0.85
+
+
+def test_portraits_tell_what_the_face_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two photos, whose albedo a stand-in of the product's way gives."""
+    head = load_head()
+    lightness = {"a.jpg": (66.0, 50.0), "b.jpg": (45.0, 60.0)}
+    product = models.Models(head, skin_tone=load_skin_tone())
+
+    def reconstruct(photo: str, *, models: models.Models, **_: object) -> list[SimpleNamespace]:
+        told = lightness[photo][0 if models.skin_tone is not None else 1]
+        albedo_NN3 = np.tile(255 * to_srgb(np.array([told, 12, 18], np.float32)), (512, 512, 1)).astype(np.uint8)
+        skin_map = SimpleNamespace(share=lambda *kinds, size: np.ones((size, size), np.float32))
+        return [SimpleNamespace(texture=SimpleNamespace(albedo_NN3=albedo_NN3), skin_map=skin_map, head=head)]
+
+    monkeypatch.setattr(tones, "read_photo", lambda path: path.name)
+    monkeypatch.setattr(tones, "reconstruct", reconstruct)
+    table = tones.evaluate_tones(product, tmp_path, {"a.jpg": 63.0, "b.jpg": 45.0})
+    rows = {(row["way"], row["skin"]): row for row in table.rows}
+    assert rows["by face and photo", "light"]["bias"] == pytest.approx(3.0, abs=0.5)
+    assert rows["by face and photo", "dark"]["rms"] == pytest.approx(0.0, abs=0.5)
+    assert rows["by the photo alone", "dark"]["bias"] == pytest.approx(15.0, abs=0.5)
+    assert rows["by the photo alone", "all"]["rms"] == pytest.approx(np.sqrt((13**2 + 15**2) / 2), abs=0.5)

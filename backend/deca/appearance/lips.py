@@ -64,7 +64,7 @@ def with_lips(
 def without_shine(
     albedo_HW3: NDArray[np.float32], weight_HW: NDArray[np.float32], lips_HW: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """An albedo (sRGB) whose lips have no highlights: wet lips shine under any light, and a renderer lets them again."""
+    """An albedo (sRGB) whose lips have no highlights, which a renderer gives them in its own light."""
     own_3 = lips_lab(albedo_HW3, weight_HW, lips_HW)
     if own_3 is None:
         return albedo_HW3

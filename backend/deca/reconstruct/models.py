@@ -357,7 +357,7 @@ def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
 
 
 def builtin_skin_tone() -> SkinTone | None:
-    """The bundled map that tells skin's lightness, whatever the head model; None, with a warning, where it is damaged."""
+    """What tells skin's lightness by a face, of any head model; None, and a warning, as `builtin_networks` gives them."""
     if not (assets_dir() / SKIN_TONE).is_file():
         return None
     try:

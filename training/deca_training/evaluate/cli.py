@@ -142,6 +142,14 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     kind.add_argument("--people", type=int, default=40, metavar="N", help="people kept out (default: 40)")
     kind.set_defaults(run=run, evaluate=_skin, device="cpu")
 
+    text = "how light people's skin becomes, on real photos whose people's lightness is known by eye"
+    kind = kinds.add_parser("tones", help=text, description=text, parents=[product])
+    kind.add_argument("--data", type=Path, required=True, metavar="DIR", help="photos")
+    kind.add_argument(
+        "--tones", type=Path, metavar="FILE", help="how light their skin is (default: tones.csv in that folder)"
+    )
+    kind.set_defaults(run=run, evaluate=_tones, device="cpu")
+
     text = "what the shape from one photo says of other photos of the person"
     kind = kinds.add_parser("likeness", help=text, description=text)
     kind.add_argument("--data", type=Path, required=True, help="FOLDER/person/*.jpg, several photos of each person")
@@ -307,6 +315,16 @@ def _skin(options: argparse.Namespace) -> None:
     print(table.markdown())
 
 
+def _tones(options: argparse.Namespace) -> None:
+    from deca_training.closed_form.skin_tone import FILE, read_tones
+    from deca_training.evaluate.tones import evaluate_tones
+
+    tones = read_tones(options.tones or options.data / FILE)
+    table = evaluate_tones(_product(options), options.data, tones, progress=sys.stderr.isatty())
+    table.write(options.out, "tones")
+    print(table.markdown())
+
+
 def _relief_pairs(options: argparse.Namespace) -> None:
     from deca_training.evaluate.relief_pairs import evaluate_relief_pairs
     from deca_training.evaluate.subjects import Subjects
@@ -346,7 +364,9 @@ def _product(options: argparse.Namespace) -> Models:
 
     product = load_models(weights=options.weights)
     relief = product.relief if options.relief is None else load_relief(options.relief)
-    return Models(product.head, product.networks, product.albedo, product.device, relief, product.skin_map)
+    return Models(
+        product.head, product.networks, product.albedo, product.device, relief, product.skin_map, product.skin_tone
+    )
 
 
 def _training(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 from tqdm import tqdm
 
@@ -28,6 +29,7 @@ from deca_training.data.synthetic.carried import KnownPhoto, known_face
 from deca_training.data.synthetic.generate import Generator
 from deca_training.data.synthetic.light import Light
 from deca_training.evaluate.tables import Table
+from deca_training.evaluate.tones import by_photo_alone
 
 SIDE = 448
 FIRST = 7_300_000
@@ -44,7 +46,8 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
     not say how bright the lamp is, nor its colour: `given` lets an oracle scale each channel of the albedo to the
     truth. What the photo's light still leaves in it shows under another light. What can be known of a skin's tone at
     best, another oracle says, which divides the photo by the light that it was taken in: by how bright it was, or by
-    its colour, too.
+    its colour, too. Dice have chosen these people's tones, so that their faces tell nothing of them, and lead astray;
+    the photo alone does not. (`deca_training.evaluate.tones` has people whose faces do tell.)
 
     Args:
         product: The product's models, with its skin map network.
@@ -61,7 +64,14 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
     both, either, missed, hidden, count = 0, 0, 0, 0.0, 0
     errors: dict[str, list[float]] = {"albedo": [], "albedo, given": [], "photo": [], "photo, given": []}
     relit: dict[str, list[float]] = {"albedo": [], "photo": []}
-    tones: dict[str, list[tuple[float, float]]] = {"": [], ", exposure given": [], ", exposure and lamp given": []}
+    alone = by_photo_alone(product)
+    whats = "", ", by the photo alone", ", exposure given", ", exposure and lamp given"
+    tones: dict[str, list[tuple[float, float]]] = {what: [] for what in whats}
+        "": [],
+        ", by the photo alone": [],
+        ", exposure given": [],
+        ", exposure and lamp given": [],
+    }
     for number in tqdm(range(FIRST, FIRST + people), unit="person", disable=not progress):
         subject, _ = generator.subject(number, photos)
         looks = generator.who(number)[4]
@@ -71,10 +81,11 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
             pixels_HW3 = subject.image_KHW3[photo]
             try:
                 (face, *_) = reconstruct(Photo(pixels_HW3), path=f"{number}", models=product, texture_size=512)
+                (plain, *_) = reconstruct(Photo(pixels_HW3), path=f"{number}", models=alone, texture_size=512)
             except NoFaceError:
                 missed += 1
                 continue
-            assert face.skin_map is not None and face.texture is not None
+            assert face.skin_map is not None and face.texture is not None and plain.texture is not None
             known = KnownPhoto(known_face(subject, photo, product.head), maps_4HW, subject.mask_KHW[photo])
             carried = known.at(face, face_HW)
             fitted = face.vertices(), face.to_photo(), face.head, face.landmarks_L2
@@ -93,8 +104,9 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
             other_N3 = Light.random(np.random.default_rng((number, photo))).shading(normals_3N)[0].T.numpy()
             other_N3 *= _EXPOSED / (true_N3 * other_N3).mean()
             own_3 = (sh_basis(normals_3N[None])[0].T.numpy() @ subject.light_K93[photo]).mean(0)
+            told = {", by the photo alone": np.median(_small(plain.texture.albedo_NN3)[is_skin_HW], axis=0)}
             for name, image in (("albedo", face.texture.albedo_NN3), ("photo", face.texture.photographed_NN3)):
-                small_HW3 = cv2.resize(image.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+                small_HW3 = _small(image)
                 found_N3 = small_HW3[is_skin_HW]
                 errors[name].append(float(np.abs(found_N3 - true_N3).mean()))
                 gain_3 = true_N3.sum(0) / np.maximum(found_N3.sum(0), 1e-6)
@@ -103,7 +115,7 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
                 if name == "albedo":
                     hidden += float(np.abs(small_HW3[hidden_HW] * gain_3 - true_HW3[hidden_HW]).sum())
                     count += 3 * int(hidden_HW.sum())
-                    told = {"": np.median(found_N3, axis=0)}
+                    told[""] = np.median(found_N3, axis=0)
                 else:
                     seen_3 = np.median(found_N3, axis=0)
                     told = {", exposure given": seen_3 / own_3.mean(), ", exposure and lamp given": seen_3 / own_3}
@@ -127,6 +139,12 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
     if missed:
         table.notes.append(f"No face was found on {missed} photos.")
     return table
+
+
+def _small(image_NN3: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A texture as a map (H, W, 3) in 0..1."""
+    small = cv2.resize(image_NN3.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
 
 
 def _skin_normals(face: Face) -> torch.Tensor:
