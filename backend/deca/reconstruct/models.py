@@ -357,7 +357,7 @@ def builtin_skin_map(head: HeadModel) -> SkinMapNetwork | None:
 
 
 def builtin_skin_tone() -> SkinTone | None:
-    """What tells skin's lightness by a face, of any head model; None, and a warning, as `builtin_networks` gives them."""
+    """What tells skin's lightness by a face, for any head model; None, and a warning, as of `builtin_networks`."""
     if not (assets_dir() / SKIN_TONE).is_file():
         return None
     try:

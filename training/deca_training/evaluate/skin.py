@@ -67,11 +67,6 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
     alone = by_photo_alone(product)
     whats = "", ", by the photo alone", ", exposure given", ", exposure and lamp given"
     tones: dict[str, list[tuple[float, float]]] = {what: [] for what in whats}
-        "": [],
-        ", by the photo alone": [],
-        ", exposure given": [],
-        ", exposure and lamp given": [],
-    }
     for number in tqdm(range(FIRST, FIRST + people), unit="person", disable=not progress):
         subject, _ = generator.subject(number, photos)
         looks = generator.who(number)[4]
