@@ -43,6 +43,11 @@ def test_lips_that_are_nowhere_seen_are_redder_and_darker_than_the_skin(tone: np
     assert 7 < red < 11
 
 
+def test_a_head_model_without_lips_keeps_its_skin() -> None:
+    base_HW3 = np.tile(SKIN, (SIZE, SIZE, 1))
+    np.testing.assert_array_equal(with_lips(base_HW3, SKIN, np.zeros((SIZE, SIZE), np.float32), None), base_HW3)
+
+
 def test_shine_goes_and_the_rest_of_the_lip_stays() -> None:
     colours_HW3, weight_HW, lips_HW = face()
     shine, rest = np.s_[140:146, 120:130], np.s_[131:159, 82:110]

@@ -55,6 +55,8 @@ def with_lips(
         lips_3: Lab of the lips; where it is not known they are as much redder than the skin as people's are.
     """
     where_HW = lips_HW > 0
+    if not where_HW.any():  # a head model that does not say where its lips are
+        return base_HW3
     apart_3 = _PALER if lips_3 is None else lips_3 - to_lab(np.asarray(tone_3, np.float32))
     painted_HW3 = base_HW3.copy()
     painted_HW3[where_HW] = to_srgb(to_lab(base_HW3[where_HW]) + lips_HW[where_HW][:, None] * apart_3)
