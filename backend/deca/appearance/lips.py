@@ -24,7 +24,9 @@ _SHINE = 3.0, 12.0
 """L above the lips' own from which on it is shine, and from which on nothing of the lip is seen below; by eye."""
 
 _RIM = 0.004
-"""How far around shine lips are greyed by it, as a share of the texture."""
+"""How far around shine, or the dark between the lips, pixels mix with it, as a share of the texture."""
+_INSIDE = 18.0
+"""L below the lips' own from which on, beside an open mouth, it is the mouth's inside; by eye."""
 
 
 def lips_lab(
@@ -38,6 +40,30 @@ def lips_lab(
         lips_HW: Share of lips (`Regions.lips`).
     """
     return median_lab(colours_HW3[(lips_HW > _CERTAIN) & (weight_HW > _CERTAIN)])
+
+
+def inside_of_mouth(
+    photo_HW3: NDArray[np.float32],
+    believed_HW: NDArray[np.bool_],
+    opening_HW: NDArray[np.bool_],
+    lips_HW: NDArray[np.float32],
+) -> NDArray[np.bool_]:
+    """Lips' texels (H, W) where the photo shows the dark between parted lips, as at the corners, which landmarks round off.
+
+    Args:
+        photo_HW3: The photo, sRGB.
+        believed_HW: Where it is taken for skin.
+        opening_HW: Where it is known to show the open mouth.
+        lips_HW: Share of lips.
+    """
+    is_lip_HW = lips_HW > 0.5
+    own_3 = median_lab(photo_HW3[is_lip_HW & believed_HW])
+    if own_3 is None or not (is_lip_HW & opening_HW).any():
+        return np.zeros_like(believed_HW)
+    dark_HW = np.zeros(believed_HW.shape, np.uint8)
+    dark_HW[is_lip_HW] = to_lab(photo_HW3[is_lip_HW])[:, 0] < own_3[0] - _INSIDE
+    grown_HW = cv2.dilate(dark_HW, disc(_RIM * len(lips_HW))) > 0
+    return grown_HW & is_lip_HW
 
 
 def with_lips(

@@ -25,7 +25,7 @@ from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, t
 from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_eyes
 from deca.appearance.grain import grain_left, with_even_grain
 from deca.appearance.hair import hair_layer
-from deca.appearance.lips import lips_lab, with_lips, without_shine
+from deca.appearance.lips import inside_of_mouth, lips_lab, with_lips, without_shine
 from deca.appearance.mouth import paint_mouth
 from deca.appearance.notices import notices_of
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
@@ -200,6 +200,7 @@ def shown_by_photo(
     if skin_map is not None:
         face_HW = seen_HW & ~opening_HW
     light, believed_HW = believe(photo_HW3, face_HW, view, regions, texels.size, skin_map)
+    believed_HW &= ~inside_of_mouth(photo_HW3, believed_HW, opening_HW, regions.lips)
     # The islands' own borders are no reason to fade: lips and lids reach up to them, and turn inwards.
     inwards_HW = regions.is_feature_HW & ~view.visible_HW
     weight_HW = shrink_mask(believed_HW | opening_HW | ~on_skin_HW | inwards_HW, FEATHER * texels.size)
