@@ -22,16 +22,17 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
 from deca.files import read_safetensors, safetensors_bytes, write_file
 from deca.head import HeadModel
+from deca.head.model import expand_half
 from openhead.atlas import build_atlas
 from openhead.expression import MENDED, build_expression, face_units
 from openhead.landmarks import build_landmarks
 from openhead.lids import eye_corners
 from openhead.masks import build_masks
-from openhead.mouth import with_groove
+from openhead.mouth import with_groove, with_sealed_corners
 from openhead.population import calibrate
 from openhead.reference import write_reference
 from openhead.sculpt import set_back
-from openhead.shape import TRAITS, HeadMaker, build_shape
+from openhead.shape import COMPONENTS, TRAITS, HeadMaker, build_shape
 from openhead.skinning import PARENTS, build_skinning
 from openhead.sliders import People, random_people
 from openhead.source import Source
@@ -67,7 +68,20 @@ def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, n
     arrays, arkit_names, mended = _build_of(source, topology, make, calibrate(people, make, draft(people), LAST_ROUNDS))
     template = set_back(topology, arrays["v_template"].astype(np.float64))
     arrays["v_template"] = with_groove(template, topology.part, topology.polygons, topology.mirror).astype(np.float32)
-    return arrays, arkit_names, mended
+    return sealed(arrays), arkit_names, mended
+
+
+def sealed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A head model's arrays with lips that stay closed up to their corners, whoever's they are."""
+    part, polygons, mirror, parity = (arrays[name] for name in ("part", "polygons", "mirror", "parity"))
+    dirs = expand_half(arrays["shapedirs_half"], parity, mirror)
+    template, dirs[:, :, :COMPONENTS] = with_sealed_corners(
+        arrays["v_template"].astype(np.float64), dirs[:, :, :COMPONENTS], part, polygons, mirror
+    )
+    return arrays | {
+        "v_template": template.astype(np.float32),
+        "shapedirs_half": half_directions(dirs, mirror, parity),
+    }
 
 
 def _build_of(
@@ -117,15 +131,12 @@ def _head_of(arrays: dict[str, np.ndarray]) -> HeadModel:
         return HeadModel.load(path)
 
 
-def add_groove(path: Path) -> None:
-    """Gives a head that was built without it the groove behind the lower lip, in its file. Its codes mean what they
-    meant, so that it keeps its hash, and with it all that was made for it."""
+def seal_lips(path: Path) -> None:
+    """Lets the lips of a head that was built without it stay closed up to their corners, in its file. Its codes mean
+    what they meant, so that it keeps its hash, and with it all that was made for it."""
     head = HeadModel.load(path)
     tensors, metadata = read_safetensors(path, "head model", "Build it again.")
-    template = tensors["v_template"].astype(np.float64)
-    template = with_groove(template, tensors["part"], tensors["polygons"], tensors["mirror"])
-    tensors["v_template"] = template.astype(np.float32)
-    write_file(path, safetensors_bytes(tensors, {**metadata, "codes_of": head.hash}))
+    write_file(path, safetensors_bytes(sealed(tensors), {**metadata, "codes_of": head.hash}))
 
 
 def main() -> None:
@@ -134,11 +145,11 @@ def main() -> None:
         "--source", type=Path, help="folder or wheel of the source package (default: the installed one)"
     )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
-    parser.add_argument("--add-groove", type=Path, metavar="HEAD", help="mend a built head's mouth, and build nothing")
+    parser.add_argument("--seal-lips", type=Path, metavar="HEAD", help="mend a built head's lips, and build nothing")
     parser.add_argument("--reference", type=Path, help="also write the tests' extract of the source to this file")
     options = parser.parse_args()
-    if options.add_groove:
-        return add_groove(options.add_groove)
+    if options.seal_lips:
+        return seal_lips(options.seal_lips)
     source = Source(options.source)
     arrays, arkit_names, mended = build(source)
     if options.reference:

@@ -33,6 +33,18 @@ teeth. MakeHuman's bag goes straight back over them, and no mouth would show its
 GROOVE_WHOLE, GROOVE_END = 0.014, 0.023
 """Metres from the middle up to which the rows lie so, and from which on they stay where they were."""
 
+LIP_ROWS = 6
+"""Rows of vertices from the lips' inner edge outwards that may touch the other lip."""
+TOUCHING, SEAL_REACH = 1.3e-3, 1.2e-3
+"""Metres between vertices of both lips up to which they touch, and along the lips over which motions are averaged."""
+SEAL_WHOLE, SEAL_END = 0.7e-3, 3e-3
+"""Metres above and below the line where lips touch up to which they move as one, and from which on as they did."""
+SEAL_FROM, SEAL_TO = 0.011, 0.017
+"""Metres from the middle from which on they begin to move as one, and do: nearer to it lips meet by themselves."""
+SEAL_RISE, SEAL_BEHIND = 0.5e-3, 2e-3
+"""Metres that the lower lip's inside rises there behind the upper one, and how far behind the place where they touch it
+does so wholly: what is seen of lips stays as it is."""
+
 
 class Mouth:
     """Inner mouth, teeth and tongue of one mean head."""
@@ -122,20 +134,86 @@ def with_groove(verts_V3: np.ndarray, part: np.ndarray, polygons: np.ndarray, mi
         part, polygons, mirror: As in `Topology`.
     """
     beside = _neighbours(polygons)
-    is_bag = part == INNER_MOUTH
-    line = {v for v, near in beside.items() if part[v] == SKIN and any(is_bag[n] for n in near)}
-    corners = {min(line, key=lambda v: verts_V3[v, 0]), max(line, key=lambda v: verts_V3[v, 0])}
-    start = min(line - corners, key=lambda v: verts_V3[v, 1])
-    lower = set(_rows(beside, {start}, line - corners))
-    within = set(np.flatnonzero(is_bag).tolist())
-    from_lower, from_rest = _rows(beside, lower, within), _rows(beside, line - lower, within)
+    upper, lower, corners = _lip_edges(beside, part, verts_V3)
+    within = set(np.flatnonzero(part == INNER_MOUTH).tolist())
+    from_lower, from_rest = _rows(beside, lower, within), _rows(beside, upper | corners, within)
     moved_V3 = verts_V3.copy()
     for v, (row, edge) in from_lower.items():
         if 1 <= row <= len(GROOVE) and row < from_rest[v][0]:
-            t = np.clip((GROOVE_END - abs(verts_V3[v, 0])) / (GROOVE_END - GROOVE_WHOLE), 0, 1)
+            share = _smooth((GROOVE_END - abs(verts_V3[v, 0])) / (GROOVE_END - GROOVE_WHOLE))
             there_2 = verts_V3[edge, 1:] + GROOVE[row - 1]
-            moved_V3[v, 1:] += t * t * (3 - 2 * t) * (there_2 - verts_V3[v, 1:])
+            moved_V3[v, 1:] += share * (there_2 - verts_V3[v, 1:])
     return (moved_V3 + moved_V3[mirror] * (-1, 1, 1)) / 2
+
+
+def with_sealed_corners(
+    verts_V3: np.ndarray, dirs_V3K: np.ndarray, part: np.ndarray, polygons: np.ndarray, mirror: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A head (V, 3), and its shape directions (V, 3, K), whose lips stay closed up to the corners.
+
+    There the lips of most people parted by half a millimetre to two, and teeth were seen. Where they touch, both get
+    the mean of their motions, and the inside of the lower one rises behind the upper one. A third of a millimetre stays
+    open: to close it, the lips' inside would have to fold more sharply than normals of wrinkles allow.
+
+    Args:
+        verts_V3: The head, metres; its lips are closed, or nearly.
+        dirs_V3K: What shape coefficients do to it.
+        part, polygons, mirror: As in `Topology`.
+    """
+    beside = _neighbours(polygons)
+    upper, lower, corners = _lip_edges(beside, part, verts_V3)
+    line = upper | lower | corners
+    lips = set(line)
+    for _ in range(LIP_ROWS):
+        lips |= {n for v in lips for n in beside[v] if part[n] == SKIN}
+    lips |= {n for v in line for n in beside[v] if part[n] == INNER_MOUTH}
+    from_upper, from_lower = (_rows(beside, edge, lips - corners) for edge in (upper, lower))
+    whole = np.array(sorted(lips))
+    far = (len(whole), 0)
+    rows = np.array([[from_upper.get(v, far)[0], from_lower.get(v, far)[0]] for v in whole.tolist()])
+    side = np.sign(rows[:, 1] - rows[:, 0])  # 1 on the upper lip, -1 on the lower, 0 between them
+    here_L3 = verts_V3[whole]
+    is_skin = part[whole] == SKIN
+    trees = {lip: cKDTree(here_L3[is_skin & (side == lip)]) for lip in (1, -1)}
+    apart = np.full(len(whole), np.inf)
+    for lip, tree in trees.items():
+        own = is_skin & (side == -lip)
+        apart[own] = tree.query(here_L3[own])[0]
+    touches = apart < TOUCHING
+    across = np.abs(here_L3[:, 0])
+    near_LL = np.exp(-(((across[:, None] - across) / SEAL_REACH) ** 2)) * touches
+    near_LL *= (np.sign(here_L3[:, :1]) == np.sign(here_L3[:, 0])) | (across[:, None] < SEAL_REACH)
+    near_LL /= np.maximum(near_LL.sum(1, keepdims=True), 1e-12)
+    off = np.abs(here_L3[:, 1] - near_LL @ here_L3[:, 1])
+    weight = _smooth((SEAL_END - off) / (SEAL_END - SEAL_WHOLE))
+    weight *= _smooth((across - SEAL_FROM) / (SEAL_TO - SEAL_FROM)) * (near_LL.sum(1) > 0.5)
+    sealed_V3, sealed_V3K = verts_V3.copy(), dirs_V3K.copy()
+    behind = near_LL @ here_L3[:, 2] - here_L3[:, 2]
+    sealed_V3[whole, 1] += (side < 0) * weight * _smooth(behind / SEAL_BEHIND) * SEAL_RISE
+    motion_L3K = dirs_V3K[whole]
+    means = []
+    for lip in trees:
+        lip_LL = near_LL * (side == lip)
+        means.append(np.tensordot(lip_LL / np.maximum(lip_LL.sum(1, keepdims=True), 1e-12), motion_L3K, 1))
+    sealed_V3K[whole] += weight[:, None, None] * (sum(means) / 2 - motion_L3K)
+    return (sealed_V3 + sealed_V3[mirror] * (-1, 1, 1)) / 2, sealed_V3K
+
+
+def _smooth(t: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, 3t^2 - 2t^3 in between."""
+    t = np.clip(t, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _lip_edges(
+    beside: dict[int, set[int]], part: np.ndarray, verts_V3: np.ndarray
+) -> tuple[set[int], set[int], set[int]]:
+    """Skin vertices at which the mouth bag begins: the upper lip's, the lower lip's, and the two corners."""
+    line = {v for v, near in beside.items() if part[v] == SKIN and any(part[n] == INNER_MOUTH for n in near)}
+    corners = {min(line, key=lambda v: verts_V3[v, 0]), max(line, key=lambda v: verts_V3[v, 0])}
+    start = min(line - corners, key=lambda v: verts_V3[v, 1])
+    lower = set(_rows(beside, {start}, line - corners))
+    return line - lower - corners, lower, corners
 
 
 def _neighbours(polygons: np.ndarray) -> dict[int, set[int]]:
