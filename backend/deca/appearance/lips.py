@@ -16,13 +16,12 @@ from deca.appearance.blend import smoothstep
 from deca.appearance.skin import median_lab, to_lab, to_srgb
 from deca.appearance.trust import disc
 
-_PALER = np.array((-6.0, 9.0, 0.0), np.float32)
+_REDDER = np.array((-6.0, 9.0, 0.0), np.float32)
 """Lab of lips less that of the skin around them: the bundled albedo model's mean."""
 _CERTAIN = 0.9
 """Share of lips, and confidence in the photo, from which on a texel says what colour lips have."""
 _SHINE = 3.0, 12.0
 """L above the lips' own from which on it is shine, and from which on nothing of the lip is seen below; by eye."""
-
 _RIM = 0.004
 """How far around shine, or the dark between the lips, pixels mix with it, as a share of the texture."""
 _INSIDE = 18.0
@@ -48,7 +47,7 @@ def inside_of_mouth(
     opening_HW: NDArray[np.bool_],
     lips_HW: NDArray[np.float32],
 ) -> NDArray[np.bool_]:
-    """Lips' texels (H, W) where the photo shows the dark between parted lips, as at the corners, which landmarks round off.
+    """Lips' texels (H, W) where the photo shows the dark between parted lips; landmarks round its corners off.
 
     Args:
         photo_HW3: The photo, sRGB.
@@ -83,7 +82,7 @@ def with_lips(
     where_HW = lips_HW > 0
     if not where_HW.any():  # a head model that does not say where its lips are
         return base_HW3
-    apart_3 = _PALER if lips_3 is None else lips_3 - to_lab(np.asarray(tone_3, np.float32))
+    apart_3 = _REDDER if lips_3 is None else lips_3 - to_lab(np.asarray(tone_3, np.float32))
     painted_HW3 = base_HW3.copy()
     painted_HW3[where_HW] = to_srgb(to_lab(base_HW3[where_HW]) + lips_HW[where_HW][:, None] * apart_3)
     return painted_HW3

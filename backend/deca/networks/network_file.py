@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from deca.files import in_order, read_safetensors, write_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+Card = TypeVar("Card")
 
 COPY = "Copy or download the file again from its source."
 
@@ -62,6 +64,24 @@ def read_network(path: Path, what: str, kind: str, version: str) -> tuple[dict[s
             f"Make some with `deca-train {what}`.",
         )
     return arrays, metadata
+
+
+def read_card(metadata: Mapping[str, str], card: type[Card], what: str, path: Path) -> Card:
+    """The card in a weights file's metadata.
+
+    Args:
+        metadata: As `read_network` gives it.
+        card: What it is read as.
+        what: What the network is called in words.
+        path: The file.
+
+    Raises:
+        AssetError: It is missing or damaged.
+    """
+    try:
+        return card(**json.loads(metadata["card"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AssetError(f"The card of the {what} weights file {path} is damaged ({error}).", COPY) from error
 
 
 def fill_network(network: nn.Module, arrays: Mapping[str, NDArray], path: Path) -> None:

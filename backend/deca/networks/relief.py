@@ -13,7 +13,6 @@ out as this map, `FINER` times as many.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -28,7 +27,7 @@ from torch.nn import functional
 from deca.errors import AssetError
 from deca.head.model import HeadModel
 from deca.networks.decoder import MAP_SIZE
-from deca.networks.network_file import COPY, fill_network, read_network, save_network
+from deca.networks.network_file import fill_network, read_card, read_network, save_network
 from deca.render.lighting import sh_bands
 
 _FORMAT, _VERSION = "deca-relief", "2"
@@ -311,10 +310,7 @@ def load_relief(path: str | Path) -> ReliefNetwork:
     """
     path = Path(path)
     arrays, metadata = read_network(path, "relief", _FORMAT, _VERSION)
-    try:
-        network = ReliefNetwork(ReliefCard(**json.loads(metadata["card"])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise AssetError(f"The card of the relief weights file {path} is damaged ({error}).", COPY) from error
+    network = ReliefNetwork(read_card(metadata, ReliefCard, "relief", path))
     fill_network(network, arrays, path)
     return network.eval()
 

@@ -7,7 +7,6 @@ Shape suffixes: B photos, K kinds, C channels, H W rows and columns of the UV ma
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -21,7 +20,7 @@ from torch.nn import functional
 
 from deca.errors import AssetError
 from deca.head import HeadModel
-from deca.networks.network_file import COPY, fill_network, read_network, save_network
+from deca.networks.network_file import fill_network, read_card, read_network, save_network
 from deca.networks.relief import landmark_places, unet_level
 
 _FORMAT, _VERSION = "deca-skin-map", "1"
@@ -178,9 +177,6 @@ def load_skin_map(path: str | Path) -> SkinMapNetwork:
     """
     path = Path(path)
     arrays, metadata = read_network(path, "skin-map", _FORMAT, _VERSION)
-    try:
-        network = SkinMapNetwork(SkinMapCard(**json.loads(metadata["card"])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise AssetError(f"The card of the skin map weights file {path} is damaged ({error}).", COPY) from error
+    network = SkinMapNetwork(read_card(metadata, SkinMapCard, "skin map", path))
     fill_network(network, arrays, path)
     return network.eval()

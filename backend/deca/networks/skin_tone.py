@@ -11,16 +11,14 @@ Shape suffixes: N faces, D descriptor (128).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from deca.assets import asset
-from deca.errors import AssetError
 from deca.networks.face_descriptor import FaceDescriptor
-from deca.networks.network_file import COPY, fill_network, read_network, save_network
+from deca.networks.network_file import fill_network, read_card, read_network, save_network
 
 ASSET = "identity/skin_tone.safetensors"
 _FORMAT, _VERSION = "deca-skin-tone", "1"
@@ -77,9 +75,6 @@ def load_skin_tone(path: str | Path | None = None) -> SkinTone:
     """
     path = Path(path or asset(ASSET))
     arrays, metadata = read_network(path, "skin-tone", _FORMAT, _VERSION)
-    try:
-        network = SkinTone(SkinToneCard(**json.loads(metadata["card"])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise AssetError(f"The card of the skin tone weights file {path} is damaged ({error}).", COPY) from error
+    network = SkinTone(read_card(metadata, SkinToneCard, "skin tone", path))
     fill_network(network, arrays, path)
     return network.eval()

@@ -360,12 +360,7 @@ def builtin_skin_tone() -> SkinTone | None:
     """What tells skin's lightness by a face, for any head model; None, and a warning, as of `builtin_networks`."""
     if not (assets_dir() / SKIN_TONE).is_file():
         return None
-    try:
-        return load_skin_tone()
-    except AssetError as error:
-        trouble = "How light skin is cannot be told by the face, so photos have to say it"
-        warnings.warn(f"{trouble}: {error.message} Reinstall the add-on.", DecaWarning, stacklevel=2)
-        return None
+    return _or_warning(load_skin_tone, "How light skin is cannot be told by the face, so photos have to say it")
 
 
 def _builtin(
@@ -380,13 +375,22 @@ def _builtin(
     file = getattr(bundle_of(head.name), what, "")
     if not file or not (assets_dir() / file).is_file():
         return None
-    try:
+
+    def loaded() -> T:
         network = load(asset(file))
         check(network, head)
+        return network
+
+    return _or_warning(loaded, trouble, advice)
+
+
+def _or_warning(load: Callable[[], T], trouble: str, advice: str = "Reinstall the add-on.") -> T | None:
+    """What is loaded; None, with a warning, where it cannot be."""
+    try:
+        return load()
     except AssetError as error:
-        warnings.warn(f"{trouble}: {error.message} {advice}", DecaWarning, stacklevel=3)
+        warnings.warn(f"{trouble}: {error.message} {advice}", DecaWarning, stacklevel=4)
         return None
-    return network
 
 
 def _shown(linear: Tensor) -> Tensor:

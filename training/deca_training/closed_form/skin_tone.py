@@ -8,7 +8,6 @@ Shape suffixes: N photos, D descriptor.
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from deca.errors import AssetError, DecaError
 from deca.networks.skin_tone import SkinTone, SkinToneCard, save_skin_tone
 from deca.reconstruct.same_person import describe
 from deca.vision import find_faces, read_photo
+from deca_training.closed_form.photo_table import read_photo_table
 from deca_training.closed_form.told_traits import readout
 
 FILE = "tones.csv"
@@ -39,13 +39,8 @@ def read_tones(path: Path) -> dict[str, float]:
     Raises:
         AssetError: The file is missing or damaged.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {row["photo"]: _lightness(row["lightness"]) for row in csv.DictReader(file)}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise AssetError(
-            f"The skin tones {path} cannot be read ({error}).", "Lines are `photo,lightness`, as p001/1.jpg,63."
-        ) from error
+    lines = "`photo,lightness`, as p001/1.jpg,63"
+    return read_photo_table(path, lambda row: _lightness(row["lightness"]), "skin tones", lines)
 
 
 def _lightness(text: str) -> float:

@@ -10,7 +10,6 @@ Shape suffixes: N photos, X inputs of the shape encoder, S shape coefficients, T
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from deca.networks import Checkpoint, ShapeEncoder, check_head, load_checkpoint,
 from deca.networks.face_descriptor import FaceFeatures
 from deca.reconstruct.fit import LandmarkSolver
 from deca.vision import find_faces, read_photo
+from deca_training.closed_form.photo_table import read_photo_table
 from deca_training.closed_form.shape_encoder import ShapeTruth, inputs, scales, with_shape_encoder
 from deca_training.cross_photo import gather_evidence
 
@@ -71,13 +71,8 @@ def read_traits(path: Path) -> dict[str, dict[str, float]]:
     Raises:
         AssetError: The file is missing or damaged.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return {row["photo"]: {"age": _age(row["age"]), "sex": _SEX[row["sex"]]} for row in csv.DictReader(file)}
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise AssetError(
-            f"The traits {path} cannot be read ({error}).", "Lines are `photo,age,sex`, as p001/1.jpg,62,woman."
-        ) from error
+    lines = "`photo,age,sex`, as p001/1.jpg,62,woman"
+    return read_photo_table(path, lambda row: {"age": _age(row["age"]), "sex": _SEX[row["sex"]]}, "traits", lines)
 
 
 def _age(text: str) -> float:
