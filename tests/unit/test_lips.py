@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deca.appearance.lips import lips_lab, with_lips, without_shine
+from deca.appearance.lips import inside_of_mouth, lips_lab, with_lips, without_shine
 from deca.appearance.skin import to_lab, to_srgb
 
 SIZE = 256
@@ -59,6 +59,18 @@ def test_shine_goes_and_the_rest_of_the_lip_stays() -> None:
     np.testing.assert_allclose(middle_HW3, np.broadcast_to(to_lab(RED), middle_HW3.shape), atol=3.1)
     np.testing.assert_allclose(matt_HW3[rest], colours_HW3[rest], atol=2e-3)
     np.testing.assert_array_equal(matt_HW3[lips_HW == 0], colours_HW3[lips_HW == 0])
+
+
+def test_the_dark_between_parted_lips_is_no_lip() -> None:
+    colours_HW3, weight_HW, lips_HW = face()
+    dark, opening_HW = np.s_[131:140, 82:92], np.zeros((SIZE, SIZE), bool)
+    colours_HW3[dark] = 0.05
+    opening_HW[110:125, 90:170] = True
+    inside_HW = inside_of_mouth(colours_HW3, weight_HW > 0.5, opening_HW, lips_HW)
+    assert inside_HW[dark].all()
+    assert not inside_HW[145:160, 100:180].any() and not inside_HW[lips_HW == 0].any()
+    closed_HW = np.zeros_like(opening_HW)
+    assert not inside_of_mouth(colours_HW3, weight_HW > 0.5, closed_HW, lips_HW).any()
 
 
 def test_lips_that_are_not_seen_have_no_shine_to_lose() -> None:

@@ -5,10 +5,8 @@ Shape suffixes: H W rows and columns of UV maps (256), N texels.
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 from tqdm import tqdm
 
@@ -29,7 +27,7 @@ from deca_training.data.synthetic.carried import KnownPhoto, known_face
 from deca_training.data.synthetic.generate import Generator
 from deca_training.data.synthetic.light import Light
 from deca_training.evaluate.tables import Table
-from deca_training.evaluate.tones import by_photo_alone
+from deca_training.evaluate.tones import as_map, by_photo_alone
 
 SIDE = 448
 FIRST = 7_300_000
@@ -99,9 +97,9 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
             other_N3 = Light.random(np.random.default_rng((number, photo))).shading(normals_3N)[0].T.numpy()
             other_N3 *= _EXPOSED / (true_N3 * other_N3).mean()
             own_3 = (sh_basis(normals_3N[None])[0].T.numpy() @ subject.light_K93[photo]).mean(0)
-            told = {", by the photo alone": np.median(_small(plain.texture.albedo_NN3)[is_skin_HW], axis=0)}
+            told = {", by the photo alone": np.median(as_map(plain.texture.albedo_NN3)[is_skin_HW], axis=0)}
             for name, image in (("albedo", face.texture.albedo_NN3), ("photo", face.texture.photographed_NN3)):
-                small_HW3 = _small(image)
+                small_HW3 = as_map(image)
                 found_N3 = small_HW3[is_skin_HW]
                 errors[name].append(float(np.abs(found_N3 - true_N3).mean()))
                 gain_3 = true_N3.sum(0) / np.maximum(found_N3.sum(0), 1e-6)
@@ -134,12 +132,6 @@ def evaluate_skin(product: Models, people: int, photos: int = 2, progress: bool 
     if missed:
         table.notes.append(f"No face was found on {missed} photos.")
     return table
-
-
-def _small(image_NN3: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """A texture as a map (H, W, 3) in 0..1."""
-    small = cv2.resize(image_NN3.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32)
 
 
 def _skin_normals(face: Face) -> torch.Tensor:

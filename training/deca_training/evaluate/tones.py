@@ -74,11 +74,15 @@ def by_photo_alone(product: Models) -> Models:
     return Models(product.head, product.networks, product.albedo, product.device, product.relief, product.skin_map)
 
 
+def as_map(image_NN3: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A texture as a map (H, W, 3) in 0..1."""
+    small = cv2.resize(image_NN3.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
+
+
 def _lightness(face: Face) -> float:
     assert face.texture is not None and face.skin_map is not None
-    albedo_HW3 = cv2.resize(
-        face.texture.albedo_NN3.astype(np.float32) / 255, (MAP_SIZE,) * 2, interpolation=cv2.INTER_AREA
-    )
+    albedo_HW3 = as_map(face.texture.albedo_NN3)
     is_skin_HW: NDArray[np.bool_] = face.skin_map.share(Kind.SKIN, size=MAP_SIZE) > 0.9
     is_skin_HW &= uv_mask(face.head, DETAIL_MASK).numpy() > 0.5
     return float(to_lab(np.median(albedo_HW3[is_skin_HW], axis=0))[0])

@@ -205,7 +205,7 @@ def _soft(map_HW: NDArray, sigma: float) -> Map:
 Layer = Callable[[Map, Map, np.random.Generator, int], Map]
 
 ON_SKIN: tuple[tuple[float, Layer], ...] = (
-    (0.5, moles), (0.35, freckles), (0.2, blemishes), (0.6, grain), (0.35, stubble), (0.2, beard), (0.35, brows),
+    (0.5, moles), (0.2, freckles), (0.2, blemishes), (0.6, grain), (0.25, stubble), (0.15, beard), (0.35, brows),
     (0.2, make_up),
 )  # fmt: skip
 IN_FRONT: tuple[tuple[float, Layer], ...] = ((0.3, shadows), (0.25, highlights), (0.2, glasses), (0.12, fringe))
