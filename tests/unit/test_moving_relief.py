@@ -55,16 +55,16 @@ def test_the_formula() -> None:
     relief_HW, photo_HW, now_HW = fine_map(0), fine_map(1), fine_map(2) * np.linspace(0, 6, 256, dtype=np.float32)
 
     def strength(map_HW: np.ndarray) -> np.ndarray:
-        return np.sqrt(gaussian_filter(map_HW.astype(np.float64) ** 2, 4)) + 3e-5
+        return np.sqrt(gaussian_filter(map_HW.astype(np.float64) ** 2, 4)) + 8e-5
 
     got_HW = with_reliefs(tensor(now_HW), [(moving(relief_HW, 1, photo_HW), 1)], HEAD)[0, 0].numpy()
     ratio_HW = strength(now_HW) / strength(photo_HW)
-    used_HW = np.minimum(ratio_HW, 2)
-    expected_HW = used_HW**0.7 * relief_HW + 0.25 * (1 - used_HW / ratio_HW) * now_HW
+    used_HW = np.minimum(ratio_HW, 1.75)
+    expected_HW = used_HW * relief_HW + 0.25 * (1 - used_HW / ratio_HW) * now_HW
     error_HW = np.abs(got_HW - expected_HW)[INSIDE_HW]
     assert np.sqrt(np.mean(error_HW**2)) < 0.06 * np.sqrt(np.mean(expected_HW[INSIDE_HW] ** 2))
     assert (ratio_HW[INSIDE_HW] > 3).mean() > 0.1 and (ratio_HW[INSIDE_HW] < 1).mean() > 0.05
-    certain_HW = INSIDE_HW & (ratio_HW < 1.7)
+    certain_HW = INSIDE_HW & (ratio_HW < 1.5)
     assert (got_HW * relief_HW)[certain_HW].min() >= 0  # valleys stay valleys
 
 
@@ -85,14 +85,15 @@ def test_at_the_photo_s_expression_it_is_what_the_photo_shows_where_that_is_sure
 
 def test_lines_of_an_unseen_forehead_come_with_its_movement() -> None:
     """A fringe: at rest the forehead is smooth, and skin that folds twice as much shows half of the lines of others."""
-    photo_HW, nothing = fine_map(1), moving(np.zeros((256, 256), np.float32), 0, fine_map(1))
+    photo_HW = fine_map(1, 3e-3)  # so deep that the strengths' floor hardly counts
+    nothing = moving(np.zeros((256, 256), np.float32), 0, photo_HW)
     upper_HW, shown = np.s_[48:64, 98:158], []
     for strength in (0.5, 1, 2, 4):
         got_HW = with_reliefs(tensor(strength * photo_HW), [(nothing, 1)], HEAD)[0, 0].numpy()
         shown.append(np.abs(got_HW)[upper_HW].mean() / np.abs(strength * photo_HW)[upper_HW].mean())
         assert np.allclose(got_HW[160:], GENERIC * strength * photo_HW[160:], atol=1e-8)
     assert max(shown[:2]) < 0.02
-    # The floor of the strengths takes a little of the ratio.
+    # The floor takes a little of the ratio.
     assert shown[2:] == pytest.approx([GENERIC / 2, 0.75 * GENERIC], abs=0.03)
 
 

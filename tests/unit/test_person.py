@@ -146,13 +146,13 @@ def test_the_relief_of_the_photo_that_knows_is_taken_as_it_is() -> None:
 
 def test_reliefs_of_one_line_at_two_strengths_are_one_line() -> None:
     """The same skin, folded more on one photo: brought to one expression both say the same."""
-    from deca.reconstruct.moving_relief import ACTIVITY_FLOOR, FOLLOWS
+    from deca.reconstruct.moving_relief import ACTIVITY_FLOOR
 
     weak, strong = 1e-4, 2e-4
-    deeper = 1e-4 * ((strong + ACTIVITY_FLOOR) / (weak + ACTIVITY_FLOOR)) ** FOLLOWS
+    deeper = 1e-4 * ((strong + ACTIVITY_FLOOR) / (weak + ACTIVITY_FLOOR))
     merged = merge_reliefs([relief(1e-4, 0.5, weak), relief(deeper, 0.5, strong)], [1.0, 1.0])
     at = float(merged.activity_PQ[0, 0])
-    expected = 1e-4 * ((at + ACTIVITY_FLOOR) / (weak + ACTIVITY_FLOOR)) ** FOLLOWS
+    expected = 1e-4 * ((at + ACTIVITY_FLOOR) / (weak + ACTIVITY_FLOOR))
     np.testing.assert_allclose(merged.displacement_HW, expected, rtol=1e-3)
 
 

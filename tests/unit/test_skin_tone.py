@@ -16,6 +16,7 @@ from deca.head import load_head
 from deca.networks.skin_tone import SkinTone, SkinToneCard, load_skin_tone, save_skin_tone
 from deca.reconstruct import models
 from deca_training.cli import main
+from deca_training.closed_form import photo_table
 from deca_training.closed_form import skin_tone as fitted
 from deca_training.closed_form.skin_tone import read_tones
 from deca_training.evaluate import tones
@@ -66,8 +67,8 @@ def test_tones_are_fitted_to_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     names = [f"p{row:03d}/1.jpg" for row in range(PHOTOS)]
     lines = [f"{name},{lightness:.1f}" for name, lightness in zip(names, lightness_N, strict=True)]
     (tmp_path / "tones.csv").write_text("\n".join(("photo,lightness", *lines, "nobody.jpg,50")) + "\n")
-    monkeypatch.setattr(fitted, "read_photo", lambda path: path)
-    monkeypatch.setattr(fitted, "find_faces", lambda path, max_faces: [] if path.name == "nobody.jpg" else [path])
+    monkeypatch.setattr(photo_table, "read_photo", lambda path: path)
+    monkeypatch.setattr(photo_table, "find_faces", lambda path, max_faces: [] if path.name == "nobody.jpg" else [path])
     whose = {tmp_path / name: row for name, row in zip(names, described_ND, strict=True)}
     monkeypatch.setattr(fitted, "describe", lambda path, faces: [whose[face] for face in faces])
     out = tmp_path / "out.safetensors"

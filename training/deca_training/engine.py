@@ -30,7 +30,8 @@ from deca_training.config import Recipe
 from deca_training.data.augment import Augmentation
 from deca_training.data.loader import batch_loader
 from deca_training.data.sources import Source, batches_of, load_source
-from deca_training.stages import StageModule, stage_module
+from deca_training.data.synthetic.person import typical_relief
+from deca_training.stages import CoarseStage, DetailStage, NonlinearStage, StageModule
 from deca_training.trained_model import TrainedModel
 
 _VALIDATION_SEED = 1
@@ -159,7 +160,7 @@ def train(
         )
     _on_gpu(hardware)
     photos = Photos(recipe, [data] if isinstance(data, Path) else data, hardware.workers)
-    stage = stage_module(recipe)
+    stage = stage_of(recipe)
     if start is not None:
         load_networks(stage.model, start)
     # Written once all is known to be good; the processes of one run write the same.
@@ -179,6 +180,13 @@ def train(
         trainer.fit(stage, photos, ckpt_path=str(last) if resume else None, weights_only=True)
         trainer.save_checkpoint(last)  # validations save it, and there may be steps after the last of them
     return stage
+
+
+def stage_of(recipe: Recipe) -> StageModule:
+    """The stage of a recipe, with fresh weights."""
+    if recipe.stage in ("nonlinear_pretrain", "nonlinear"):
+        return NonlinearStage(recipe)
+    return DetailStage(recipe, typical_relief) if recipe.stage == "detail" else CoarseStage(recipe)
 
 
 def _on_gpu(hardware: Hardware) -> bool:

@@ -4,7 +4,7 @@ and `card` (JSON, the fields of a dataclass)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
-from deca.errors import AssetError
+from deca.errors import AssetError, DecaError
 from deca.files import in_order, read_safetensors, write_file
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def read_network(path: Path, what: str, kind: str, version: str) -> tuple[dict[s
     return arrays, metadata
 
 
-def read_card(metadata: Mapping[str, str], card: type[Card], what: str, path: Path) -> Card:
+def read_card(metadata: Mapping[str, str], card: Callable[..., Card], what: str, path: Path) -> Card:
     """The card in a weights file's metadata.
 
     Args:
         metadata: As `read_network` gives it.
-        card: What it is read as.
+        card: What its values make.
         what: What the network is called in words.
         path: The file.
 
@@ -80,7 +80,7 @@ def read_card(metadata: Mapping[str, str], card: type[Card], what: str, path: Pa
     """
     try:
         return card(**json.loads(metadata["card"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, DecaError) as error:
         raise AssetError(f"The card of the {what} weights file {path} is damaged ({error}).", COPY) from error
 
 

@@ -9,7 +9,6 @@ Shape suffixes: B batch, N code, C channels, H W rows and columns of the window 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -21,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deca.errors import AssetError, DecaError, OptionError
+from deca.errors import AssetError, OptionError
 from deca.head.model import HeadModel
 from deca.networks.checkpoint import fitting_state
 from deca.networks.codes import Codes, CodeSizes
 from deca.networks.encoders import CoarseEncoder
-from deca.networks.network_file import COPY, read_network, save_network
+from deca.networks.network_file import read_card, read_network, save_network
 from deca.render.detail import detail_patch
 
 _FORMAT, _VERSION = "deca-nonlinear", "1"
@@ -319,16 +318,13 @@ def load_nonlinear(path: str | Path) -> NonlinearNetworks:
     """
     path = Path(path)
     arrays, metadata = read_network(path, "nonlinear", _FORMAT, _VERSION)
-    try:
-        networks = NonlinearNetworks(_card(json.loads(metadata["card"])))
-    except (KeyError, TypeError, ValueError, DecaError) as error:
-        raise AssetError(f"The card of the nonlinear weights file {path} is damaged ({error}).", COPY) from error
+    networks = NonlinearNetworks(read_card(metadata, _card, "nonlinear", path))
     state = {key: torch.from_numpy(array) for key, array in arrays.items()}
     networks.load_state_dict(fitting_state(path, networks, state))
     return networks.eval()
 
 
-def _card(values: dict[str, Any]) -> NonlinearCard:
+def _card(**values: Any) -> NonlinearCard:
     decoders: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in values["decoders"].items()
     }

@@ -4,7 +4,7 @@ Each photo's relief belongs to its own expression. With R a photo's relief, a th
 (`deca.reconstruct.moving_relief`) and w its share at a place, the merged relief belongs to an expression whose strength
 is the mean of the photos',
 
-    A = sum w a,    R_merged = sum w R m^FOLLOWS,    m = min((A + f) / (a + f), MOST_ACTIVE),
+    A = sum w a,    R_merged = sum w R m,    m = min((A + f) / (a + f), MOST_ACTIVE),
 
 so that where one photo decides, its relief and its strength are taken as they are. Shares go to the photo that is the
 surest and whose expression folds the skin there: a smooth brow does not tell which lines it has when it is raised.
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.reconstruct.moving_relief import ACTIVITY_FLOOR, FOLLOWS, MOST_ACTIVE, MovingRelief
+from deca.reconstruct.moving_relief import ACTIVITY_FLOOR, MOST_ACTIVE, MovingRelief
 
 _POWER = 4.0
 """How sharply the better photo wins: means of lines that do not lie on each other are shallow and blurred."""
@@ -44,7 +44,7 @@ def merge_reliefs(reliefs: Sequence[MovingRelief], weights: Sequence[float]) -> 
     displacement_HW = np.zeros_like(reliefs[0].displacement_HW)
     for relief, share_PQ in zip(reliefs, share_NPQ, strict=True):
         ratio_PQ = (activity_PQ + ACTIVITY_FLOOR) / (relief.activity_PQ + ACTIVITY_FLOOR)
-        scale_PQ = share_PQ * np.minimum(ratio_PQ, MOST_ACTIVE) ** FOLLOWS
+        scale_PQ = share_PQ * np.minimum(ratio_PQ, MOST_ACTIVE)
         displacement_HW += relief.displacement_HW * _texels(scale_PQ, len(displacement_HW))
     return MovingRelief(displacement_HW, (share_NPQ * certainty_NPQ).sum(0), activity_PQ)
 

@@ -8,20 +8,17 @@ Shape suffixes: N photos, D descriptor.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from deca.errors import AssetError, DecaError
+from deca.errors import AssetError
 from deca.networks.skin_tone import SkinTone, SkinToneCard, save_skin_tone
 from deca.reconstruct.same_person import describe
-from deca.vision import find_faces, read_photo
-from deca_training.closed_form.photo_table import read_photo_table
+from deca_training.closed_form.photo_table import faces_of, read_photo_table
 from deca_training.closed_form.told_traits import readout
 
 FILE = "tones.csv"
@@ -75,14 +72,8 @@ def fit_skin_tone(portraits: Path, tones: Path, out: Path) -> str:
 
 def _described(portraits: Path, tones: Mapping[str, float]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     described, known = [], []
-    for name, lightness in tqdm(sorted(tones.items()), unit="photo"):
-        try:
-            photo = read_photo(portraits / name)
-            (descriptor_D,) = describe(photo, find_faces(photo, max_faces=1))
-        except (DecaError, ValueError) as error:
-            print(f"left out: {error}", file=sys.stderr)
-            continue
-        described.append(descriptor_D)
+    for photo, face, lightness in faces_of(portraits, tones):
+        described.append(describe(photo, [face])[0])
         known.append(lightness)
     if len(known) < _FEWEST:
         raise AssetError(f"{len(known)} photos with faces do not tell the skin's tone.", f"Give {_FEWEST} at least.")

@@ -10,7 +10,6 @@ Shape suffixes: N photos, X inputs of the shape encoder, S shape coefficients, T
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,16 +18,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from deca.errors import AssetError, DecaError
+from deca.errors import AssetError
 from deca.head import load_head
 from deca.head.traits import Trait
 from deca.networks import Checkpoint, ShapeEncoder, check_head, load_checkpoint, save_checkpoint
 from deca.networks.face_descriptor import FaceFeatures
 from deca.reconstruct.fit import LandmarkSolver
-from deca.vision import find_faces, read_photo
-from deca_training.closed_form.photo_table import read_photo_table
+from deca_training.closed_form.photo_table import faces_of, read_photo_table
 from deca_training.closed_form.shape_encoder import ShapeTruth, inputs, scales, with_shape_encoder
 from deca_training.cross_photo import gather_evidence
 
@@ -193,13 +190,8 @@ def _read_portraits(
     encoder: ShapeEncoder, portraits: Path, told: Mapping[str, Mapping[str, float]], traits: Sequence[Trait]
 ) -> Told:
     features, seen = FaceFeatures.load(), []
-    for name, values in tqdm(sorted(told.items()), unit="photo"):
-        try:
-            photo = read_photo(portraits / name)
-            landmarks_L3 = find_faces(photo, max_faces=1)[0].landmarks_L3
-        except DecaError as error:
-            print(f"left out: {error}", file=sys.stderr)
-            continue
+    for photo, face, values in faces_of(portraits, told):
+        landmarks_L3 = face.landmarks_L3
         value_T = [(values[trait.name] - trait.mean) / trait.deviation for trait in traits]
         seen.append((inputs(encoder, features, photo.pixels, landmarks_L3), landmarks_L3[:, :2],
                      photo.pixels.shape[1::-1], value_T))  # fmt: skip

@@ -19,21 +19,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from deca.errors import NoFaceError, OptionError
+from deca.errors import OptionError
 from deca.networks.relief import Layout
 from deca.reconstruct.face import Face
 from deca.reconstruct.models import Models
 from deca.reconstruct.moving_relief import MovingRelief, with_reliefs
-from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import Relief, layout_of, relief_of_photo
 from deca.render.detail import DETAIL_MASK, applied_displacement
 from deca.render.uv import uv_mask
-from deca.vision import Photo
 from deca_training.data.synthetic import SyntheticSubject
 from deca_training.data.synthetic.carried import Carried, KnownPhoto, known_face
 from deca_training.data.synthetic.generate import generate
 from deca_training.evaluate.tables import Table
 from deca_training.relief.measures import FIRST_HELD_OUT, fine_part
+from deca_training.relief.photos import face_on, plain
 
 SIDE = 784
 """Rows and columns of the photos: faces are 500 pixels high and wide, give or take 60."""
@@ -148,8 +147,7 @@ class PhotoRelief:
             raise OptionError("Wrinkles and relief come from weights only.", "Name weights files.")
         self.head, self.networks, self.network = models.head, models.networks, models.relief
         self.num_expression = models.networks.sizes.expression
-        # Without colours, and the relief is read here.
-        self._plain = Models(models.head, models.networks, skin_map=models.skin_map)
+        self._plain = plain(models)
         self.mask_HW = uv_mask(models.head, DETAIL_MASK).numpy()
         self.steps: defaultdict[str, Explained] = defaultdict(Explained)
         self.ways: defaultdict[tuple[str, str], Moved] = defaultdict(Moved)
@@ -189,10 +187,8 @@ class PhotoRelief:
     def look(self, subject: SyntheticSubject, photo: int) -> Looked | None:
         """Reads a photo; None where no face is found."""
         pixels_HW3, known = subject.image_KHW3[photo], known_face(subject, photo, self.head)
-        picture = Photo(pixels_HW3, known.photo.name)
-        try:
-            (face,) = reconstruct(picture, path=known.photo, models=self._plain, texture_size=None, max_faces=1)
-        except NoFaceError:
+        face = face_on(pixels_HW3, known.photo, self._plain)
+        if face is None:
             return None
         layout, relief = layout_of(pixels_HW3, face), relief_of_photo(pixels_HW3, face, self.network)
         others = [other for other in range(len(subject)) if other != photo]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from deca.errors import NoFaceError
 from deca.networks.relief import FINER, finer
+from deca.reconstruct.face import Face
 from deca.reconstruct.models import Models, load_models
 from deca.reconstruct.pipeline import reconstruct
 from deca.reconstruct.relief import layout_of
@@ -66,9 +67,7 @@ class PhotoMaker:
     """Takes photos and lays them out by the head that the product's bundled models fit to them."""
 
     def __init__(self) -> None:
-        bundled = load_models(OPENHEAD, BUILTIN_WEIGHTS)
-        # Without colours: relief does not ask for them.
-        self.models = Models(bundled.head, bundled.networks, skin_map=bundled.skin_map)
+        self.models = plain(load_models(OPENHEAD, BUILTIN_WEIGHTS))
         self.generator = _Lined(side=_SIDE)
         self.part, _ = picture_part(self.models.head)
 
@@ -86,12 +85,8 @@ class PhotoMaker:
         """A photo as the relief network sees it, and the relief that it shows there; None where no face is found."""
         known = known_face(subject, photo, self.models.head)
         pixels_HW3 = subject.image_KHW3[photo]
-        try:
-            (face,) = reconstruct(
-                Photo(pixels_HW3, known.photo.name), path=known.photo, models=self.models, texture_size=None,
-                max_faces=1,
-            )  # fmt: skip
-        except NoFaceError:
+        face = face_on(pixels_HW3, known.photo, self.models)
+        if face is None:
             return None
         layout = layout_of(pixels_HW3, face)
         truth_1HW = applied_displacement(
@@ -106,6 +101,20 @@ class PhotoMaker:
             float(layout.density_B[0]),
             (shown.maps_CHW[0] * shown.is_skin_HW)[self.part] / _MILLIMETRE,
         )
+
+
+def plain(models: Models) -> Models:
+    """Models that read neither colours nor relief: photos of known people are laid out, and their relief is known."""
+    return Models(models.head, models.networks, skin_map=models.skin_map)
+
+
+def face_on(pixels_HW3: NDArray[np.uint8], path: Path, models: Models) -> Face | None:
+    """The head that the product fits to a photo, without texture; None where it finds no face."""
+    try:
+        (face,) = reconstruct(Photo(pixels_HW3, path.name), path=path, models=models, texture_size=None, max_faces=1)
+    except NoFaceError:
+        return None
+    return face
 
 
 def _smaller(subject: SyntheticSubject, rng: np.random.Generator) -> SyntheticSubject:
