@@ -9,6 +9,7 @@ import torch
 
 from deca.appearance.albedo import load_albedo
 from deca.appearance.albedo_map import skin_tone, without_light
+from deca.appearance.trust import regions_of
 from deca.head import load_head
 from deca.render.lighting import sh_basis
 from deca.render.uv import texels_of
@@ -62,6 +63,50 @@ def test_cast_shadow_gets_weaker(known) -> None:
     found = without_light(photo, bare, normals, model, WHITE)
     assert found is not None
     assert error(found, albedo, bare) < 0.5 * error(photo, albedo, bare)
+
+
+def upper_lip(bare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where a moustache may be (H, W), and one."""
+    head = load_head()
+    texels = texels_of(head, SIZE)
+    allowed = regions_of(texels).beard
+    below_nose = texels.interpolate(head.template_V3) - head.landmarks_478.positions(head.template_V3, head.faces_F3)[2]
+    moustache = bare & (allowed > 0.9) & (np.abs(below_nose) < (0.025, 0.014, 0.02)).all(-1)
+    assert moustache.sum() > 100
+    return allowed, moustache
+
+
+@pytest.mark.parametrize("is_rough", [True, False])
+def test_a_moustache_stays_dark_and_a_shadow_does_not(known, is_rough: bool) -> None:
+    """Both are a third as bright as skin; one has hairs."""
+    model, albedo, normals, bare = known
+    allowed, moustache = upper_lip(bare)
+    dim = cv2.GaussianBlur(np.where(moustache, np.log(0.3), 0.0), (0, 0), 0.5 if is_rough else 3.0)
+    grain = np.random.default_rng(0).normal(0, np.where(moustache & is_rough, 0.35, 0.05))
+    photo = np.exp(dim + grain)[..., None] * lit(albedo, normals, SIDE_LIGHT)
+    left = []
+    for beard in (None, allowed):
+        found = without_light(photo.astype(np.float32), bare, normals, model, WHITE, beard_HW=beard)
+        assert found is not None
+        shares = found.mean(-1) / albedo.mean(-1)
+        left.append(np.median(shares[moustache]) / np.median(shares[bare & ~moustache]))
+    lit_up, kept = left
+    assert lit_up > 0.45
+    assert kept < 0.36 if is_rough else kept > 0.5
+
+
+def test_hair_in_deep_shade_does_not_become_white(known) -> None:
+    """What the light is on it, skin around it does not tell."""
+    model, albedo, normals, bare = known
+    _, beard = upper_lip(bare)
+    shade = cv2.GaussianBlur(np.where(beard, 0.05, 1.0).astype(np.float32), (0, 0), 3)[..., None]
+    photo = (shade * lit(albedo, normals, SIDE_LIGHT)).astype(np.float32)
+    found = without_light(photo, bare & ~beard, normals, model, WHITE)
+    assert found is not None
+    factor = np.log(found.mean(-1) / photo.mean(-1))
+    inside = cv2.erode(beard.astype(np.uint8), np.ones((7, 7))) > 0
+    assert inside.sum() > 20
+    assert np.abs(factor[inside] - np.median(factor[bare & ~beard])).max() < 0.45
 
 
 def test_too_little_skin_says_nothing(known) -> None:

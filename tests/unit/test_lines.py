@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from deca.appearance.lines import without_lines
+from deca.appearance.skin_map import SkinMap
 from deca.appearance.texture import Texture
+from deca.appearance.trust import regions_of
 from deca.head import load_head
+from deca.networks.skin_map import Kind
 from deca.render.detail import DETAIL_MASK
-from deca.render.uv import uv_mask
+from deca.render.uv import texels_of, uv_mask
 
 SKIN = np.array((190, 150, 130), np.uint8)
 DARK = 0.7
@@ -51,3 +55,22 @@ class TestWithoutLines:
         texture, relief_HW, _, _ = self.texture(size)
         found = without_lines(texture, 0 * relief_HW, load_head())
         np.testing.assert_array_equal(found.albedo_NN3, texture.albedo_NN3)
+
+    def test_hair_of_the_skin_map_stays(self, size: int) -> None:
+        texture, relief_HW, _, _ = self.texture(size)
+        kinds_KHW = np.zeros((len(Kind), 256, 256), np.float32)
+        kinds_KHW[Kind.FACIAL_HAIR] = 1
+        found = without_lines(texture, relief_HW, load_head(), SkinMap(kinds_KHW))
+        np.testing.assert_array_equal(found.albedo_NN3, texture.albedo_NN3)
+
+    def test_a_beard_stays_that_relief_takes_for_lines(self, size: int) -> None:
+        head = load_head()
+        beard_HW = cv2.resize((regions_of(texels_of(head, 256)).beard > 0.9).astype(np.uint8), (size, size)) > 0
+        hairs = 0.3 * np.random.default_rng(0).lognormal(0, 0.5, (size, size, 1))
+        albedo_NN3 = np.where(beard_HW[..., None], hairs * SKIN, SKIN).clip(0, 255).astype(np.uint8)
+        deep_HW = np.where(cv2.resize(beard_HW.astype(np.uint8), (256, 256)) > 0, 4e-4, 0)
+        relief_HW = deep_HW * np.random.default_rng(1).normal(size=(256, 256))
+        found = without_lines(Texture(albedo_NN3, albedo_NN3), relief_HW, head).albedo_NN3
+        inside_HW = cv2.erode(beard_HW.astype(np.uint8), np.ones((9 * size // 256,) * 2)) > 0
+        kept = found[inside_HW].astype(float).std() / albedo_NN3[inside_HW].astype(float).std()
+        assert inside_HW.sum() > 50 and kept > 0.8

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from deca.appearance.albedo import AlbedoModel
-from deca.appearance.blend import push_pull
+from deca.appearance.beard import bearded
+from deca.appearance.blend import push_pull, weighted_mean
+from deca.appearance.grain import fine_contrast
 from deca.appearance.light import fit_albedo_and_light
 from deca.appearance.skin import to_lab, to_srgb
 from deca.render.lighting import sh_basis
@@ -25,6 +27,11 @@ from deca.render.lighting import sh_basis
 _FIT_SIZE, _SIZE = 64, 256
 """Rows of the maps on which the light is fitted, and what is left over of it is found."""
 _LEAST_SHADING = 0.05
+_HAIR = 1.5
+"""Sigma, texels (of 256), over which a beard's hairs are looked at together."""
+_ON_HAIR = 0.35
+"""Steps of the logarithm, up and down, by which what takes the light out may differ on hair from what it is on most of
+the skin: a beard's rim in shade became white, and grey ones yellow. By eye."""
 _BROAD, _EDGE = 6.0, 0.4
 """Texels (of 256) and steps of the logarithm over which the rest of the light is smoothed: edges of cast shadows stay
 edges, and wrinkles dark. On 60 photos of synthetic people under hard light the albedo errs by 0.015 (of 0..1, exposure
@@ -66,6 +73,7 @@ def without_light(
     model: AlbedoModel,
     tint_3: NDArray[np.float32],
     lightness: float | None = None,
+    beard_HW: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32] | None:
     """The albedo (H, W, 3), sRGB, of a photo laid out as a UV map; None where it shows too little skin.
 
@@ -76,6 +84,7 @@ def without_light(
         model: Albedo model of the head.
         tint_3: Of the photo's light (`White.tint_3`).
         lightness: L* of the skin, as far as the face tells it.
+        beard_HW: Where dark hair may be a beard, 0..1.
     """
     size = (_SIZE, _SIZE)
     bare = cv2.resize(bare_HW.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -98,16 +107,33 @@ def without_light(
         known = model(torch.from_numpy(albedo_A)[None].to(model.mean_X))[0].permute(1, 2, 0).cpu().numpy()
     known = cv2.resize(known, size, interpolation=cv2.INTER_LINEAR).clip(0.02, 1)
     shading = (_bands(normals) @ light_93).clip(_LEAST_SHADING)
-    rest = push_pull(np.log(photo / shading / known).astype(np.float32), weight)
+    rest = np.log(photo / shading / known).astype(np.float32)
+    if beard_HW is not None:
+        rough = cv2.resize(fine_contrast(photo_HW3, bare_HW), size, interpolation=cv2.INTER_AREA)
+        beard = cv2.resize(beard_HW, size, interpolation=cv2.INTER_AREA)
+        weight = weight * (1 - bearded(weighted_mean(rest, weight, _HAIR).mean(-1), rough, weight > 0, beard))
+    rest = push_pull(rest, weight)
     rest = cv2.bilateralFilter(rest, -1, _EDGE, _BROAD)
     lighter = rest.mean(-1, keepdims=True)
     factor = np.exp(-_LIGHTNESS * lighter - _HUE * (rest - lighter)) / shading
     certain = bare > 0.99
+    factor = _calm_on_hair(factor, np.median(factor[certain], axis=0), weight)
     found_3 = np.median((photo * factor)[certain], axis=0)
     tone_3 = skin_tone(np.median(photo[certain], axis=0) / tint_3**_WHITENED, lightness)
     factor *= tone_3 / np.maximum(found_3, 0.01)
     factor_HW3 = cv2.resize(factor.astype(np.float32), photo_HW3.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     return np.asarray(photo_HW3 * factor_HW3, np.float32)
+
+
+def _calm_on_hair(
+    factor_HW3: NDArray[np.floating], usual_3: NDArray[np.floating], weight_HW: NDArray[np.float32]
+) -> NDArray[np.floating]:
+    """What takes the light out; on hair hardly stronger than usual and of the usual hue: its own light is not known."""
+    beyond_HW3 = np.log(factor_HW3 / usual_3)
+    lighter_HW1 = beyond_HW3.mean(-1, keepdims=True)
+    on_skin_HW1 = cv2.GaussianBlur(weight_HW, (0, 0), _HAIR)[..., None]
+    beyond_HW3 = lighter_HW1.clip(-_ON_HAIR, _ON_HAIR) * (1 - on_skin_HW1) + beyond_HW3 * on_skin_HW1
+    return usual_3 * np.exp(beyond_HW3)
 
 
 def skin_tone(photographed_3: NDArray[np.floating], lightness: float | None = None) -> NDArray[np.float32]:

@@ -64,6 +64,11 @@ def grain_left(
     return np.minimum(kept_HW / shown_HW, 1)
 
 
+def fine_contrast(image_HW3: NDArray[np.float32], where_HW: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Local root mean square (H, W) of what of a picture's logarithm varies finely, for sRGB in 0..1."""
+    return _grain(image_HW3, where_HW)[1]
+
+
 def _grain(
     image_HW3: NDArray[np.float32], where_HW: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -215,7 +215,7 @@ def shown_by_photo(
     unlit_HW3 = None
     if albedo is not None:
         bare_HW = believed_HW if skin_map is None else believed_HW & (skin_map.share(Kind.SKIN, size=texels.size) > 0.5)
-        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3, lightness)
+        unlit_HW3 = without_light(photo_HW3, bare_HW, view.normals_HW3, albedo, white.tint_3, lightness, regions.beard)
         if unlit_HW3 is not None:
             unlit_HW3 = with_even_grain(unlit_HW3, photo_HW3, bare_HW, view.facing_HW)
             unlit_HW3 = without_shine(unlit_HW3, weight_HW, regions.lips)

@@ -67,6 +67,8 @@ class Regions:
     """Chin and upper lip: skin or beard."""
     lower: NDArray[np.float32]
     """Below the nose, where a beard may be."""
+    beard: NDArray[np.float32]
+    """Of the face, what is below the nose and no lips, where dark hair is a beard."""
     upper: NDArray[np.float32]
     """Of the face, what is above the brows or beside the eyes, where a fringe may hang."""
     lips: NDArray[np.float32]
@@ -131,7 +133,8 @@ def _regions_from(texels: Texels) -> Regions:
     grown = {name: cv2.dilate(mark_HW * face, disc(_AROUND * size)) > 0.5 for name, mark_HW in marked.items()}
     parts = {name: [around_HW & is_left_HW, around_HW & ~is_left_HW] for name, around_HW in grown.items()}
     scalp, lips = mask("scalp", 0), mask("lips", 0)
-    return Regions(face, scalp, core, forehead, around_eyes, lower_core, lower, upper, lips, tolerance, parts)
+    beard = face * lower * (1 - marked["mouth"])
+    return Regions(face, scalp, core, forehead, around_eyes, lower_core, lower, beard, upper, lips, tolerance, parts)
 
 
 def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

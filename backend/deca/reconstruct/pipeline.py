@@ -144,7 +144,7 @@ def with_skin_map(photo_HW3: NDArray[np.uint8], face: Face, network: SkinMapNetw
 def with_texture(face: Face, texture: Texture) -> Face:
     """The face with a texture whose albedo does not show the lines that its relief shows."""
     if face.reliefs:
-        texture = without_lines(texture, face.reliefs[0][0].displacement_HW, face.head)
+        texture = without_lines(texture, face.reliefs[0][0].displacement_HW, face.head, face.skin_map)
     return replace(face, texture=texture)
 
 
