@@ -46,14 +46,16 @@ def painted(person: SimpleNamespace, outline: tuple[int, ...], colour: tuple[int
     return pixels
 
 
-def shown(person: SimpleNamespace, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """Lab medians of what the texture shows of neck and ears, which the photo's face does not."""
+def shown(
+    person: SimpleNamespace, pixels: np.ndarray, parts: tuple[str, ...] = ("neck", "ears")
+) -> dict[str, np.ndarray]:
+    """Lab medians of what the texture shows of parts of the head; of neck and ears the photo's face shows nothing."""
     face, head = with_skin_map(pixels, person.face, person.network), person.head
     texture = unwrap_photo(
         pixels, face.vertices(), face.to_photo(), head, 512, landmarks_L2=person.landmarks, skin_map=face.skin_map
     ).albedo_NN3
     lab = skin.to_lab(texture.astype(np.float32) / 255)
-    return {name: np.median(lab[head.masks[name] > 250], axis=0) for name in ("neck", "ears")}
+    return {name: np.median(lab[head.masks[name] > 250], axis=0) for name in parts}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,12 @@ def test_skin_keeps_its_colour(person: SimpleNamespace, outline: tuple[int, ...]
     for part in bare:
         difference = np.abs(covered[part] - bare[part])
         assert (difference < (10, 6, 8)).all(), f"{part}: {covered[part]} for {bare[part]}"
+
+
+def test_brows_behind_dark_glasses_are_painted(person: SimpleNamespace) -> None:
+    lab = shown(person, painted(person, GLASSES, (12, 12, 14)), ("brows", "face_no_eyes"))
+    darker, redder, yellower = lab["face_no_eyes"] - lab["brows"]
+    assert 8 < darker < 30 and abs(redder) < 8 and abs(yellower) < 8
 
 
 def test_grey_photos_and_other_tones_have_the_colour_that_they_show(person: SimpleNamespace) -> None:

@@ -22,6 +22,7 @@ from deca.appearance import skin
 from deca.appearance.albedo import AlbedoModel
 from deca.appearance.albedo_map import without_light
 from deca.appearance.blend import FEATHER, over_base, shrink_mask, smoothstep, tone_field
+from deca.appearance.brows import with_brows
 from deca.appearance.eyes import DEFAULT_IRIS, eye_pixels, iris_colour, paint_eyes
 from deca.appearance.grain import grain_left, with_even_grain
 from deca.appearance.hair import hair_layer
@@ -31,7 +32,7 @@ from deca.appearance.notices import notices_of
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.stains import stained
-from deca.appearance.trust import FACING, believe, outlines, regions_of
+from deca.appearance.trust import FACING, Regions, believe, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
 from deca.errors import OptionError
 from deca.head.model import HeadModel
@@ -298,8 +299,8 @@ def _plan(shown: Shown, head: HeadModel, paint_hair: bool) -> _Plan:
     texels = texels_of(head, len(weight_HW))
     regions = regions_of(texels)
     mirrored_HW = _mirrored(weight_HW, texels)
-    albedo_HW3 = _with_base(shown.albedo_KK3, weight_HW, mirrored_HW, regions.lips, texels)
-    photographed_HW3 = _with_base(shown.photographed_KK3, weight_HW, mirrored_HW, regions.lips, texels)
+    albedo_HW3 = _with_base(shown.albedo_KK3, weight_HW, mirrored_HW, regions, texels)
+    photographed_HW3 = _with_base(shown.photographed_KK3, weight_HW, mirrored_HW, regions, texels)
     skin_HW = weight_HW + mirrored_HW * (1 - weight_HW)
     hair_HW = own_hair_HW = np.zeros_like(weight_HW)
     hair = None
@@ -358,13 +359,14 @@ def _with_base(
     colours_HW3: NDArray[np.float32],
     weight_HW: NDArray[np.float32],
     mirrored_HW: NDArray[np.float32],
-    lips_HW: NDArray[np.float32],
+    regions: Regions,
     texels: Texels,
 ) -> NDArray[np.float32]:
-    """The photo, what only the other side shows mirrored in, and painted skin and lips of its tones around both."""
+    """The photo, what only the other side shows mirrored in, and painted skin and features of its tones around both."""
     sure_HW = weight_HW > 0.99
     tone = np.median(colours_HW3[sure_HW], axis=0) if sure_HW.any() else skin.DEFAULT_SKIN
-    base_HW3 = with_lips(skin.base_skin(tone, texels), tone, lips_HW, lips_lab(colours_HW3, weight_HW, lips_HW))
+    lips = lips_lab(colours_HW3, weight_HW, regions.lips)
+    base_HW3 = with_brows(with_lips(skin.base_skin(tone, texels), tone, regions.lips, lips), regions.brows)
     if texels.mirrored_HW2 is None:
         return over_base(colours_HW3, weight_HW, base_HW3)
     # Weighted before it is resampled: a texel beside the believed ones may show the background.

@@ -71,6 +71,7 @@ class Regions:
     """Of the face, what is below the nose and no lips, where dark hair is a beard."""
     upper: NDArray[np.float32]
     """Of the face, what is above the brows or beside the eyes, where a fringe may hang."""
+    brows: NDArray[np.float32]
     lips: NDArray[np.float32]
     """Their red, with what of it rolls into the mouth."""
     tolerance: NDArray[np.float32]
@@ -134,7 +135,21 @@ def _regions_from(texels: Texels) -> Regions:
     parts = {name: [around_HW & is_left_HW, around_HW & ~is_left_HW] for name, around_HW in grown.items()}
     scalp, lips = mask("scalp", 0), mask("lips", 0)
     beard = face * lower * (1 - marked["mouth"])
-    return Regions(face, scalp, core, forehead, around_eyes, lower_core, lower, beard, upper, lips, tolerance, parts)
+    return Regions(
+        face,
+        scalp,
+        core,
+        forehead,
+        around_eyes,
+        lower_core,
+        lower,
+        beard,
+        upper,
+        marked["brows"],
+        lips,
+        tolerance,
+        parts,
+    )
 
 
 def outlines(view: SurfaceView, landmarks_L2: NDArray) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
