@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.docs_hooks import SECTIONS
+from deca.reconstruct import moving_relief
+from tools.docs_hooks import SECTIONS, TUNED
 from tools.messages import messages
 from tools.mutants import mutants
 
@@ -45,6 +46,9 @@ def test_the_site_has_what_pages_are_filled_with(site: Path) -> None:
     troubles = (site / "troubleshooting.html").read_text(encoding="utf-8")
     assert all(f">{title}<" in troubles for title in SECTIONS)
     assert "this computer seems to be offline" in troubles and "cannot be read here" in troubles
+    numbers = (site / "numbers.html").read_text(encoding="utf-8")
+    assert all(f">{title}<" in numbers for title in TUNED)
+    assert "<code>MOST_ACTIVE</code>" in numbers and f"<code>{moving_relief.MOST_ACTIVE}</code>" in numbers
     functions = (site / "api" / "blender.html").read_text(encoding="utf-8")
     for name in ("import_face", "set_expression", "transfer_wrinkles", "bake", "export"):
         assert f'id="deca_blender.api.{name}"' in functions
