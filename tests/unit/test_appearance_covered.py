@@ -11,14 +11,20 @@ import pytest
 from skimage import data
 
 from deca.appearance import skin
+from deca.appearance.sampling import view_surface
+from deca.appearance.skin_map import SkinMap
 from deca.appearance.texture import unwrap_photo
+from deca.appearance.trust import believe, regions_of
 from deca.head import load_head
+from deca.networks.skin_map import Kind
 from deca.reconstruct.coarse import fitted_faces
 from deca.reconstruct.models import Models, builtin_skin_map
 from deca.reconstruct.pipeline import with_skin_map
+from deca.render.uv import texels_of
 from deca.vision.faces import find_faces
 from deca.vision.photo import Photo
 
+SIZE = 256
 CLOTH = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
 CLOTH += (377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 EDGE = (449, 450, 451, 6, 231, 230, 229)
@@ -74,6 +80,25 @@ def test_skin_keeps_its_colour(person: SimpleNamespace, outline: tuple[int, ...]
     for part in bare:
         difference = np.abs(covered[part] - bare[part])
         assert (difference < (10, 6, 8)).all(), f"{part}: {covered[part]} for {bare[part]}"
+
+
+@pytest.mark.parametrize("lens", [0.5, 0.0], ids=["worn", "not worn"])
+def test_thin_rims_of_worn_glasses_are_no_skin(person: SimpleNamespace, lens: float) -> None:
+    """A rim that the map hardly sees, from an eye down the cheek; the same, where there are no lenses, is skin."""
+    texels = texels_of(person.head, SIZE)
+    regions, view = regions_of(texels), view_surface(texels, person.face.vertices(), person.face.to_photo())
+    photo_HW3 = np.full((SIZE, SIZE, 3), (0.8, 0.6, 0.5), np.float32)
+    glasses_HW = lens * np.logical_or.reduce(regions.parts["eyes"])
+    seen_HW = view.visible_HW & (view.facing_HW > 0.3)
+    row, column = (int(np.median(places)) for places in np.nonzero(regions.parts["eyes"][0] & seen_HW))
+    rim, end = (np.s_[row + start : row + 24, column : column + 2] for start in (0, 20))
+    glasses_HW[rim] = np.maximum(glasses_HW[rim], 0.06)
+    kinds_KHW = np.zeros((len(Kind), SIZE, SIZE), np.float32)
+    kinds_KHW[Kind.GLASSES], kinds_KHW[Kind.SKIN] = glasses_HW, 1 - glasses_HW
+    _, believed_HW = believe(photo_HW3, seen_HW, view, regions, SIZE, SkinMap(kinds_KHW))
+    assert seen_HW[end].all() and believed_HW[end].any() == (lens == 0)
+    brows_HW = seen_HW & (regions.brows > 0.9)
+    assert believed_HW[brows_HW].mean() > 0.9
 
 
 def test_brows_behind_dark_glasses_are_painted(person: SimpleNamespace) -> None:

@@ -44,6 +44,11 @@ look like hair and frames here and there. On 35 portraits without glasses brows 
 _WORN = 0.12
 """Mean probability of glasses around the eyes, but not at the brows, which thick and black look like rims, from which
 on they are worn: on 11 of 84 people, 0.13 and more (0.08 where they have no rims), on others up to 0.11."""
+_SURELY_WORN = 0.25
+"""The same from which on rims are looked for where the network hardly sees them; a cloth mask's edge gives 0.14."""
+_SURELY, _HARDLY = 0.3, 0.03
+"""Probability from which on a texel shows such glasses, and from which on one that hangs together with it does
+so, too: thin rims are hardly seen by the network. By eye on portraits."""
 _NOSTRILS, _NOSTRILS_WIDE = (98, 2, 327), 0.012
 """MediaPipe landmarks below the nose, and metres around them."""
 _INSIDE, _OPENING = 1, 2
@@ -249,7 +254,13 @@ def _told(
     kept_HW = cv2.erode(bare_HW + skin_map.share(Kind.FACIAL_HAIR, size=size), disc(_MIXED * size))
     # Brows, lids and lips may look like frames, too.
     is_kept_HW = kept_HW > np.where(regions.is_feature_HW, 0.5, _KEPT)
-    is_kept_HW |= _bare_parts(seen_HW, regions, skin_map)
+    glasses_HW = skin_map.share(Kind.GLASSES, size=size)
+    worn = _worn(glasses_HW, seen_HW, regions)
+    is_kept_HW |= _bare_parts(seen_HW, regions, skin_map, worn > _WORN)
+    if worn > _SURELY_WORN:
+        rims_HW = connected_to(glasses_HW > _SURELY, glasses_HW > _HARDLY)
+        rims_HW = cv2.dilate(rims_HW.astype(np.uint8), disc(_MIXED * size)) > 0
+        is_kept_HW &= ~rims_HW | ((regions.brows > 0) & (glasses_HW < _SURELY))  # brows look like rims
     core = skin.median_lab(photo_HW3[certain_HW & (regions.core > 0.5)])
     is_odd = core is not None and not skin.may_be_skin(core)
     skin_HW, is_covered = _where_skin_is(photo_HW3, certain_HW, regions) if is_odd else (certain_HW, False)
@@ -262,25 +273,32 @@ def _told(
     return light, without_specks(seen_HW & is_kept_HW, seen_HW, 0.004 * size)
 
 
-def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap) -> NDArray[np.bool_]:
+def _worn(glasses_HW: NDArray[np.float32], seen_HW: NDArray[np.bool_], regions: Regions) -> float:
+    """The mean probability of glasses around the eyes."""
+    eyes_HW, brows_HW = (np.logical_or.reduce(regions.parts[name]) for name in ("eyes", "brows"))
+    eyes_alone_HW = seen_HW & eyes_HW & ~brows_HW
+    return float(glasses_HW[eyes_alone_HW].mean()) if eyes_alone_HW.any() else 0.0
+
+
+def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap, are_worn: bool) -> NDArray[np.bool_]:
     """Brows, eyes, nostrils and mouth that nothing covers: there the map takes for hair and frames what is none.
 
     What goes on beyond them is some, a strand beside a brow.
+
+    Args:
+        seen_HW, regions, skin_map: As in `believe`.
+        are_worn: Whether there are glasses, which hide brows and eyes.
     """
     size = len(seen_HW)
-    glasses_HW = skin_map.share(Kind.GLASSES, size=size)
-    eyes_HW, brows_HW = (np.logical_or.reduce(regions.parts[name]) for name in ("eyes", "brows"))
-    eyes_alone_HW = seen_HW & eyes_HW & ~brows_HW
-    worn = bool(eyes_alone_HW.any()) and glasses_HW[eyes_alone_HW].mean() > _WORN
     share_HW = skin_map.share(Kind.SKIN, Kind.FACIAL_HAIR, size=size)
-    if not worn:
-        share_HW += glasses_HW
+    if not are_worn:
+        share_HW += skin_map.share(Kind.GLASSES, size=size)
     within_HW = np.logical_or.reduce([side_HW for sides in regions.parts.values() for side_HW in sides])
     other_HW = seen_HW & (share_HW < 0.5)
     covers_HW = connected_to(other_HW & ~within_HW, other_HW)
     bare_HW = np.zeros_like(seen_HW)
     for name, sides in regions.parts.items():
-        for side_HW in () if worn and name in ("brows", "eyes") else sides:
+        for side_HW in () if are_worn and name in ("brows", "eyes") else sides:
             shown_HW = side_HW & seen_HW
             if shown_HW.any() and share_HW[shown_HW].mean() > _BARE[name]:
                 bare_HW |= shown_HW
