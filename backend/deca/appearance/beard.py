@@ -20,10 +20,10 @@ _ROUGH = 1.3, 1.8
 
 
 def bearded(
-    brightness_HW: NDArray[np.floating],
-    contrast_HW: NDArray[np.floating],
+    brightness_HW: NDArray,
+    contrast_HW: NDArray,
     skin_HW: NDArray[np.bool_],
-    where_HW: NDArray[np.floating],
+    where_HW: NDArray,
 ) -> NDArray[np.float32]:
     """How surely texels show a beard, (H, W) in 0..1.
 

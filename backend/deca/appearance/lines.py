@@ -81,4 +81,4 @@ def _hair(albedo_NN3: NDArray[np.uint8], head: HeadModel, size: int, skin_map: S
     hair_HW = bearded(brightness_HW, small(fine_contrast(plan_HH3, face_HH)), regions.face > 0.5, regions.beard)
     if skin_map is not None:
         hair_HW = np.maximum(hair_HW, skin_map.share(Kind.FACIAL_HAIR, size=size))
-    return cv2.GaussianBlur(hair_HW, (0, 0), _HAIR)
+    return np.asarray(cv2.GaussianBlur(hair_HW, (0, 0), _HAIR), np.float32)
