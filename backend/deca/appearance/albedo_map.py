@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from deca.appearance.albedo import AlbedoModel
-from deca.appearance.beard import bearded
+from deca.appearance.beard import HAIRS, bearded
 from deca.appearance.blend import push_pull, weighted_mean
-from deca.appearance.grain import fine_contrast
 from deca.appearance.light import fit_albedo_and_light
 from deca.appearance.skin import to_lab, to_srgb
 from deca.render.lighting import sh_basis
@@ -27,8 +26,6 @@ from deca.render.lighting import sh_basis
 _FIT_SIZE, _SIZE = 64, 256
 """Rows of the maps on which the light is fitted, and what is left over of it is found."""
 _LEAST_SHADING = 0.05
-_HAIR = 1.5
-"""Sigma, texels (of 256), over which a beard's hairs are looked at together."""
 _ON_HAIR = 0.35
 """Steps of the logarithm, up and down, by which what takes the light out may differ on hair from what it is on most of
 the skin: a beard's rim in shade became white, and grey ones yellow. By eye."""
@@ -109,9 +106,9 @@ def without_light(
     shading = (_bands(normals) @ light_93).clip(_LEAST_SHADING)
     rest = np.log(photo / shading / known).astype(np.float32)
     if beard_HW is not None:
-        rough = cv2.resize(fine_contrast(photo_HW3, bare_HW), size, interpolation=cv2.INTER_AREA)
         beard = cv2.resize(beard_HW, size, interpolation=cv2.INTER_AREA)
-        weight = weight * (1 - bearded(weighted_mean(rest, weight, _HAIR).mean(-1), rough, weight > 0, beard))
+        beyond = weighted_mean(rest, weight, HAIRS).mean(-1)
+        weight = weight * (1 - bearded(beyond, photo_HW3, bare_HW, weight > 0, beard))
     rest = push_pull(rest, weight)
     rest = cv2.bilateralFilter(rest, -1, _EDGE, _BROAD)
     lighter = rest.mean(-1, keepdims=True)
@@ -131,7 +128,7 @@ def _calm_on_hair(
     """What takes the light out; on hair hardly stronger than usual and of the usual hue: its own light is not known."""
     beyond_HW3 = np.log(factor_HW3 / usual_3)
     lighter_HW1 = beyond_HW3.mean(-1, keepdims=True)
-    on_skin_HW1 = cv2.GaussianBlur(weight_HW, (0, 0), _HAIR)[..., None]
+    on_skin_HW1 = cv2.GaussianBlur(weight_HW, (0, 0), HAIRS)[..., None]
     beyond_HW3 = lighter_HW1.clip(-_ON_HAIR, _ON_HAIR) * (1 - on_skin_HW1) + beyond_HW3 * on_skin_HW1
     return usual_3 * np.exp(beyond_HW3)
 

@@ -59,7 +59,7 @@ def grain_left(
     albedo_HW3: NDArray[np.float32], photographed_HW3: NDArray[np.float32], skin_HW: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Share (H, W) of a photo's fine contrast that an albedo has kept, at most 1."""
-    contrasts = (_grain(image_HW3, skin_HW)[1] for image_HW3 in (albedo_HW3, photographed_HW3))
+    contrasts = (fine_contrast(image_HW3, skin_HW) for image_HW3 in (albedo_HW3, photographed_HW3))
     kept_HW, shown_HW = (contrast_HW + _LEAST for contrast_HW in contrasts)
     return np.minimum(kept_HW / shown_HW, 1)
 

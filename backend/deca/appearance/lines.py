@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deca.appearance.beard import bearded
+from deca.appearance.beard import HAIRS, bearded
 from deca.appearance.blend import smoothstep
-from deca.appearance.grain import fine_contrast
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.texture import Texture
 from deca.appearance.trust import regions_of
@@ -35,8 +34,6 @@ _FAINT, _PLAIN = 0.015, 0.06
 portraits, whose pores stay and whose smiles go."""
 _TAKEN = 0.8
 """Share of it that is taken out; all of it leaves smears, by eye."""
-_HAIR = 1.5
-"""Sigma in texels over which hairs are looked at together, and around which nothing is taken out."""
 _BLACK = 0.03
 """Added to display values before their logarithm."""
 
@@ -70,15 +67,11 @@ def without_lines(
 
 def _hair(albedo_NN3: NDArray[np.uint8], head: HeadModel, size: int, skin_map: SkinMap | None) -> NDArray[np.float32]:
     """Share (H, W) of hair on the skin: what the skin map says, and what looks like a beard."""
-    plan_HH3 = cv2.resize(albedo_NN3, (2 * size, 2 * size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    face_HH = regions_of(texels_of(head, 2 * size)).face > 0.5
-
-    def small(map_HH: NDArray) -> NDArray[np.float32]:
-        return np.asarray(cv2.resize(map_HH.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA), np.float32)
-
-    brightness_HW = cv2.GaussianBlur(small(np.log(plan_HH3.mean(-1) + _BLACK)), (0, 0), _HAIR)
-    regions = regions_of(texels_of(head, size))
-    hair_HW = bearded(brightness_HW, small(fine_contrast(plan_HH3, face_HH)), regions.face > 0.5, regions.beard)
+    plan_KK3 = cv2.resize(albedo_NN3, (2 * size, 2 * size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    brightness_HW = cv2.resize(np.log(plan_KK3.mean(-1) + _BLACK), (size, size), interpolation=cv2.INTER_AREA)
+    brightness_HW = cv2.GaussianBlur(brightness_HW, (0, 0), HAIRS)
+    plan, regions = (regions_of(texels_of(head, rows)) for rows in (2 * size, size))
+    hair_HW = bearded(brightness_HW, plan_KK3, plan.face > 0.5, regions.face > 0.5, regions.beard)
     if skin_map is not None:
         hair_HW = np.maximum(hair_HW, skin_map.share(Kind.FACIAL_HAIR, size=size))
-    return np.asarray(cv2.GaussianBlur(hair_HW, (0, 0), _HAIR), np.float32)
+    return np.asarray(cv2.GaussianBlur(hair_HW, (0, 0), HAIRS), np.float32)
