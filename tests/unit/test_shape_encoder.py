@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from torch import nn
 
 from deca.errors import AssetError, OptionError
 from deca.head import load_head
@@ -68,11 +69,37 @@ def test_landmarks_are_placed_as_procrustes_says() -> None:
     torch.testing.assert_close(placed_L3, place(3 * seen_1L3 + 50, mean_L3)[0], atol=1e-2, rtol=0)
 
 
-def test_features_are_halfway_to_the_descriptor() -> None:
+def test_features_are_halfway_and_at_the_end_of_the_descriptor() -> None:
     chip = torch.rand(2, 3, 150, 150, generator=torch.Generator().manual_seed(0))
-    features, descriptor = FaceFeatures.load(), FaceDescriptor.load()
-    assert features(chip).shape == (2, FaceFeatures.width)
-    assert torch.equal(features(chip), descriptor.maps(chip).flatten(1))
+    found, descriptor = FaceFeatures.load()(chip), FaceDescriptor.load()
+    assert found.shape == (2, FaceFeatures.width)
+    assert torch.equal(found[:, : FaceFeatures.map_width], descriptor.maps(chip).flatten(1))
+    assert torch.equal(found[:, FaceFeatures.map_width :], descriptor.descriptor(chip))
+
+
+def test_files_from_before_the_descriptor_was_read_say_the_same_shapes(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """Against the map of such a file, worked out here: maps, then landmarks."""
+    encoder = encoder_of(checkpoint)
+    features_1F, landmarks_1L3 = torch.randn(1, FaceFeatures.width), crop_landmarks()
+    maps = FaceFeatures.map_width
+    weight_SX = torch.cat((encoder.layer.weight[:, :maps], encoder.layer.weight[:, FaceFeatures.width :]), 1).detach()
+    narrow = nn.Linear(weight_SX.shape[1], len(weight_SX))
+    narrow.load_state_dict({"weight": weight_SX, "bias": encoder.layer.bias})
+    before = ShapeEncoder(len(weight_SX))
+    before.mean_L3.copy_(encoder.mean_L3)
+    before.layer = narrow
+    save_checkpoint(replace(checkpoint, shape_encoder=before), tmp_path / "old.safetensors")
+    inputs_1X = encoder.inputs(features_1F, landmarks_1L3)
+    expected = (
+        torch.cat((inputs_1X[:, :maps], inputs_1X[:, FaceFeatures.width :]), 1) @ weight_SX.T + encoder.layer.bias
+    )
+    found = encoder_of(load_checkpoint(tmp_path / "old.safetensors"))(features_1F, landmarks_1L3)
+    torch.testing.assert_close(found, expected)
+
+
+def encoder_of(checkpoint: Checkpoint) -> ShapeEncoder:
+    assert checkpoint.shape_encoder is not None
+    return checkpoint.shape_encoder
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -116,8 +143,8 @@ def test_ridge_equals_the_normal_equations() -> None:
     inputs, shape = rng.normal(0, 1, (40, width)), rng.normal(size=(40, 3))
     weight, bias = ridge(inputs, shape)
     spread = inputs.std(0)
-    spread[-6:] = np.sqrt((spread[-6:] ** 2).mean())
-    scale = 1 / (spread * np.sqrt(np.where(np.arange(width) < width - 6, width - 6, 6)))
+    spread[-6:] = np.sqrt((spread[-6:] ** 2).mean() / 0.2)
+    scale = 1 / (spread * np.sqrt(np.repeat((8192, 128, 6), (8192, 128, 6))))
     predicted, residual = inputs @ weight + bias, shape - (inputs @ weight + bias)
     assert np.abs(residual).max() < 3 * np.abs(shape).max() and predicted.shape == shape.shape
     # The gradient of the cost is zero: data / 40 + 3e-4 weights.
@@ -127,7 +154,7 @@ def test_ridge_equals_the_normal_equations() -> None:
 
 def test_photos_of_real_people_teach_what_their_others_say() -> None:
     """Made-up people whose only input that tells the shape is one of the landmarks, beside synthetic ones of whom
-    another one does: both are learnt, and the average comes from the photos."""
+    another one does: both are learnt."""
     rng = np.random.default_rng(0)
     width, shape_dims = FaceFeatures.width + 6, 2
     people = [f"id{k}" for k in range(150) for _ in range(2)]
@@ -135,11 +162,12 @@ def test_photos_of_real_people_teach_what_their_others_say() -> None:
     seen, kept = (rng.normal(0, 0.02, (count, width)).astype(np.float32) for count in (300, 100))
     seen[:, -1], answers = true[:, 0], rng.normal(size=(100, shape_dims))
     kept[:, -2] = answers[:, 1]
-    # Each photo says |shape - true|^2 around zero, but of the second coefficient nothing; one photo is not of a face.
-    square = np.tile(np.diag([1.0, 0.0]), (300, 1, 1))
-    evidence = Evidence(square, -true * (1, 0), np.square(true[:, 0]))
+    # Each photo says |shape - true|^2, but of the second coefficient nothing; one photo is not of a face.
+    square, average = np.tile(np.diag([1.0, 0.0]), (300, 1, 1)), true.mean(0) * (1, 0)
+    off = true - average
+    evidence = Evidence(square, -off * (1, 0), np.square(off[:, 0]))
     evidence.slope_NS[7], evidence.squared_N[7] = 1e4, 1e4
-    weight, bias = by_photos(kept, answers, seen, evidence, np.zeros(2), people, np.eye(2))
+    weight, bias = by_photos(kept, answers, seen, evidence, average, people, np.eye(2))
     assert np.corrcoef((seen @ weight + bias)[:, 0], true[:, 0])[0, 1] > 0.97
     assert np.corrcoef((kept @ weight + bias)[:, 1], answers[:, 1])[0, 1] > 0.9
     assert abs((seen @ weight + bias)[:, 0].mean() - true[:, 0].mean()) < 0.1

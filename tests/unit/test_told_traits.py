@@ -23,11 +23,11 @@ SHAPE, PHOTOS = 5, 30
 
 
 def told(seed: int = 0) -> Told:
-    """Photos on which an input tells the trait, beside noise."""
+    """Photos on which some inputs tell the trait, beside noise."""
     rng = np.random.default_rng(seed)
     inputs_NX = rng.standard_normal((PHOTOS, ShapeEncoder(SHAPE).layer.in_features)).astype(np.float32)
     value_N = np.where(rng.uniform(size=PHOTOS) < 0.4, -1.0, 1.0)
-    inputs_NX[:, :400] += value_N[:, None]
+    inputs_NX[:, :800] += value_N[:, None]
     return Told(inputs_NX, np.zeros((PHOTOS, 478, 2)), np.full((PHOTOS, 2), 100), value_N[:, None])
 
 

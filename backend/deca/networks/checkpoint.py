@@ -32,6 +32,7 @@ from deca.networks.backbones import BACKBONES
 from deca.networks.codes import CodeSizes
 from deca.networks.decoder import DetailDecoder
 from deca.networks.encoders import DETAIL_BACKBONES, CoarseEncoder, DetailEncoder
+from deca.networks.face_descriptor import FaceDescriptor, FaceFeatures
 from deca.networks.shape_encoder import ShapeEncoder
 
 _FORMAT, _VERSION = "deca-weights", "1"
@@ -288,6 +289,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
                 if name not in states:
                     raise AssetError(f"{path} holds {key}, which belongs to none of {', '.join(states)}.", _COPY)
                 states[name][rest] = file.get_tensor(key)
+        _widen(states[_SHAPE])
     except (SafetensorError, OSError) as error:
         raise AssetError(f"The weights file {path} is damaged ({error}).", _COPY) from error
     checkpoint = _build(path, _read_card(path, metadata), states, {name: f"{name}." for name in states})
@@ -295,6 +297,14 @@ def _load_safetensors(path: Path) -> Checkpoint:
     if age_D is not None and (tuple(age_D.shape) != (checkpoint.card.sizes.detail,) or not age_D.isfinite().all()):
         raise AssetError(f"{path}: {_AGE}.{_DIRECTION} is no change of the detail code.", _COPY)
     return replace(checkpoint, conformance=states[_CONFORMANCE], age_D=None if age_D is None else age_D.float().clone())
+
+
+def _widen(shape_encoder: dict[str, Any]) -> None:
+    """Gives a shape encoder of before it read the descriptor inputs for it, of weight zero."""
+    weight_SX, maps = shape_encoder.get("layer.weight"), FaceFeatures.map_width
+    if weight_SX is not None and weight_SX.shape[1] == ShapeEncoder.width - FaceDescriptor.width:
+        unread_SD = weight_SX.new_zeros(len(weight_SX), FaceDescriptor.width)
+        shape_encoder["layer.weight"] = torch.cat((weight_SX[:, :maps], unread_SD, weight_SX[:, maps:]), 1)
 
 
 def _read_card(path: Path, metadata: Mapping[str, str]) -> Card:

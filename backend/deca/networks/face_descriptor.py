@@ -1,6 +1,6 @@
 """dlib's face descriptor: a ResNet of 29 convolutions that gives 128 numbers per face (dlib-models, Davis E. King).
 
-The shape encoder reads its maps after half of the layers; the trainer compares identities by it.
+The shape encoder reads it, and its maps after half of the layers; the trainer compares identities by it.
 
 The weights are those of face-api 1.7.15, a byte each (assets/PROVENANCE.md).
 
@@ -10,6 +10,7 @@ Shape suffixes: B batch, C channels, H W rows and columns.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
@@ -42,20 +43,21 @@ _HALF = 10
 """Blocks up to conv128_2."""
 
 
-class FaceFeatures(nn.Module):
-    """Face chips -> what half of the descriptor's layers make of them: still a map, so that it says what is where.
+class FaceDescriptor(nn.Module):
+    """Face chips -> embeddings of length one.
 
     Frozen, but differentiable by the chips. Always in float32. Chips are cut by `deca.vision.chips.dlib_chip`.
     """
 
-    width = 128 * 8 * 8
+    width = 128
     mean_311: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.conv32_down = nn.Conv2d(3, 32, 7, 2)
-        for name, inputs, outputs in _BLOCKS[:_HALF]:
+        for name, inputs, outputs in _BLOCKS:
             self.add_module(name, _Block(inputs, outputs, "down" in name))
+        self.fc = nn.Linear(256, 128, bias=False)
         self.register_buffer("mean_311", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.requires_grad_(False).eval()
 
@@ -72,8 +74,7 @@ class FaceFeatures(nn.Module):
         path = path or asset(ASSET)
         network = cls()
         try:
-            state = _state(path)
-            network.load_state_dict({name: state[name] for name in network.state_dict()})
+            network.load_state_dict(_state(path))
         except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
             raise AssetError(
                 f"The face descriptor {path} could not be read ({str(error).splitlines()[0]}).",
@@ -82,42 +83,41 @@ class FaceFeatures(nn.Module):
         return network
 
     def maps(self, chip_B3HH: Tensor) -> Tensor:
-        """Feature maps (B, 128, 8, 8) of chips: RGB 0..1, sRGB, 150 x 150 pixels."""
+        """What half of the layers make of chips (RGB 0..1, sRGB, 150 x 150 pixels): (B, 128, 8, 8), what is where."""
         with torch.autocast(chip_B3HH.device.type, enabled=False):
             x = (255 * chip_B3HH.float() - self.mean_311) / 255
             x = functional.max_pool2d(functional.relu(self.conv32_down(x)), 3, 2)
-            for name, _, _ in _BLOCKS[:_HALF]:
-                x = self.get_submodule(name)(x)
-            return x
+            return self._blocks(x, _BLOCKS[:_HALF])
 
-    def forward(self, chip_B3HH: Tensor) -> Tensor:
-        """The maps' values (B, 8192)."""
-        return self.maps(chip_B3HH).flatten(1)
-
-
-class FaceDescriptor(FaceFeatures):
-    """Face chips -> embeddings of length one."""
-
-    width = 128
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, inputs, outputs in _BLOCKS[_HALF:]:
-            self.add_module(name, _Block(inputs, outputs, "down" in name))
-        self.fc = nn.Linear(256, self.width, bias=False)
-        self.requires_grad_(False).eval()
+    def descriptor_of(self, maps_B128HW: Tensor) -> Tensor:
+        """dlib's descriptor (B, 128) of `maps`: two chips show the same person when they are closer than about 0.6."""
+        with torch.autocast(maps_B128HW.device.type, enabled=False):
+            return self.fc(self._blocks(maps_B128HW, _BLOCKS[_HALF:]).mean((2, 3)))
 
     def descriptor(self, chip_B3HH: Tensor) -> Tensor:
-        """dlib's descriptor (B, 128): two chips show the same person when they are closer than about 0.6."""
-        x = self.maps(chip_B3HH)
-        with torch.autocast(chip_B3HH.device.type, enabled=False):
-            for name, _, _ in _BLOCKS[_HALF:]:
-                x = self.get_submodule(name)(x)
-            return self.fc(x.mean((2, 3)))
+        """`descriptor_of` of chips."""
+        return self.descriptor_of(self.maps(chip_B3HH))
 
     def forward(self, chip_B3HH: Tensor) -> Tensor:
         """The descriptor (B, 128) at length one."""
         return functional.normalize(self.descriptor(chip_B3HH), dim=1)
+
+    def _blocks(self, x: Tensor, blocks: Iterable[tuple[str, int, int]]) -> Tensor:
+        for name, _, _ in blocks:
+            x = self.get_submodule(name)(x)
+        return x
+
+
+class FaceFeatures(FaceDescriptor):
+    """Face chips -> what the shape encoder reads: the maps, which say what is where, and whose face it is."""
+
+    map_width = 128 * 8 * 8
+    width = map_width + FaceDescriptor.width
+
+    def forward(self, chip_B3HH: Tensor) -> Tensor:
+        """The maps' values, then the descriptor's (B, 8320)."""
+        maps_B128HW = self.maps(chip_B3HH)
+        return torch.cat((maps_B128HW.flatten(1), self.descriptor_of(maps_B128HW)), 1)
 
 
 class _Block(nn.Module):

@@ -4,7 +4,7 @@ A recognition network knows people apart by what stays the same from photo to ph
 is (MICA: Zielonka et al. 2022); the landmark network knows where things are, with its own habits. DECA has none: there
 E_c gives the shape.
 
-Shape suffixes: B batch, L landmarks (478), F features (8192), X inputs of the linear map, S shape coefficients.
+Shape suffixes: B batch, L landmarks (478), F features (8320), X inputs of the linear map, S shape coefficients.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class ShapeEncoder(nn.Module):
         mean_L3: The mean head's landmarks: millimetres, x right, y up, z out of the face.
     """
 
+    width = FaceFeatures.width + 3 * NUM_LANDMARKS
     mean_L3: Tensor
 
     def __init__(self, num_shape: int = 100) -> None:
         super().__init__()
-        self.layer = nn.Linear(FaceFeatures.width + 3 * NUM_LANDMARKS, num_shape)
+        self.layer = nn.Linear(self.width, num_shape)
         self.register_buffer("mean_L3", torch.zeros(NUM_LANDMARKS, 3))
 
     def inputs(self, features_BF: Tensor, landmarks_BL3: Tensor) -> Tensor:

@@ -27,7 +27,15 @@ from deca.reconstruct.fit import LandmarkSolver
 from deca.vision.crop import encoder_crop
 from deca.vision.landmarks import LandmarkNet
 from deca_training.config import VALIDATION_SHARE
-from deca_training.cross_photo import Directions, Evidence, common_offset, gather_evidence, joint_ridge, of_others
+from deca_training.cross_photo import (
+    WRONG,
+    Directions,
+    Evidence,
+    average_shape,
+    gather_evidence,
+    joint_ridge,
+    of_others,
+)
 from deca_training.data.index import PhotoIndex
 from deca_training.data.order import in_split
 from deca_training.data.storage import read_indexed_photo
@@ -38,15 +46,16 @@ from deca_training.landmark_layers import STEPS, teach_landmarks
 from deca_training.model import face_vertices
 
 _RIDGE = 3e-4
-"""Of inputs scaled so that the variances of the features, and of the landmarks, add up to one."""
+"""Of inputs as `scales` scales them."""
+_OF_LANDMARKS = 0.2
+"""What the variances of the landmarks add up to, beside 1 of the maps and 1 of the descriptor: more of them fits their
+noise, which other photos of the person do not share (docs/fit.md)."""
 _TAUGHT, _KEEP = 1e-4, 0.0075
 """Ridge of what photos of real people teach, and how much it counts that answers for synthetic people stay, beside
 squared landmark distances in percent; chosen on people to choose on."""
 _HARDLY_SEEN = 0.05
 """Of the mean coefficient's squared distance: what directions that hardly show are taken to have, too."""
-_WRONG = 25.0
-"""Squared landmark distance, in percent, from which on landmarks are not of a face that can be used."""
-_PHOTOS_EACH = 5
+_PHOTOS_EACH = 25
 _CLOSER = 0.01
 """Square millimetres by which a coefficient must bring the face closer, per vertex, to leave the person's own value."""
 
@@ -138,10 +147,11 @@ def fit_shape_encoder(
     if photos is not None and rows:
         seen_NX, landmarks_NL2, sizes_N2 = _read_indexed(encoder, features, photos, rows, progress)
         kept_MX = np.array(inputs_NX)
-        around_S = (seen_NX @ weight_XS + bias_S).mean(0)
-        evidence = gather_evidence(LandmarkSolver(head), landmarks_NL2, sizes_N2, around_S, progress=progress)
+        solver, first_N = LandmarkSolver(head), np.unique(names, return_index=True)[1]
+        average_S = average_shape(solver, landmarks_NL2[first_N], sizes_N2[first_N], progress=progress)
+        evidence = gather_evidence(solver, landmarks_NL2, sizes_N2, average_S, progress=progress)
         answers_MS = kept_MX @ weight_XS + bias_S
-        weight_XS, bias_S = by_photos(kept_MX, answers_MS, seen_NX, evidence, around_S, names, truth.metric_SS)
+        weight_XS, bias_S = by_photos(kept_MX, answers_MS, seen_NX, evidence, average_S, names, truth.metric_SS)
     with torch.no_grad():
         encoder.layer.weight.copy_(torch.from_numpy(weight_XS.T))
         encoder.layer.bias.copy_(torch.from_numpy(bias_S))
@@ -178,29 +188,26 @@ def by_photos(
     answers_MS: NDArray[np.floating],
     seen_NX: NDArray[np.floating],
     evidence: Evidence,
-    around_S: NDArray[np.floating],
+    average_S: NDArray[np.floating],
     people: list[str],
     metric_SS: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Weights (X, S) and bias (S,) of the estimate that photos of real people teach, and synthetic ones keep.
 
-    The average person gets the shape that serves all photos best. Who differs from it, and how, the photos of a person
-    tell of each other (`cross_photo`).
+    Who differs from the average person, and how, the photos of a person tell of each other (`cross_photo`).
 
     Args:
         kept_MX: Inputs of synthetic people.
         answers_MS: What is to be said of them.
         seen_NX: Inputs of photos of real people.
-        evidence: Of their landmarks, around one shape.
-        around_S: That shape.
+        evidence: Of their landmarks, around the average person's shape.
+        average_S: That shape.
         people: Whose these photos are.
         metric_SS: Squared distance of heads by their coefficients, mean square of millimetres.
     """
-    sound = np.flatnonzero(evidence.squared_N < _WRONG)
+    sound = np.flatnonzero(evidence.squared_N < WRONG)
     seen_NX, evidence, whose = seen_NX[sound], evidence.take(sound), [people[row] for row in sound.tolist()]
-    offset_S = common_offset(evidence)
-    common_S = around_S + offset_S
-    rows, others = of_others(evidence.moved(offset_S), whose)
+    rows, others = of_others(evidence, whose)
     metric_SS = metric_SS * (len(metric_SS) / np.trace(metric_SS)) + _HARDLY_SEEN * np.eye(len(metric_SS))
     directions = Directions.of(others.square_NSS.mean(0, dtype=np.float64), metric_SS)
     mean_X, scale_X = scales(seen_NX)
@@ -209,24 +216,24 @@ def by_photos(
         others.slope_NS @ directions.dirs_SI,
         directions.weight_I,
         (kept_MX - mean_X) / scale_X,
-        (answers_MS - common_S) @ directions.read_IS.T,
+        (answers_MS - average_S) @ directions.read_IS.T,
         _KEEP,
         _TAUGHT,
     )
     weight_XS = change_XI @ directions.dirs_SI.T / scale_X[:, None]
-    return weight_XS, common_S - mean_X @ weight_XS
+    return weight_XS, average_S - mean_X @ weight_XS
 
 
 def scales(inputs_NX: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means of inputs, and what they are divided by so that the variances of the features, and of the landmarks, add
-    up to one."""
+    """Means of inputs, and what they are divided by so that the variances of the maps and of the descriptor add up to
+    one each, and those of the landmarks to `_OF_LANDMARKS`."""
     mean_X, spread_X = inputs_NX.mean(0, dtype=np.float64), inputs_NX.std(0, dtype=np.float64) + 1e-6
     # Landmarks share one unit: those that hardly move are noise.
-    is_landmark_X = np.arange(len(mean_X)) >= FaceFeatures.width
-    if is_landmark_X.any():
-        spread_X[is_landmark_X] = np.sqrt(np.square(spread_X[is_landmark_X]).mean())
-    features = min(len(mean_X), FaceFeatures.width)
-    return mean_X, spread_X * np.sqrt(np.where(is_landmark_X, is_landmark_X.sum(), features))
+    landmarks = spread_X[FaceFeatures.width :]
+    landmarks[:] = np.sqrt(np.square(landmarks).mean() / _OF_LANDMARKS)
+    for part in np.split(spread_X, (FaceFeatures.map_width, FaceFeatures.width)):
+        part *= np.sqrt(len(part))
+    return mean_X, spread_X
 
 
 @torch.inference_mode()

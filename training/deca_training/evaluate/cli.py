@@ -341,7 +341,7 @@ def _likeness(options: argparse.Namespace) -> None:
     from deca.reconstruct.fit import LandmarkSolver
     from deca.reconstruct.models import load_models
     from deca_training.data.people import Landmarks
-    from deca_training.evaluate.likeness import People, Shapes, average_shape, evaluate_likeness
+    from deca_training.evaluate.likeness import People, Shapes, average_of, evaluate_likeness
 
     models, progress = load_models(options.head, options.weights), sys.stderr.isatty()
     cache = options.cache or options.out
@@ -349,7 +349,7 @@ def _likeness(options: argparse.Namespace) -> None:
     networks = "" if models.networks is None else models.networks.hash[:12]
     shapes = Shapes(models, options.way, cache / f"shapes_{options.way}_{models.head.hash[:12]}_{networks}.npz")
     solver = LandmarkSolver(models.head)
-    average_S = average_shape(solver, options.data, landmarks)
+    average_S = average_of(solver, options.data, landmarks)
     people = People.of(options.data, options.split, options.people, options.photos, landmarks)
     shape_NS = shapes.find(people, progress=progress)
     table = evaluate_likeness(solver, people, shape_NS, average_S, progress=progress)

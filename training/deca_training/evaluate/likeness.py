@@ -26,7 +26,7 @@ from deca.reconstruct.fit import LandmarkSolver
 from deca.reconstruct.fit_result import HELD, Guess
 from deca.reconstruct.models import Models
 from deca.vision import DetectedFace, read_photo
-from deca_training.cross_photo import common_offset, gather_evidence, together
+from deca_training.cross_photo import WRONG, average_shape, together
 from deca_training.data.people import Landmarks, people_of, photo_name, photos_of, yaw_degrees
 from deca_training.evaluate.separation import auc
 from deca_training.evaluate.tables import Table
@@ -38,8 +38,8 @@ TURNED = (15.0, 30.0)
 """Degrees by which the yaws of two photos differ at least, for the columns of turned pairs."""
 AVERAGED_PEOPLE = 100
 """People to learn from who make the average, by one photo each."""
-_WRONG = 0.06
-"""Landmark error of the average head from which on the landmarks are not of a face that can be measured."""
+_WRONG = WRONG**0.5 / 100
+"""The same as a share of the outer-eye distance."""
 
 
 @dataclass(frozen=True)
@@ -232,14 +232,10 @@ def separation_notes(head: HeadModel, names: NDArray[np.str_], shape_NS: NDArray
     ]
 
 
-def average_shape(solver: LandmarkSolver, folder: Path, landmarks: Landmarks) -> NDArray[np.float64]:
+def average_of(solver: LandmarkSolver, folder: Path, landmarks: Landmarks) -> NDArray[np.float64]:
     """The one shape (S,) that serves photos of people to learn from best, whatever way to a shape is measured."""
     people = People.of(folder, "learn", AVERAGED_PEOPLE, 1, landmarks)
-    average_S = np.zeros(solver.reduced.num_shape)
-    for _ in range(2):  # the evidence is of the first order
-        evidence = gather_evidence(solver, people.landmarks_NL3[..., :2], people.sizes_N2, average_S)
-        average_S = average_S + common_offset(evidence.take(np.flatnonzero(evidence.squared_N < (100 * _WRONG) ** 2)))
-    return average_S
+    return average_shape(solver, people.landmarks_NL3[..., :2], people.sizes_N2)
 
 
 def _times(values: Sequence | NDArray) -> NDArray[np.int64]:
