@@ -36,7 +36,8 @@ AVERAGE = 0.005
 the average misses the landmarks by 1.158 % with 0.015, 1.153 % with this, 1.149 % with 0.002; the mean head by 1.169 %.
 With less, the average of the landmark network's errors bends the lips."""
 _DIRECTIONS = 2500
-"""Of inputs, those that differ most: what is beyond says nothing (docs/fit.md), and takes minutes."""
+"""Of inputs, those that differ most: with all of 7,000 the closed form takes minutes more. Choices in docs/fit.md were
+made with 2,000."""
 WRONG = 36.0
 """Squared landmark distance, in percent, from which on landmarks are not of a face that can be measured."""
 _TOGETHER = 16

@@ -230,7 +230,8 @@ def scales(inputs_NX: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArra
     mean_X, spread_X = inputs_NX.mean(0, dtype=np.float64), inputs_NX.std(0, dtype=np.float64) + 1e-6
     # Landmarks share one unit: those that hardly move are noise.
     landmarks = spread_X[FaceFeatures.width :]
-    landmarks[:] = np.sqrt(np.square(landmarks).mean() / _OF_LANDMARKS)
+    if len(landmarks):
+        landmarks[:] = np.sqrt(np.square(landmarks).mean() / _OF_LANDMARKS)
     for part in np.split(spread_X, (FaceFeatures.map_width, FaceFeatures.width)):
         part *= np.sqrt(len(part))
     return mean_X, spread_X
