@@ -105,7 +105,7 @@ _FIRST_FACE = 3_000_001
 
 _CPU = {"pretrain": 1500, "coarse": 240, "detail": 1200, "landmarks": 500}
 _GPU = {"pretrain": 40_000, "coarse": 40_000, "detail": 100_000, "landmarks": 5000}
-_MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 2, "detail decoder": 15, "shape encoder": 2, "file": 0.5,
+_MINUTES = {"carry over": 0.5, "people": 5, "detail encoder": 2, "detail decoder": 15, "shape encoder": 12, "file": 0.5,
             "relief": 90}  # fmt: skip
 SCALES: dict[Budget, Scale] = {
     "cpu": Scale(500, 6, 1300, _CPU, RELIEF_SCALES["cpu"], {"people": 5, "pretrain": 20, "coarse": 22} | _MINUTES),
