@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from scipy.spatial.transform import Rotation
 from torch import nn
 
@@ -95,6 +97,17 @@ def test_files_from_before_the_descriptor_was_read_say_the_same_shapes(checkpoin
     )
     found = encoder_of(load_checkpoint(tmp_path / "old.safetensors"))(features_1F, landmarks_1L3)
     torch.testing.assert_close(found, expected)
+
+
+def test_a_map_of_another_form_is_named(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    save_checkpoint(checkpoint, tmp_path / "w.safetensors")
+    with safe_open(str(tmp_path / "w.safetensors"), "pt") as file:
+        metadata, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}
+    for odd in (torch.zeros(5), torch.zeros(())):
+        tensors["shape_encoder.layer.weight"] = odd
+        save_file(tensors, tmp_path / "odd.safetensors", metadata)
+        with pytest.raises(AssetError, match="layer.weight"):
+            load_checkpoint(tmp_path / "odd.safetensors")
 
 
 def encoder_of(checkpoint: Checkpoint) -> ShapeEncoder:

@@ -302,7 +302,7 @@ def _load_safetensors(path: Path) -> Checkpoint:
 def _widen(shape_encoder: dict[str, Any]) -> None:
     """Gives a shape encoder of before it read the descriptor inputs for it, of weight zero."""
     weight_SX, maps = shape_encoder.get("layer.weight"), FaceFeatures.map_width
-    if weight_SX is not None and weight_SX.shape[1] == ShapeEncoder.width - FaceDescriptor.width:
+    if weight_SX is not None and weight_SX.shape[1:] == (ShapeEncoder.width - FaceDescriptor.width,):
         unread_SD = weight_SX.new_zeros(len(weight_SX), FaceDescriptor.width)
         shape_encoder["layer.weight"] = torch.cat((weight_SX[:, :maps], unread_SD, weight_SX[:, maps:]), 1)
 
