@@ -106,7 +106,7 @@ def test_a_map_of_another_form_is_named(checkpoint: Checkpoint, tmp_path: Path) 
     for odd in (torch.zeros(5), torch.zeros(())):
         tensors["shape_encoder.layer.weight"] = odd
         save_file(tensors, tmp_path / "odd.safetensors", metadata)
-        with pytest.raises(AssetError, match="layer.weight"):
+        with pytest.raises(AssetError, match=r"layer\.weight"):
             load_checkpoint(tmp_path / "odd.safetensors")
 
 
