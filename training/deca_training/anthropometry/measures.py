@@ -130,7 +130,8 @@ _EAR_POINTS = tuple(point + side for point in ("sa", "sba", "pra", "pa") for sid
 MEASURES: tuple[Measure, ...] = (
     _straight("head_length", "head length", "g", "op"),
     _breadth("head_breadth", "head breadth", "eu"),
-    Measure("head_circumference", "head circumference", "tape through g and op", "mm", None, ("g", "op")),
+    # A tape runs over no ears, so that these must be known.
+    Measure("head_circumference", "head circumference", "tape through g and op", "mm", None, ("g", "op", "t_r", "t_l")),
     Measure("tragion_to_vertex", "tragion to vertex", "height, t to v", "mm", _tragion_to_vertex, ("v", "t_r", "t_l")),
     _breadth("bizygomatic", "face breadth", "zy"),
     _breadth("bigonial", "jaw breadth", "go"),
