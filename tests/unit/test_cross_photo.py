@@ -29,25 +29,27 @@ def photographed(solver: LandmarkSolver, shape_S: np.ndarray, turn: float) -> np
 
 
 def test_evidence_is_what_other_shapes_change(solver: LandmarkSolver) -> None:
-    """Against a fit that holds another shape; and that the outline counts a little beside the landmarks inside."""
-    rng = np.random.default_rng(0)
-    landmarks_1L2 = photographed(solver, rng.normal(0, 0.5, 100), 0.2)[None]
-    residual_1L2, response_1L2S = solver.evidence(landmarks_1L2, PHOTO, np.zeros((1, 100)))
-    evidence = Evidence.of(residual_1L2, response_1L2S)
-    inside = interior_landmarks()
-    offset_S = rng.normal(0, 0.1, 100)
-    found_1L2 = solver.evidence(landmarks_1L2, PHOTO, offset_S[None])[0]
-    told_1L2 = residual_1L2 + response_1L2S @ offset_S
-    off, moved = (np.linalg.norm(found_1L2[0, inside] - other[0, inside]) for other in (told_1L2, residual_1L2))
-    assert off < 0.2 * moved
-    there = Evidence.of(told_1L2, response_1L2S)
-    pushed_NS = evidence.square_NSS @ offset_S
-    np.testing.assert_allclose(evidence.slope_NS + pushed_NS, there.slope_NS, rtol=1e-3, atol=1e-3)
-    squared_N = evidence.squared_N + (2 * evidence.slope_NS + pushed_NS) @ offset_S
-    np.testing.assert_allclose(squared_N, there.squared_N, rtol=1e-3)
-    squares = 1e4 * (residual_1L2[0, inside] ** 2).sum() / len(inside)
-    plain = Evidence.of(residual_1L2, response_1L2S * 0 + residual_1L2[..., None])  # along the residual itself
-    assert 0 < plain.slope_NS[0, 0] - squares < 0.2 * squares
+    """Against fits that hold another shape, of most people (landmarks that lose their weight bend it for some); and
+    that the outline counts a little beside the landmarks inside."""
+    inside, left = interior_landmarks(), []
+    for seed in range(7):
+        rng = np.random.default_rng(seed)
+        landmarks_1L2 = photographed(solver, rng.normal(0, 0.5, 100), 0.2)[None]
+        residual_1L2, response_1L2S = solver.evidence(landmarks_1L2, PHOTO, np.zeros((1, 100)))
+        offset_S = rng.normal(0, 0.1, 100)
+        found_1L2 = solver.evidence(landmarks_1L2, PHOTO, offset_S[None])[0]
+        told_1L2 = residual_1L2 + response_1L2S @ offset_S
+        off, moved = (np.linalg.norm(found_1L2[0, inside] - other[0, inside]) for other in (told_1L2, residual_1L2))
+        left.append(off / moved)
+        evidence, there = Evidence.of(residual_1L2, response_1L2S), Evidence.of(told_1L2, response_1L2S)
+        pushed_NS = evidence.square_NSS @ offset_S
+        np.testing.assert_allclose(evidence.slope_NS + pushed_NS, there.slope_NS, rtol=1e-3, atol=1e-3)
+        squared_N = evidence.squared_N + (2 * evidence.slope_NS + pushed_NS) @ offset_S
+        np.testing.assert_allclose(squared_N, there.squared_N, rtol=1e-3)
+        squares = 1e4 * (residual_1L2[0, inside] ** 2).sum() / len(inside)
+        plain = Evidence.of(residual_1L2, response_1L2S * 0 + residual_1L2[..., None])  # along the residual itself
+        assert 0 < plain.slope_NS[0, 0] - squares < 0.2 * squares
+    assert np.median(left) < 0.2
 
 
 def test_the_common_offset_is_where_the_mean_slope_ends() -> None:
