@@ -238,6 +238,8 @@ def test_lines_have_no_hooks() -> None:
     # A line that turns by a right angle within five millimetres has run into an eyelid or round a corner.
     for seed in range(6):
         for family, line, draws in drawn_lines(seed):
+            if np.max(line.depth) < 0.02:
+                continue  # it is not drawn
             turn_N = turns(trace(line, skin_of(HEAD), draws).position_N3)
             assert (turn_N > 0.2).all(), (family.name, seed)
 

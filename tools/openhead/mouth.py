@@ -41,7 +41,7 @@ SEAL_WHOLE, SEAL_END = 0.7e-3, 3e-3
 """Metres above and below the line where lips touch up to which they move as one, and from which on as they did."""
 SEAL_FROM, SEAL_TO = 0.003, 0.008
 """Metres from the middle from which on they begin to move as one, and do: nearer to it lips meet by themselves."""
-SEAL_RISE, SEAL_BEHIND = 1e-3, 2e-3
+SEAL_RISE, SEAL_BEHIND = 0.5e-3, 2e-3
 """Metres that the lower lip's inside rises there behind the upper one, and how far behind the place where they touch it
 does so wholly: what is seen of lips stays as it is."""
 
