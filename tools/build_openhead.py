@@ -52,13 +52,12 @@ DRAFT_ROUNDS, ROUNDS, LAST_ROUNDS = 4, 4, 3
 """How often people are measured and moved."""
 
 
-def build(source: Source) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
+def build(source: Source, topology: Topology) -> tuple[dict[str, np.ndarray], list[str], dict[str, np.ndarray]]:
     """All arrays of the head model file, the ARKit names, and the units (V, 3) that are mended.
 
     People are measured by landmarks on the head, and these lie where the network sees them on the head: so a head of
     people as they were guessed comes first, then heads of people who were measured by the one before.
     """
-    topology = build_topology(source)
     make = HeadMaker(source, topology)
     guessed = random_people(source, np.random.default_rng(SEED), PEOPLE)
     few = guessed.first(DRAFT_PEOPLE)
@@ -146,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     source = Source(options.source)
     topology = build_topology(source)
-    arrays, arkit_names, mended = build(source)
+    arrays, arkit_names, mended = build(source, topology)
     if options.reference:
         write_reference(source, topology, mended, options.reference)
     codes_of = None

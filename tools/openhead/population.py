@@ -21,7 +21,7 @@ from deca.head import HeadModel
 from deca_training.anthropometry.measures import MEASURES, Anthropometer
 from deca_training.anthropometry.population import AGEING, CORRELATIONS, target
 
-from .sliders import AGE_SPREAD, MEAN_AGE, People, side_twin, slider_spread
+from .sliders import AGE_SPREAD, MEAN_AGE, People, by_start, side_twin, slider_spread
 
 STEP = 0.15
 """Slider positions by which each is moved to see what it does."""
@@ -36,10 +36,11 @@ RELUCTANT = {
     "head/head-diamond": 0.3,
     "head/head-round": 0.5,
     "nose/nose-septumangle": 0.4,
+    "": 1.0,
 }
-"""How far these sliders go to meet measures, as a share of others (in guessed deviations), by the start of their names:
-by eye. No survey says how a brow ridge, a forehead or the skin below the nose should bulge; moved freely, they met the
-angles of the nose with a frown, a flat forehead and ridges over the eyes that no woman has."""
+"""How far sliders go to meet measures, as a share of most (in guessed deviations), by the start of their names, the
+first that fits: by eye. No survey says how a brow ridge, a forehead or the skin below the nose should bulge; moved
+freely, they met the angles of the nose with a frown, a flat forehead and ridges over the eyes that no woman has."""
 FURTHEST = 1.6
 """Slider positions that nobody exceeds; MakeHuman's own limit is 1."""
 WITH_YEARS = {
@@ -186,15 +187,9 @@ def shortest_way(
     change_NM: np.ndarray, effect_LM: np.ndarray, slack_M: np.ndarray, sliders: list[tuple[str, str, str]]
 ) -> np.ndarray:
     """Slider changes (N, L) that make measures change as wanted (deviations), least squares in guessed deviations."""
-    scaled_LM = _willing(sliders)[:, None] ** 2 * effect_LM
+    willing_L = slider_spread(sliders) * by_start(sliders, RELUCTANT)
+    scaled_LM = willing_L[:, None] ** 2 * effect_LM
     return change_NM @ np.linalg.solve(effect_LM.T @ scaled_LM + np.diag(slack_M**2), scaled_LM.T)
-
-
-def _willing(sliders: list[tuple[str, str, str]]) -> np.ndarray:
-    """(L,) how far each slider goes to meet measures."""
-    names = [f"{folder}/{positive}" for folder, _, positive in sliders]
-    share = [next((share for start, share in RELUCTANT.items() if name.startswith(start)), 1.0) for name in names]
-    return slider_spread(sliders) * share
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:

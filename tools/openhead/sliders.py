@@ -7,7 +7,7 @@ Shape suffixes: N people, L local sliders, T targets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -140,8 +140,13 @@ def side_twin(sliders: list[tuple[str, str, str]]) -> list[int]:
 
 def slider_spread(sliders: list[tuple[str, str, str]]) -> np.ndarray:
     """(L,) standard deviation of each slider as guessed."""
+    return by_start(sliders, SPREAD)
+
+
+def by_start(sliders: list[tuple[str, str, str]], table: Mapping[str, float]) -> np.ndarray:
+    """(L,) for each slider the entry of the first start that its name, without its side, has."""
     names = [f"{folder}/{positive.removeprefix('l-').removeprefix('r-')}" for folder, _, positive in sliders]
-    return np.array([next(sd for start, sd in SPREAD.items() if name.startswith(start)) for name in names])
+    return np.array([next(value for start, value in table.items() if name.startswith(start)) for name in names])
 
 
 def random_people(source: Source, rng: np.random.Generator, count: int) -> People:
