@@ -157,7 +157,9 @@ def test_mean_head_by_plain_means(head: HeadModel, mean_values: dict[str, float]
     sellion = nose_V3[nose_V3[:, 2].argmin()]
     tip = middle_V3[(middle_V3[:, 1] < sellion[1]) & (middle_V3[:, 1] > -40)]
     tip = tip[tip[:, 2].argmax()]
-    back_V3 = middle_V3[(middle_V3[:, 1] <= sellion[1]) & (middle_V3[:, 1] >= tip[1]) & (middle_V3[:, 2] > sellion[2] - 1)]
+    back_V3 = middle_V3[
+        (middle_V3[:, 1] <= sellion[1]) & (middle_V3[:, 1] >= tip[1]) & (middle_V3[:, 2] > sellion[2] - 1)
+    ]
     along = (tip - sellion)[1:] / np.linalg.norm(tip - sellion)
     along_V, ahead_V = (back_V3 - sellion)[:, 1:] @ along, (back_V3 - sellion)[:, 1:] @ (along[1], -along[0])
     order = along_V.argsort()

@@ -243,7 +243,9 @@ def _corner(points_P3: NDArray) -> NDArray:
 
     Evened out by its neighbours: on a smooth cheek single landmarks of the outline lie two centimetres too far back.
     """
-    points_P3 = np.concatenate((points_P3[:1], (points_P3[:-2] + 2 * points_P3[1:-1] + points_P3[2:]) / 4, points_P3[-1:]))
+    points_P3 = np.concatenate(
+        (points_P3[:1], (points_P3[:-2] + 2 * points_P3[1:-1] + points_P3[2:]) / 4, points_P3[-1:])
+    )
     shares = np.arange(0, len(points_P3) - 1, 0.05)
     at = shares.astype(int)
     fine_P3 = points_P3[at] + (points_P3[at + 1] - points_P3[at]) * (shares - at)[:, None]
