@@ -37,7 +37,7 @@ Codes = tuple[NDArray, NDArray, NDArray]
 PEOPLE, SEED = 24, 7
 VIEW = View(span=0.33, centre=(0.0, -0.015))
 CELL = 200
-SEEN_FROM_THE_SIDE = ("head_depth", "chin_forward", "eye_depth", "nose_depth", "nose_tip_up")
+SEEN_FROM_THE_SIDE = ("head_depth", "chin_forward", "eye_depth", "nose_depth", "nose_tip_up", "nose_bridge")
 """Shape sliders that change depths."""
 DEGREES = 30.0
 """By which every second picture of a person is turned."""

@@ -227,7 +227,7 @@ def drawn_in(panel: type, head: bpy.types.Object) -> str:
 def test_heads_that_cannot_be_pinned_say_so() -> None:
     whole = import_face(bpy.context, HEAD, mild(6))
     whole.data.shape_keys.key_blocks["shape_nose_length"].value = -2.0
-    assert "Nose Length -5." in drawn_in(panels.DECA_PT_named_shapes, whole)
+    assert "Nose Length -6." in drawn_in(panels.DECA_PT_named_shapes, whole)
     assert "No pins" in drawn_in(panels.DECA_PT_pins, whole)
     bpy.data.objects.remove(cameras_of(whole)[0])
     assert pins.why_not(whole) == "camera" and "no photo camera" in drawn_in(panels.DECA_PT_pins, whole)

@@ -121,14 +121,28 @@ def test_a_point_that_moves_changes_its_measure(
     move: tuple,
     change: float,
 ) -> None:
-    """Everything within 15 mm of the point moves with it, outwards on either side."""
+    """Everything within 15 mm of the point moves with it, outwards on either side; the corner of the jaw is found on an
+    outline evened out over its neighbours, so that these have to come along."""
     points = measured.landmarks(head.template_V3)
+    reach = 0.05 if part == "go" else 0.015
     places = [point for name, point in points.items() if name.removesuffix("_l").removesuffix("_r") == part]
     verts_V3 = head.template_V3.astype(np.float64).copy()
     for place in places:
-        near_V = np.linalg.norm(head.template_V3 - place, axis=1) < 0.015
+        near_V = np.linalg.norm(head.template_V3 - place, axis=1) < reach
         verts_V3[near_V] += np.array(move) * (np.sign(place[0]) or 1, 1, 1)
     assert measured(verts_V3)[key] - mean_values[key] == pytest.approx(change, abs=0.35)
+
+
+def test_a_hump_on_the_nose_is_measured_as_high_as_it_is(
+    head: HeadModel, measured: Anthropometer, mean_values: dict[str, float]
+) -> None:
+    points = measured.landmarks(head.template_V3)
+    chord = points["prn"] - points["se"]
+    forward = np.array([0, chord[2], -chord[1]]) / np.linalg.norm(chord)
+    hump_V = np.exp(-((head.template_V3 - points["d"]) ** 2).sum(1) / (2 * 0.005**2))
+    humped = measured(head.template_V3 + 0.003 * forward * hump_V[:, None])
+    assert humped["dorsum"] - mean_values["dorsum"] == pytest.approx(3, abs=0.1)
+    assert {key for key, value in humped.items() if abs(value - mean_values[key]) > 0.02} == {"dorsum"}
 
 
 def test_mean_head_by_plain_means(head: HeadModel, mean_values: dict[str, float]) -> None:
@@ -141,6 +155,16 @@ def test_mean_head_by_plain_means(head: HeadModel, mean_values: dict[str, float]
     assert mean_values["head_length"] == pytest.approx(np.linalg.norm(back_V3 - glabella, axis=1).max(), abs=0.5)
     nose_V3 = middle_V3[(middle_V3[:, 1] > 0) & (middle_V3[:, 1] < 20) & (middle_V3[:, 2] > 0)]
     sellion = nose_V3[nose_V3[:, 2].argmin()]
+    tip = middle_V3[(middle_V3[:, 1] < sellion[1]) & (middle_V3[:, 1] > -40)]
+    tip = tip[tip[:, 2].argmax()]
+    back_V3 = middle_V3[
+        (middle_V3[:, 1] <= sellion[1]) & (middle_V3[:, 1] >= tip[1]) & (middle_V3[:, 2] > sellion[2] - 1)
+    ]
+    along = (tip - sellion)[1:] / np.linalg.norm(tip - sellion)
+    along_V, ahead_V = (back_V3 - sellion)[:, 1:] @ along, (back_V3 - sellion)[:, 1:] @ (along[1], -along[0])
+    order = along_V.argsort()
+    middle = np.interp(np.linalg.norm(tip - sellion) / 2, along_V[order], ahead_V[order])
+    assert mean_values["dorsum"] == pytest.approx(middle, abs=0.3)
     chin_V3 = middle_V3[(middle_V3[:, 1] < -90) & (middle_V3[:, 2] > 60)]
     slope = np.array([0, -np.cos(np.radians(20)), np.sin(np.radians(20))])
     menton = chin_V3[(chin_V3 @ slope).argmax()]

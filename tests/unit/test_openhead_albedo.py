@@ -133,7 +133,7 @@ class TestBasis:
         gram_AA = (basis_AX * weights_X) @ basis_AX.T
         length_A = np.sqrt(np.diag(gram_AA))
         assert np.abs(gram_AA / np.outer(length_A, length_A) - np.eye(50)).max() < 0.01  # int8 steps
-        assert (np.diff(length_A) < 0).all()
+        assert (np.diff(length_A) / length_A[1:] < 1e-3).all()  # of equal ones int8 steps may exchange two
 
     def test_coefficients_of_other_people_are_standard(
         self, held_out_PX: np.ndarray, mean_X: np.ndarray, basis_AX: np.ndarray, weights_X: np.ndarray

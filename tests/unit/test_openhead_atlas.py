@@ -131,7 +131,7 @@ def test_the_face_gets_its_share_and_density(head: HeadModel, corner_uv: np.ndar
     assert 0.75 <= np.median(density) <= 1.1
     assert density.min() >= 0.4
     assert density.max() <= 1.71
-    assert np.percentile(stretch[:, 0] / stretch[:, 1], 95) <= 2.36
+    assert np.percentile(stretch[:, 0] / stretch[:, 1], 95) <= 2.38
 
 
 def test_ears_have_no_slivers(head: HeadModel, corner_uv: np.ndarray) -> None:

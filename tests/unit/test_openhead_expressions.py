@@ -226,4 +226,4 @@ def test_closed_lips_meet_up_to_their_corners(head: HeadModel) -> None:
         verts_V3 = head.template_V3 + head.shape_dirs_V3S[:, :, :100] @ shape_S
         shown.append(seen_of_mouth(head, verts_V3, np.ones_like(inside_F), 720)[inside_F].sum())
     # Pixels of 0.14 mm, 0.6 mm² at a corner on average; 256 and up to 952 where each vertex moves as it will.
-    assert np.mean(shown) < 80 and max(shown) < 250, shown
+    assert np.mean(shown) < 90 and max(shown) < 250, shown

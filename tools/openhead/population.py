@@ -36,11 +36,15 @@ RELUCTANT = {
     "head/head-diamond": 0.3,
     "head/head-round": 0.5,
     "nose/nose-septumangle": 0.4,
+    "nose/nose-volume": 0.3,
+    "nose/nose-base": 0.3,
+    "mouth/": 0.6,
     "": 1.0,
 }
 """How far sliders go to meet measures, as a share of most (in guessed deviations), by the start of their names, the
 first that fits: by eye. No survey says how a brow ridge, a forehead or the skin below the nose should bulge; moved
-freely, they met the angles of the nose with a frown, a flat forehead and ridges over the eyes that no woman has."""
+freely, they met the angles of the nose with a frown, a flat forehead and ridges over the eyes that no woman has,
+and made noses stand out by a ball between raised wings, and lips thin where nobody asked for it."""
 FURTHEST = 1.6
 """Slider positions that nobody exceeds; MakeHuman's own limit is 1."""
 WITH_YEARS = {

@@ -8,6 +8,7 @@ on the shape that is measured (the highest, deepest, widest point). The head loo
 | g glabella | the foremost point of the midline from 8 to 30 mm above iBUG's top of the nose (27) |
 | se sellion | the hindmost point of the midline from 6 mm above to 12 mm below iBUG's top of the nose |
 | prn pronasale | the foremost point of the nose |
+| d dorsum | the point of the midline half-way from sellion to pronasale |
 | cm columella | where the line from subnasale touches the underside of the nose |
 | sn subnasale | the deepest point of the midline behind the chord from pronasale to the upper lip's edge |
 | ls, li | the edges of the red of the lips, in the middle (iBUG 51, 57) |
@@ -134,7 +135,10 @@ class Landmarks:
         tip = line.near(line.upper, _TIP, 8e-3, 8e-3)
         prn_at = tip.start + int(upper_P3[tip, 2].argmax())
         prn = upper_P3[prn_at]
-        root_P3 = upper_P3[line.near(line.upper, _NASION, SELLION_ABOVE, SELLION_BELOW)]
+        root = line.near(line.upper, _NASION, SELLION_ABOVE, SELLION_BELOW)
+        se_at = root.start + int(upper_P3[root, 2].argmin())
+        se, back_P3 = upper_P3[se_at], upper_P3[se_at : prn_at + 1]
+        middle = (back_P3 - (se + prn) / 2)[:, 1:] @ (prn - se)[1:]
         lip_P3 = upper_P3[prn_at : line.near(line.upper, _UPPER_EDGE).start + 1]
         sn_at = prn_at + int(ahead(lip_P3, prn, lip_P3[-1]).argmin())
         sn = upper_P3[sn_at]
@@ -154,8 +158,8 @@ class Landmarks:
         cranium_P3 = upper_P3[: brow.start]
         cranium_P3 = cranium_P3[cranium_P3[:, 1] > sn[1]]
         return {
-            **{"g": g, "se": root_P3[root_P3[:, 2].argmin()], "prn": prn, "cm": under_P3[slope_P.argmin()], "sn": sn},
-            **{"pg": pg, "gn": lower_P3[gn_at]},
+            **{"g": g, "se": se, "prn": prn, "cm": under_P3[slope_P.argmin()], "sn": sn},
+            **{"d": back_P3[np.abs(middle).argmin()], "pg": pg, "gn": lower_P3[gn_at]},
             **{name: lip_P3[ahead(lip_P3, prn, pg).argmax()] for name, lip_P3 in lips.items()},
             "v": upper_P3[upper_P3[:, 1].argmax()],
             "op": cranium_P3[np.linalg.norm(cranium_P3 - g, axis=1).argmax()],
@@ -235,7 +239,13 @@ def ahead(points_P3: NDArray, start: NDArray, end: NDArray) -> NDArray[np.float6
 
 
 def _corner(points_P3: NDArray) -> NDArray:
-    """The corner of an outline: its point farthest from the chord between its ends, seen from the side."""
+    """The corner of an outline: its point farthest from the chord between its ends, seen from the side.
+
+    Evened out by its neighbours: on a smooth cheek single landmarks of the outline lie two centimetres too far back.
+    """
+    points_P3 = np.concatenate(
+        (points_P3[:1], (points_P3[:-2] + 2 * points_P3[1:-1] + points_P3[2:]) / 4, points_P3[-1:])
+    )
     shares = np.arange(0, len(points_P3) - 1, 0.05)
     at = shares.astype(int)
     fine_P3 = points_P3[at] + (points_P3[at + 1] - points_P3[at]) * (shares - at)[:, None]

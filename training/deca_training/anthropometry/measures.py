@@ -114,6 +114,10 @@ def _angle(key: str, name: str, first: str, corner: str, second: str) -> Measure
     return Measure(key, name, definition, "degrees", take, (first, corner, second))
 
 
+def _dorsum(points: Points) -> float:
+    return float(ahead(points["d"][None], points["se"], points["prn"])[0])
+
+
 def _to_e_line(key: str, name: str, lip: str) -> Measure:
     def take(points: Points) -> float:
         return float(ahead(points[lip][None], points["prn"], points["pg"])[0])
@@ -140,6 +144,7 @@ MEASURES: tuple[Measure, ...] = (
     _straight("nose_height", "nose height", "se", "sn"),
     _straight("nose_protrusion", "nose protrusion", "sn", "prn"),
     _breadth("nose_width", "nose width", "al"),
+    Measure("dorsum", "back of the nose", "d to the line se-prn, positive in front", "mm", _dorsum, ("d", "se", "prn")),
     _breadth("interpupillary", "pupil distance", "pu"),
     _breadth("intercanthal", "inner corners of the eyes", "en"),
     _breadth("biocular", "outer corners of the eyes", "ex"),

@@ -103,6 +103,7 @@ SLIDERS: tuple[ShapeSlider, ...] = (
     _surveyed("nose_width", "nose_width"),
     _surveyed("nose_depth", "nose_protrusion"),
     _surveyed("nose_tip_up", "nasolabial_angle"),
+    _surveyed("nose_bridge", "dorsum"),
     _surveyed("mouth_width", "mouth_width"),
     _millimetres(
         "lip_fullness",
