@@ -46,8 +46,8 @@ MIRROR_68 = np.array([
 # iBUG 0..8: the segment of MediaPipe's face outline on which it lies, and where: 0 at the first point, 1 at the second.
 # Measured on OpenHead seen from the front, whose jaw line lies on that outline to 0.8 mm. 9..16 mirror 7..0.
 _JAW = (
-    (127, 162, 0.177), (93, 234, 0.815), (132, 93, 0.696), (58, 132, 0.579), (172, 58, 0.568), (136, 172, 0.319),
-    (149, 150, 0.756), (148, 176, 0.899), (152, 152, 0.0),
+    (162, 127, 0.601), (127, 234, 0.858), (93, 132, 0.016), (132, 58, 0.221), (58, 172, 0.201), (172, 136, 0.636),
+    (150, 149, 0.180), (176, 148, 0.126), (152, 152, 0.0),
 )
 
 # iBUG 17..67: brows, nose, eyes, outer lips, inner lips; the points that OpenHead's `lmk68` stand for.
