@@ -31,8 +31,7 @@ def test_teeth_gums_and_gaps_are_told_apart(part: Part) -> None:
         assert where_HW.sum() >= 2
         return image_HW3[where_HW].mean(0)
 
-    height = 0.006 if part == Part.TEETH_UPPER else 0.003  # the lower arch falls towards the front
-    crown_HW = front_HW & (from_edge_HW > height / 3) & (from_edge_HW < height)
+    crown_HW = front_HW & (from_edge_HW > 0.002) & (from_edge_HW < 0.006)
     tooth = mean(crown_HW & (aside_HW > 0.001) & (aside_HW < 0.0035))
     gap = mean(crown_HW & (aside_HW < 0.0004))
     gums = mean(front_HW & (from_edge_HW > 0.012))

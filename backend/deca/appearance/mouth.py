@@ -31,6 +31,8 @@ _TOOTH_WIDTHS = {
 """Millimetres from the midline backwards: two incisors, canine, two premolars, two molars (Wheeler's tables)."""
 _CROWN = {Part.TEETH_UPPER: 0.0098, Part.TEETH_LOWER: 0.0088}
 """Metres from the biting edge to the gums."""
+_EDGE_STEP = 0.008
+"""Metres along an arch that hold one vertex of its biting edge at least: the mesh has one every 4 to 6 mm."""
 _GAP = 0.0004
 """Half the width, metres, of the dark line between two teeth."""
 _GAP_SHADE = np.array((0.80, 0.70, 0.62), np.float32)
@@ -66,9 +68,9 @@ def _with_gums_and_gaps(
     colours_N3: NDArray[np.float32], points_N3: NDArray[np.float32], arch_K3: NDArray[np.float32], part: Part
 ) -> NDArray[np.float32]:
     """Tells the teeth of one dental arch apart, which the mesh shows as one band."""
-    along_N = _arc_length(points_N3, arch_K3)
+    along_N, along_K = _arc_length(points_N3, arch_K3), _arc_length(arch_K3, arch_K3)
     ends = np.concatenate(([0.0], np.cumsum(_TOOTH_WIDTHS[part])))
-    ends *= _arc_length(arch_K3, arch_K3).max() / ends[-1]
+    ends *= along_K.max() / ends[-1]
     tooth_N = np.clip(np.searchsorted(ends, along_N, side="right") - 1, 0, len(ends) - 2)
     width_N = ends[tooth_N + 1] - ends[tooth_N]
     across_N = np.clip((along_N - ends[tooth_N]) / width_N, 0, 1)  # 0 and 1 at the neighbours
@@ -77,12 +79,22 @@ def _with_gums_and_gaps(
     gap_N1 = np.exp(-((to_gap_N / _GAP) ** 2))[:, None]
     shade_N3 = (1 - 0.05 * bulge_N)[:, None] * (1 + gap_N1 * (_GAP_SHADE - 1))
 
-    y_K, y_N = arch_K3[:, 1], points_N3[:, 1]
-    from_edge_N = y_N - y_K.min() if part == Part.TEETH_UPPER else y_K.max() - y_N
+    gumward = 1 if part == Part.TEETH_UPPER else -1
+    from_edge_N = gumward * points_N3[:, 1] - _biting_edge(along_N, along_K, gumward * arch_K3[:, 1])
     crown_N = _CROWN[part] * (1 - 0.15 * bulge_N)  # the gums reach down between the teeth
     gums_N1 = smoothstep(from_edge_N, crown_N - 0.0005, crown_N + 0.0005)[:, None]
     teeth_N3 = colours_N3 * shade_N3
     return (teeth_N3 + (_GUMS * colours_N3 / _ENAMEL - teeth_N3) * gums_N1).astype(np.float32)
+
+
+def _biting_edge(along_N: NDArray, along_K: NDArray, height_K: NDArray) -> NDArray[np.float64]:
+    """Heights (N,) of the biting edge, the arch's lowest, at places along it: arches rise and fall from front to back."""
+    edges = [
+        piece[height_K[piece].argmin()]
+        for start in np.arange(0, along_K.max(), _EDGE_STEP)
+        if len(piece := np.flatnonzero((along_K >= start) & (along_K < start + _EDGE_STEP)))
+    ]
+    return np.interp(along_N, along_K[edges], height_K[edges])
 
 
 def _arc_length(points_N3: NDArray[np.float32], arch_K3: NDArray[np.float32]) -> NDArray[np.float64]:
