@@ -220,7 +220,8 @@ def shown_by_photo(
         if unlit_HW3 is not None:
             unlit_HW3 = with_even_grain(unlit_HW3, photo_HW3, bare_HW, view.facing_HW)
             unlit_HW3 = without_shine(unlit_HW3, weight_HW, regions.lips)
-            weight_HW *= 1 - stained(unlit_HW3, photo_HW3, weight_HW, bare_HW, regions.is_feature_HW)
+            nostrils_HW = np.any(regions.parts["nostrils"], axis=0)
+            weight_HW *= 1 - stained(unlit_HW3, photo_HW3, weight_HW, bare_HW, regions.is_feature_HW, nostrils_HW)
     if unlit_HW3 is None:
         unlit_HW3 = light.unlit(photo_HW3, view.normals_HW3)
     detail_HW3 = None
