@@ -12,6 +12,7 @@ import pytest
 import torch
 from skimage import data
 
+from deca.appearance.laid_out import lay_out
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.trust import believe, regions_of
 from deca.assets import asset
@@ -30,7 +31,7 @@ from deca.reconstruct.pipeline import reconstruct
 from deca.render.uv import texels_of
 from deca.vision import Photo
 from deca_blender.protocol.conventions import BUILTIN_WEIGHTS, OPENHEAD
-from deca_training.skin_map.carriers import UNKNOWN, Carrier, told_again
+from deca_training.skin_map.carriers import UNKNOWN, Carrier, Labeller, told_again
 from deca_training.skin_map.covers import Place, glasses
 from deca_training.skin_map.pictures import PictureMaker
 from deca_training.skin_map.trainer import Run, batch_of, overlaps, skin_map_loss
@@ -193,11 +194,36 @@ def test_earlier_network_fills_what_is_not_known(carrier) -> None:
 
     kind = carrier.kind_HW.copy()
     kind[:128] = UNKNOWN
-    told = told_again(replace(carrier, kind_HW=kind), Sure()).kind_HW  # type: ignore[arg-type]
+    unknown = replace(carrier, kind_HW=kind)
+    told = told_again(unknown, Sure(), np.zeros((SIZE, SIZE), bool)).kind_HW  # type: ignore[arg-type]
     is_seen = carrier.seen_HW
     assert (told[:128, :128][is_seen[:128, :128]] == Kind.HAIR).all()
     assert (told[128:, 128:][is_seen[128:, 128:]] == Kind.SKIN).all()
     assert (told[128:, :128][is_seen[128:, :128]] == UNKNOWN).all()  # they contradict each other
+    spared = told_again(unknown, Sure(), np.ones((SIZE, SIZE), bool)).kind_HW  # type: ignore[arg-type]
+    np.testing.assert_array_equal(spared, kind)
+
+
+def test_a_beard_is_what_is_unlike_the_cheeks(head) -> None:
+    """She has none; a rough dark one is painted, and told only of people who are said to have one."""
+    models, pixels = load_models(OPENHEAD, BUILTIN_WEIGHTS), data.astronaut()[:300, 90:390].copy()
+    labeller = Labeller(head)
+
+    def labelled(bearded: bool) -> np.ndarray:
+        laid = lay_out(pixels, face.vertices(), face.to_photo(), face.head, face.landmarks_L2)
+        kind = labeller.label(laid, True, bearded)
+        assert kind is not None
+        return kind
+
+    (face,) = reconstruct(Photo(pixels, "she"), path="she", models=models, max_faces=1, texture_size=None)
+    smooth_HW = labelled(True)
+    chin_L2 = face.landmarks_L2[[17, 313, 421, 428, 199, 208, 201, 83]]
+    mask = cv2.fillPoly(np.zeros(pixels.shape[:2], np.uint8), [chin_L2.round().astype(np.int32)], 1) > 0
+    pixels[mask] = (pixels[mask] * np.random.default_rng(0).uniform(0.2, 0.5, (mask.sum(), 1))).astype(np.uint8)
+    painted_HW = labelled(True)
+    beard_HW = (painted_HW == Kind.FACIAL_HAIR) & (smooth_HW == Kind.SKIN) & labeller.low_HW
+    assert beard_HW.sum() > 150, beard_HW.sum()
+    assert (labelled(False)[beard_HW] != Kind.FACIAL_HAIR).all()
 
 
 def test_training_learns_and_goes_on(carrier, head, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Real photos laid out as UV maps, and what is certain of them: skin, brows, hair, what is behind.
 
 Nobody drew these labels. Inside the outline of the landmarks there is skin, unless something covers it; what looks like
-the scalp's hair and hangs together with it is hair; what the person's mask leaves out is behind. What is not certain is
-not learnt from: the pictures put glasses, hands and hair where they are known (`deca_training.skin_map.covers`).
+the scalp's hair and hangs together with it is hair; what of a bearded face is unlike its cheeks is beard; what the
+person's mask leaves out is behind. What is not certain is not learnt from: the pictures put glasses, hands and hair where they are known (`deca_training.skin_map.covers`).
 
 Shape suffixes: H W rows and columns of the UV map (256).
 """
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deca.appearance.grain import fine_contrast
 from deca.appearance.laid_out import LaidOut, lay_out
 from deca.appearance.skin import ColourModel
 from deca.appearance.trust import Regions, regions_of
@@ -39,9 +40,14 @@ UNKNOWN = 255
 WITH_THINGS = "covered.txt"
 """In a folder of photos: names (a line each) of those whose people wear glasses, hats, or have something before the
 face. Where there is no such list, skin near the eyes is believed only if it has the skin's colour."""
+BEARDED = "bearded.txt"
+"""In such a folder: names of those with beards and moustaches, which look much like skin in shade."""
 _LIKE_SKIN, _UNLIKE_SKIN = 2.2, 3.5
 """Mahalanobis distance from the person's own lit skin. By eye, on 24 portraits."""
 _BALD = 3.0
+_ROUGH, _SMOOTH = 1.8, 1.2
+"""Fine contrast as a share of the cheeks' from which on it is a beard's, and up to which there is none. By eye, on the
+bearded of the 250 portraits to learn on."""
 _SURE = 0.9
 """Probability from which on an earlier network is believed."""
 _FIELDS = ("photo_HW3", "normals_HW3", "seen_HW", "person_HW", "pixels_HW2", "kind_HW")
@@ -92,12 +98,18 @@ class Labeller:
         names = ("brows", "eyes", "eyelids", "lips", "mouth", "lashes")
         return np.maximum.reduce([self.mask_HW[name] for name in names]) > 0.3
 
-    def label(self, laid: LaidOut, bare: bool) -> NDArray[np.uint8] | None:
+    @cached_property
+    def low_HW(self) -> NDArray[np.bool_]:
+        """Where beards grow: below the nose, but for the lips."""
+        return (self.up_HW < self.nose) & (self.mask_HW["lips"] < 0.3)
+
+    def label(self, laid: LaidOut, bare: bool, bearded: bool = False) -> NDArray[np.uint8] | None:
         """Kinds (H, W), or None where the photo shows too little of the face.
 
         Args:
             laid: The photo.
-            bare: Nothing covers the face, for certain.
+            bare: Nothing covers the face, for certain; a beard does not count.
+            bearded: There is a beard or a moustache.
         """
         photo_HW3, normals_HW3 = laid.photo_HW3, laid.view.normals_HW3
         facing_HW, seen_HW, person_HW = laid.view.facing_HW, laid.seen_HW, laid.person_HW
@@ -107,6 +119,7 @@ class Labeller:
         light = ColourModel.of(photo_HW3[core_HW], normals_HW3[core_HW])
         if light is None:
             return None
+        from_cheeks_HW = _soft(light.distance(photo_HW3, normals_HW3))
         near_HW = light.distance(photo_HW3, normals_HW3) < _UNLIKE_SKIN + 0.5
         wide_HW = well_inside_HW & (facing_HW > 0.3) & near_HW & ~self._features_HW
         light = ColourModel.of(photo_HW3[wide_HW], normals_HW3[wide_HW]) or light
@@ -118,11 +131,18 @@ class Labeller:
             kind_HW[(self.up_HW > self.eye - 0.03) & (far_HW > _LIKE_SKIN)] = UNKNOWN
         kind_HW[seen_HW & (far_HW < _LIKE_SKIN) & (person_HW > 0.8) & (self.mask_HW["neck"] < 0.5)] = Kind.SKIN
         self._label_hair(kind_HW, laid, far_HW, well_inside_HW)
-        low_HW = (self.up_HW < self.nose) & (self.mask_HW["lips"] < 0.3)
+        low_HW = self.low_HW
         kind_HW[low_HW & inside_HW & (far_HW > 3.0)] = UNKNOWN
         beard_HW = low_HW & well_inside_HW & (far_HW > 5.0)
         if bare and beard_HW.sum() > 600:  # texels; less is a shadow
             kind_HW[beard_HW] = Kind.FACIAL_HAIR
+        if bearded:
+            contrast_HW = fine_contrast(photo_HW3, inside_HW)
+            rougher_HW = contrast_HW / max(float(np.median(contrast_HW[core_HW])), 1e-6)
+            unlike_HW = (from_cheeks_HW > _UNLIKE_SKIN) | ((from_cheeks_HW > _LIKE_SKIN) & (rougher_HW > _ROUGH))
+            alike_HW = (from_cheeks_HW < _LIKE_SKIN) & (rougher_HW < _SMOOTH)
+            kind_HW[low_HW & seen_HW & ~alike_HW] = UNKNOWN
+            kind_HW[low_HW & well_inside_HW & unlike_HW] = Kind.FACIAL_HAIR
         neck_HW = seen_HW & (self.mask_HW["neck"] > 0.5)
         kind_HW[neck_HW & (far_HW < 2.5) & (person_HW > 0.8)] = Kind.SKIN
         kind_HW[neck_HW & (far_HW > 6.0)] = Kind.OTHER
@@ -174,7 +194,7 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
     """The largest face of each photo of folders; laid out once, and kept in a file.
 
     Args:
-        folders: Of photos; `WITH_THINGS` in each tells which are covered.
+        folders: Of photos; `WITH_THINGS` and `BEARDED` in each tell of which people.
         out: The file, .npz.
         network: An earlier one (`told_again`).
 
@@ -186,10 +206,9 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
         models.relief = None
         labeller, found = Labeller(models.head), []
         for folder in folders:
-            listed = folder / WITH_THINGS
-            covered = set(listed.read_text(encoding="utf-8").split()) if listed.is_file() else None
+            covered, with_beards = _listed(folder / WITH_THINGS), _listed(folder / BEARDED) or set()
             for path in sorted(folder.rglob("*")):
-                if not path.is_file() or path.name == WITH_THINGS:
+                if not path.is_file() or path.name in (WITH_THINGS, BEARDED):
                     continue
                 name = path.relative_to(folder).with_suffix("").as_posix()
                 try:
@@ -199,9 +218,11 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
                     print(f"no carrier: {error}", file=sys.stderr)
                     continue
                 laid = lay_out(photo.pixels, face.vertices(), face.to_photo(), face.head, face.landmarks_L2)
-                carrier = carrier_of(laid, labeller, covered is not None and name not in covered, face.landmarks_L2)
+                bare, bearded = covered is not None and name not in covered, name in with_beards
+                carrier = carrier_of(laid, labeller, bare, bearded, face.landmarks_L2)
                 if carrier is not None:
-                    carrier = carrier if network is None else told_again(carrier, network)
+                    if network is not None:
+                        carrier = told_again(carrier, network, labeller.low_HW & bearded)
                     found.append([getattr(carrier, field) for field in _FIELDS])
         if not found:
             raise AssetError("There is no photo with a face in the folders.", "Give folders of portraits.")
@@ -212,9 +233,15 @@ def lay_out_carriers(folders: list[Path], out: Path, network: SkinMapNetwork | N
     return read_carriers(out)
 
 
-def carrier_of(laid: LaidOut, labeller: Labeller, bare: bool, landmarks_L2: NDArray) -> Carrier | None:
-    """A photo as a carrier; None where it shows too little."""
-    kind_HW = labeller.label(laid, bare)
+def _listed(path: Path) -> set[str] | None:
+    return set(path.read_text(encoding="utf-8").split()) if path.is_file() else None
+
+
+def carrier_of(
+    laid: LaidOut, labeller: Labeller, bare: bool, bearded: bool, landmarks_L2: NDArray
+) -> Carrier | None:
+    """A photo as a carrier; None where it shows too little. Arguments as of `Labeller.label`."""
+    kind_HW = labeller.label(laid, bare, bearded)
     if kind_HW is None:
         return None
     low_2, high_2 = landmarks_L2.min(0), landmarks_L2.max(0)
@@ -229,8 +256,14 @@ def carrier_of(laid: LaidOut, labeller: Labeller, bare: bool, landmarks_L2: NDAr
     )
 
 
-def told_again(carrier: Carrier, network: SkinMapNetwork) -> Carrier:
-    """The carrier with what an earlier network is sure of: it knows what was not known, and doubts what it denies."""
+def told_again(carrier: Carrier, network: SkinMapNetwork, spared_HW: NDArray[np.bool_]) -> Carrier:
+    """The carrier with what an earlier network is sure of: it knows what was not known, and doubts what it denies.
+
+    Args:
+        carrier: A photo.
+        network: The earlier one.
+        spared_HW: Where it is not asked.
+    """
     planar = (
         carrier.photo_HW3.transpose(2, 0, 1)[None].astype(np.float32) / 255,
         carrier.normals_HW3.transpose(2, 0, 1)[None].astype(np.float32) / 127,
@@ -238,7 +271,7 @@ def told_again(carrier: Carrier, network: SkinMapNetwork) -> Carrier:
         carrier.person_HW[None, None].astype(np.float32) / 255,
     )
     chance_KHW = network.read(Seen(*map(torch.from_numpy, planar)))[0].numpy()
-    found_HW, sure_HW = chance_KHW.argmax(0).astype(np.uint8), (chance_KHW.max(0) > _SURE) & carrier.seen_HW
+    found_HW, sure_HW = chance_KHW.argmax(0).astype(np.uint8), (chance_KHW.max(0) > _SURE) & carrier.seen_HW & ~spared_HW
     is_known_HW = carrier.kind_HW != UNKNOWN
     kind_HW = np.where(sure_HW & ~is_known_HW, found_HW, carrier.kind_HW)
     kind_HW[sure_HW & is_known_HW & (found_HW != carrier.kind_HW)] = UNKNOWN
