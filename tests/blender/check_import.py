@@ -100,7 +100,7 @@ def test_keys_have_the_promised_names_and_ranges() -> None:
     assert arkit_names(obj) == HEAD.arkit_names and len(HEAD.arkit_names) == 52
     named = [key.name for key in keys if key.name.startswith("shape_")]
     assert len(named) == len(HEAD.named_shape_keys) == 22
-    assert len(keys) == 1 + 50 + 52 + 36 + 21 + (HEAD.age_direction is not None)
+    assert len(keys) == 1 + 50 + 52 + 36 + 22 + (HEAD.age_direction is not None)
     assert all(key.slider_min <= -3 and key.slider_max >= 3 for key in keys if key.name.startswith(("exp_", "corr_")))
 
 

@@ -51,8 +51,8 @@ def test_brows_deepen_the_forehead_alone(head: HeadModel, depth: float) -> None:
     below_HW = skin_HW.copy()
     below_HW[: np.flatnonzero(forehead_HW.any(1))[-1] + 40] = False  # brows and the root of the nose move too
     assert raised_HW[forehead_HW].std() > 2 * rest_HW[forehead_HW].std()
-    # F_d learnt beside an earlier head, on which the lines lay a texel higher. Smooth people's are faint.
-    raised = max(raised_HW[np.roll(forehead_HW, row, 0)].std() for row in (-1, 0))
+    # F_d learnt beside an earlier head, on which the lines lay a texel lower. Smooth people's are faint.
+    raised = max(raised_HW[np.roll(forehead_HW, row, 0)].std() for row in (0, 1))
     assert raised > (0.2e-3 if depth >= 0 else 0.1e-3)
     assert raised_HW[below_HW].std() == pytest.approx(rest_HW[below_HW].std(), rel=0.2)
     smooth_HW = skin_HW & (typical_CHW.sum(0) < 1e-6)

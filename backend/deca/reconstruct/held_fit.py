@@ -29,7 +29,8 @@ Array = NDArray[np.floating]
 _JAW, _EYES = 2, slice(3, 5)
 _BATCH = 8
 """Frames solved at once: they share the overhead of numpy's calls, and the start."""
-_ITERATIONS = 8
+_ITERATIONS = 12
+"""With 8, blinks end up to 2 mm from where they end in another order of the frames; with 12, 0.4 mm."""
 TRACING = 0.002
 """Standard deviation, metres, with which frames follow landmarks on edges."""
 _SKIN, _LIDS = 3.0, 0.7
