@@ -23,28 +23,42 @@ def blotted(light: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_blot_in_deep_shade_is_a_stain() -> None:
-    share_HW = stained(*blotted(0.25), KNOWN, EVERYWHERE, NOWHERE)
+    share_HW = stained(*blotted(0.25), KNOWN, EVERYWHERE, NOWHERE, NOWHERE)
     assert share_HW[BLOT].min() > 0.95
     assert share_HW[ELSEWHERE].max() == 0
 
 
 def test_a_birthmark_in_the_light_is_none() -> None:
-    assert stained(*blotted(1.0), KNOWN, EVERYWHERE, NOWHERE).max() < 0.05
+    assert stained(*blotted(1.0), KNOWN, EVERYWHERE, NOWHERE, NOWHERE).max() < 0.05
 
 
 def test_shade_that_was_taken_out_well_is_none() -> None:
     albedo_HW3 = np.tile(SKIN, (SIZE, SIZE, 1))
     photo_HW3 = albedo_HW3.copy()
     photo_HW3[:, :200] *= 0.2
-    assert stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, NOWHERE).max() == 0
+    assert stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, NOWHERE, NOWHERE).max() == 0
 
 
 def test_beards_and_lips_are_none() -> None:
     bare_HW, features_HW = EVERYWHERE.copy(), NOWHERE.copy()
     bare_HW[BLOT], features_HW[BLOT] = False, True
-    assert stained(*blotted(0.25), KNOWN, bare_HW, NOWHERE)[BLOT].max() < 0.1
-    assert stained(*blotted(0.25), KNOWN, EVERYWHERE, features_HW).max() == 0
+    assert stained(*blotted(0.25), KNOWN, bare_HW, NOWHERE, NOWHERE)[BLOT].max() < 0.1
+    assert stained(*blotted(0.25), KNOWN, EVERYWHERE, features_HW, NOWHERE).max() == 0
+
+
+def test_a_dark_blot_below_the_nose_is_a_stain_in_any_light() -> None:
+    """Beside the red of the lips, which is not looked at; a moustache stays."""
+    below_HW, lips_HW = NOWHERE.copy(), NOWHERE.copy()
+    below_HW[390:440, 200:320], lips_HW[444:470, 200:320] = True, True
+    albedo_HW3, photo_HW3 = blotted(1.0)
+    albedo_HW3[lips_HW] = photo_HW3[lips_HW] = RED
+    share_HW = stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, lips_HW, below_HW)
+    assert share_HW[BLOT].min() > 0.95 and share_HW[lips_HW].mean() < 0.1
+    assert share_HW[ELSEWHERE].max() == 0
+    bare_HW = EVERYWHERE.copy()
+    bare_HW[BLOT] = False
+    assert stained(albedo_HW3, photo_HW3, KNOWN, bare_HW, lips_HW, below_HW)[BLOT].max() < 0.1
 
 
 def test_without_skin_nothing_is_known() -> None:
-    assert stained(*blotted(0.25), KNOWN, NOWHERE, NOWHERE).max() == 0
+    assert stained(*blotted(0.25), KNOWN, NOWHERE, NOWHERE, NOWHERE).max() == 0
