@@ -14,6 +14,7 @@ from skimage import data
 
 from deca.appearance.laid_out import lay_out
 from deca.appearance.skin_map import SkinMap
+from deca.appearance.texture import _has_moustache
 from deca.appearance.trust import believe, regions_of
 from deca.assets import asset
 from deca.errors import AssetError
@@ -97,6 +98,16 @@ def test_shares_of_kinds_add_up() -> None:
     assert skin_map.share(Kind.SKIN, size=512)[:200].min() == 1
     assert skin_map.share(Kind.SKIN, size=512)[300:].max() == 0
     assert np.allclose(skin_map.share(Kind.SKIN, Kind.FACIAL_HAIR, size=512), 1)
+
+
+def test_a_shadow_that_may_be_hair_is_no_moustache() -> None:
+    kinds, below_nose = np.zeros((5, SIZE, SIZE), np.float32), np.zeros((SIZE, SIZE), bool)
+    below_nose[100:120, 100:140] = True
+    kinds[Kind.FACIAL_HAIR, 105:108, 110:130] = 0.9
+    assert not _has_moustache(SkinMap(kinds), below_nose)
+    kinds[Kind.FACIAL_HAIR, 105:115, 100:140] = 0.9
+    assert _has_moustache(SkinMap(kinds), below_nose)
+    assert not _has_moustache(SkinMap(kinds), np.zeros((SIZE, SIZE), bool))
 
 
 def test_what_the_map_calls_glasses_is_not_believed(head) -> None:

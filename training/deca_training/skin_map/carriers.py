@@ -237,9 +237,7 @@ def _listed(path: Path) -> set[str] | None:
     return set(path.read_text(encoding="utf-8").split()) if path.is_file() else None
 
 
-def carrier_of(
-    laid: LaidOut, labeller: Labeller, bare: bool, bearded: bool, landmarks_L2: NDArray
-) -> Carrier | None:
+def carrier_of(laid: LaidOut, labeller: Labeller, bare: bool, bearded: bool, landmarks_L2: NDArray) -> Carrier | None:
     """A photo as a carrier; None where it shows too little. Arguments as of `Labeller.label`."""
     kind_HW = labeller.label(laid, bare, bearded)
     if kind_HW is None:
@@ -271,7 +269,10 @@ def told_again(carrier: Carrier, network: SkinMapNetwork, spared_HW: NDArray[np.
         carrier.person_HW[None, None].astype(np.float32) / 255,
     )
     chance_KHW = network.read(Seen(*map(torch.from_numpy, planar)))[0].numpy()
-    found_HW, sure_HW = chance_KHW.argmax(0).astype(np.uint8), (chance_KHW.max(0) > _SURE) & carrier.seen_HW & ~spared_HW
+    found_HW, sure_HW = (
+        chance_KHW.argmax(0).astype(np.uint8),
+        (chance_KHW.max(0) > _SURE) & carrier.seen_HW & ~spared_HW,
+    )
     is_known_HW = carrier.kind_HW != UNKNOWN
     kind_HW = np.where(sure_HW & ~is_known_HW, found_HW, carrier.kind_HW)
     kind_HW[sure_HW & is_known_HW & (found_HW != carrier.kind_HW)] = UNKNOWN
