@@ -88,7 +88,7 @@ def _with_gums_and_gaps(
 
 
 def _biting_edge(along_N: NDArray, along_K: NDArray, height_K: NDArray) -> NDArray[np.float64]:
-    """Heights (N,) of the biting edge, the arch's lowest, at places along it: arches rise and fall from front to back."""
+    """Heights (N,) of the biting edge, the arch's lowest, at places along it: arches rise and fall to the back."""
     edges = [
         piece[height_K[piece].argmin()]
         for start in np.arange(0, along_K.max(), _EDGE_STEP)

@@ -1,9 +1,9 @@
 """Stains: where so little light fell on the skin that taking the light out left a colour of its own.
 
 The nose hides what is below it and throws a shadow there, and nostrils do not lie where the fitted head has them: dark
-blots on the upper lip. In the deepest shade a photo knows neither brightness nor hue, and at the face's rim it is the shade of a collar or the
-background's. Made as bright as the rest, that is a red blot at the jaw or a violet line along the cheek. Moles, flushed
-cheeks and birthmarks are seen in the light, and stay.
+blots on the upper lip. In the deepest shade a photo knows neither brightness nor hue, and at the face's rim it is the
+shade of a collar or the background's. Made as bright as the rest, that is a red blot at the jaw or a violet line along
+the cheek. Moles, flushed cheeks and birthmarks are seen in the light, and stay.
 
 Shape suffixes: H W rows and columns of the UV map, S of a small one.
 """

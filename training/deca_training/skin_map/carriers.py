@@ -2,7 +2,8 @@
 
 Nobody drew these labels. Inside the outline of the landmarks there is skin, unless something covers it; what looks like
 the scalp's hair and hangs together with it is hair; what of a bearded face is unlike its cheeks is beard; what the
-person's mask leaves out is behind. What is not certain is not learnt from: the pictures put glasses, hands and hair where they are known (`deca_training.skin_map.covers`).
+person's mask leaves out is behind. What is not certain is not learnt from: the pictures put glasses, hands and hair
+where they are known (`deca_training.skin_map.covers`).
 
 Shape suffixes: H W rows and columns of the UV map (256).
 """
