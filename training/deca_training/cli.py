@@ -120,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         "--start", type=Path, metavar="WEIGHTS", help="begin with these, and with what they are sure of on the photos"
     )
     skin_map.add_argument("--steps", type=int, default=8000, metavar="N", help="of training (default: 8000)")
+    skin_map.add_argument(
+        "--keep", type=float, default=0.0, metavar="SHARE", help="of --start's weights in the new ones (default: 0)"
+    )
     skin_map.set_defaults(run=_skin_map)
     tone = commands.add_parser("skin-tone", help="the weights that tell by a face how light its skin is")
     tone.add_argument("--portraits", type=Path, required=True, metavar="DIR", help="photos of people")
@@ -239,7 +242,7 @@ def _relief(options: argparse.Namespace) -> None:
 def _skin_map(options: argparse.Namespace) -> None:
     from deca_training.skin_map.trainer import train_skin_map
 
-    print(train_skin_map(options.out, options.carriers, options.steps, options.start))
+    print(train_skin_map(options.out, options.carriers, options.steps, options.start, options.keep))
 
 
 def _skin_tone(options: argparse.Namespace) -> None:

@@ -49,6 +49,9 @@ _SURELY_WORN = 0.25
 _SURELY, _HARDLY = 0.3, 0.03
 """Probability from which on a texel shows such glasses, and from which on one that hangs together with it does
 so, too: thin rims are hardly seen by the network. By eye on portraits."""
+_DARK_LENS, _HIDDEN = 0.6, 0.1
+"""Mean probability of glasses on an eye that no lens shows, and on the brow above it, from which on nothing of the brow is
+kept: its upper half beside a painted one are two."""
 _NOSTRILS, _NOSTRILS_WIDE = (98, 2, 327), 0.012
 """MediaPipe landmarks below the nose, and metres around them."""
 _INSIDE, _OPENING = 1, 2
@@ -261,6 +264,10 @@ def _told(
         rims_HW = connected_to(glasses_HW > _SURELY, glasses_HW > _HARDLY)
         rims_HW = cv2.dilate(rims_HW.astype(np.uint8), disc(_MIXED * size)) > 0
         is_kept_HW &= ~rims_HW | ((regions.brows > 0) & (glasses_HW < _SURELY))  # brows look like rims
+    for eye_HW, around_HW in zip(regions.parts["eyes"], regions.parts["brows"], strict=True):
+        brow_HW, lens_HW = around_HW & (regions.brows > 0), eye_HW & regions.is_feature_HW & (regions.brows == 0)
+        if _mean(glasses_HW, seen_HW & lens_HW) > _DARK_LENS and _mean(glasses_HW, seen_HW & brow_HW) > _HIDDEN:
+            is_kept_HW &= ~brow_HW
     core = skin.median_lab(photo_HW3[certain_HW & (regions.core > 0.5)])
     is_odd = core is not None and not skin.may_be_skin(core)
     skin_HW, is_covered = _where_skin_is(photo_HW3, certain_HW, regions) if is_odd else (certain_HW, False)
@@ -276,8 +283,12 @@ def _told(
 def _worn(glasses_HW: NDArray[np.float32], seen_HW: NDArray[np.bool_], regions: Regions) -> float:
     """The mean probability of glasses around the eyes."""
     eyes_HW, brows_HW = (np.logical_or.reduce(regions.parts[name]) for name in ("eyes", "brows"))
-    eyes_alone_HW = seen_HW & eyes_HW & ~brows_HW
-    return float(glasses_HW[eyes_alone_HW].mean()) if eyes_alone_HW.any() else 0.0
+    return _mean(glasses_HW, seen_HW & eyes_HW & ~brows_HW)
+
+
+def _mean(map_HW: NDArray[np.float32], where_HW: NDArray[np.bool_]) -> float:
+    """The mean over a part; 0 of nothing."""
+    return float(map_HW[where_HW].mean()) if where_HW.any() else 0.0
 
 
 def _bare_parts(seen_HW: NDArray[np.bool_], regions: Regions, skin_map: SkinMap, are_worn: bool) -> NDArray[np.bool_]:

@@ -59,7 +59,9 @@ _CARRIERS = "carriers.npz"
 LICENCE = "CC0-1.0"
 
 
-def train_skin_map(out: Path, carriers: Sequence[Path], steps: int = 8000, start: Path | None = None) -> Path:
+def train_skin_map(
+    out: Path, carriers: Sequence[Path], steps: int = 8000, start: Path | None = None, keep: float = 0.0
+) -> Path:
     """Trains the skin map network for the bundled head model; the weights file is good from the first minutes on.
 
     Args:
@@ -67,6 +69,7 @@ def train_skin_map(out: Path, carriers: Sequence[Path], steps: int = 8000, start
         carriers: Folders of portraits; `deca_training.skin_map.carriers.WITH_THINGS` tells which are covered.
         steps: Of training.
         start: Weights file to begin with; what it is sure of on the carriers is learnt, too.
+        keep: Share of its weights in the written ones: what few carriers do not show is then less forgotten.
 
     Raises:
         AssetError: There is no face on the photos.
@@ -80,7 +83,7 @@ def train_skin_map(out: Path, carriers: Sequence[Path], steps: int = 8000, start
     maker = multiprocessing.get_context("spawn").Process(target=_draw, args=(folder, blocks), daemon=True)
     maker.start()
     try:
-        Run(folder, out, found, steps, maker, network).train()
+        Run(folder, out, found, steps, maker, network, keep).train()
     finally:
         maker.terminate()
     return out
@@ -142,6 +145,7 @@ class Run:
         steps: How many.
         maker: The process that draws the pictures; None where all are there.
         start: What to begin with.
+        keep: Share of its weights in the written ones.
     """
 
     def __init__(
@@ -152,8 +156,10 @@ class Run:
         steps: int,
         maker: BaseProcess | None = None,
         start: SkinMapNetwork | None = None,
+        keep: float = 0.0,
     ) -> None:
         self.folder, self.out, self.steps, self._maker = folder, out, steps, maker
+        self._start, self._keep = start, keep
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         head = load_head()
         torch.manual_seed(0)
@@ -212,16 +218,25 @@ class Run:
                 self.mean[name].copy_(value)
 
     def averaged(self) -> SkinMapNetwork:
-        """The network with the mean of its weights over the last steps."""
+        """The network with the mean of its weights over the last steps, and those that are kept."""
         network = SkinMapNetwork(self.network.card)
-        network.load_state_dict({name: value.cpu() for name, value in self.mean.items()})
+        weights = {name: value.cpu() for name, value in self.mean.items()}
+        if self._start is not None and self._keep:
+            for name, value in self._start.state_dict().items():
+                if value.is_floating_point() and name != "place_L2":
+                    weights[name] = torch.lerp(weights[name], value, self._keep)
+        network.load_state_dict(weights)
         return network.eval()
+
+    def _recipe(self) -> str:
+        kept = f", and {self._keep} of the weights before" if self._start is not None and self._keep else ""
+        return f"{self.step:,} steps of {_BATCH} pictures{kept}"
 
     def save(self, loss: float) -> None:
         """Writes checkpoint, weights file, and a line of the log."""
         network = self.averaged()
         measured = overlaps(network, self._held_out)
-        network.card = replace(network.card, recipe=f"{self.step:,} steps of {_BATCH} pictures", metrics=measured)
+        network.card = replace(network.card, recipe=self._recipe(), metrics=measured)
         save_skin_map(network, self.out)
         state = {"step": self.step, "network": self.network.state_dict(), "mean": self.mean,
                  "optimiser": self.optimiser.state_dict()}  # fmt: skip
