@@ -46,6 +46,19 @@ def test_beards_and_lips_are_none() -> None:
     assert stained(*blotted(0.25), KNOWN, EVERYWHERE, features_HW, NOWHERE).max() == 0
 
 
+def test_beside_features_colours_may_differ_by_more() -> None:
+    """Lids are dark and lips' rims red: only what is far off is a stain there."""
+    features_HW = NOWHERE.copy()
+    features_HW[380:444, 276:310] = True
+    albedo_HW3, photo_HW3 = blotted(0.25)
+    inside = np.s_[404:420, 268:271]
+    assert stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, features_HW, NOWHERE)[inside].min() > 0.95
+    slight = SKIN * np.array((0.85, 0.8, 0.85), np.float32)
+    albedo_HW3[BLOT], photo_HW3[BLOT] = slight, 0.25 * slight
+    assert stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, NOWHERE, NOWHERE)[inside].min() > 0.5
+    assert stained(albedo_HW3, photo_HW3, KNOWN, EVERYWHERE, features_HW, NOWHERE)[inside].max() < 0.05
+
+
 def test_a_dark_blot_below_the_nose_is_a_stain_in_any_light() -> None:
     """Beside the red of the lips, which is not looked at; a moustache stays."""
     below_HW, lips_HW = NOWHERE.copy(), NOWHERE.copy()

@@ -24,6 +24,8 @@ _NEAR, _AROUND = 1.5, 15.0
 """Sigmas, texels (of 256, about millimetres), of a stain and of the surroundings that it differs from."""
 _OFF = 5.0, 9.0
 """Difference of the two (CIE76) between which a colour comes in doubt; as all numbers here by eye on portraits."""
+_FAR_OFF = 12.0, 18.0
+"""The same beside lips, lids and brows, where lids are dark and lips' rims red."""
 _DARK = 0.35, 0.6
 """The photo's brightness as a share of the face's, between which its colour comes in doubt."""
 _REST = 3
@@ -70,8 +72,9 @@ def stained(
     brightness_SS = weighted_mean(light_SS[..., None], weight_SS, _NEAR)[..., 0] / np.median(light_SS[certain_SS])
     doubt_SS = smoothstep(off_SS, *_OFF) * (1 - smoothstep(brightness_SS, *_DARK))
     features_SS = (small(features_HW) > 0).astype(np.uint8)
-    doubt_SS *= cv2.dilate(features_SS, disc(_FEATURES)) == 0
-    beside_SS = cv2.dilate(features_SS, disc(_REST)) == 0
+    far_SS, beside_SS = (cv2.dilate(features_SS, disc(width)) == 0 for width in (_FEATURES, _REST))
+    surely_SS = smoothstep(off_SS, *_FAR_OFF) * (1 - smoothstep(brightness_SS, *_DARK))
+    doubt_SS = np.maximum(doubt_SS * far_SS, surely_SS * beside_SS)
     darker_SS = weighted_mean(lab_SS3, weight_SS * beside_SS, _AROUND)[..., 0] - near_SS3[..., 0]
     doubt_SS = np.maximum(doubt_SS, smoothstep(darker_SS, *_SHADED) * ((small(nostrils_HW) > 0.5) & beside_SS))
     doubt_SS = cv2.dilate(doubt_SS * is_bare_SS, disc(_REST))

@@ -50,8 +50,8 @@ _SURELY, _HARDLY = 0.3, 0.03
 """Probability from which on a texel shows such glasses, and from which on one that hangs together with it does
 so, too: thin rims are hardly seen by the network. By eye on portraits."""
 _DARK_LENS, _HIDDEN = 0.6, 0.1
-"""Mean probability of glasses on an eye that no lens shows, and on the brow above it, from which on nothing of the brow is
-kept: its upper half beside a painted one are two."""
+"""Mean probability of glasses on an eye behind a dark lens, and on the brow above it, from which on nothing of the brow
+is kept: its upper half beside a painted one are two."""
 _NOSTRILS, _NOSTRILS_WIDE = (98, 2, 327), 0.012
 """MediaPipe landmarks below the nose, and metres around them."""
 _INSIDE, _OPENING = 1, 2
