@@ -229,7 +229,7 @@ def test_a_beard_is_what_is_unlike_the_cheeks(head) -> None:
     (face,) = reconstruct(Photo(pixels, "she"), path="she", models=models, max_faces=1, texture_size=None)
     smooth_HW = labelled(True)
     chin_L2 = face.landmarks_L2[[17, 313, 421, 428, 199, 208, 201, 83]]
-    mask = cv2.fillPoly(np.zeros(pixels.shape[:2], np.uint8), [chin_L2.round().astype(np.int32)], 1) > 0
+    mask = cv2.fillPoly(np.zeros(pixels.shape[:2], np.uint8), [chin_L2.round().astype(np.int32)], (1,)) > 0
     pixels[mask] = (pixels[mask] * np.random.default_rng(0).uniform(0.2, 0.5, (mask.sum(), 1))).astype(np.uint8)
     painted_HW = labelled(True)
     beard_HW = (painted_HW == Kind.FACIAL_HAIR) & (smooth_HW == Kind.SKIN) & labeller.low_HW
@@ -251,6 +251,9 @@ def test_training_learns_and_goes_on(carrier, head, tmp_path: Path) -> None:
     run.train()
     again = Run(tmp_path / "run", tmp_path / "run.safetensors", [carrier], 12)
     assert again.step == 12
+    before = skin_map_network(SkinMapCard("x"), head)
+    kept = Run(tmp_path / "run", tmp_path / "run.safetensors", [carrier], 12, start=before, keep=1.0).averaged()
+    assert all(torch.equal(kept.state_dict()[name], value) for name, value in before.named_parameters())
     seen_parts, kinds = batch_of(stored)
     before = skin_map_loss(skin_map_network(SkinMapCard("x"), head)(run.network.inputs(seen_parts)), kinds)
     run.network.train()
