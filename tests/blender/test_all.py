@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,12 @@ def test_there_are_checks_and_blenders() -> None:
     )
 
 
+CRASHES, TRIES = {"check_linked"}, 4
+"""Checks in which Blender 4.5 itself dies at times, freeing a pointer the wrong way some while after objects with a
+linked mesh were made local: run again then, with a warning. The cause is not found yet. A check that fails is not run
+again."""
+
+
 @pytest.fixture(scope="session")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder in which the checks keep what they share."""
@@ -61,9 +68,19 @@ def test_in_blender(check: Path, python: Path, kept: Path) -> None:
         "DECA_CACHE": str(kept / "cache"),  # whose graphs other tests do not push out
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(
-        [python, check], env=environment, capture_output=True, text=True, errors="replace", timeout=LIMIT_S, check=False
-    )
+    for _ in range(TRIES if check.stem in CRASHES else 1):
+        done = subprocess.run(
+            [python, check],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LIMIT_S,
+            check=False,
+        )
+        if done.returncode >= 0:
+            break
+        warnings.warn(f"Blender crashed in {check.name} (signal {-done.returncode}).", stacklevel=1)
     if done.returncode == SKIPPED and check.stem in NEEDS_TORCH and python != Path(sys.executable):
         pytest.skip(done.stdout.strip().splitlines()[0])
     report = f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
