@@ -32,7 +32,7 @@ from deca.appearance.notices import notices_of
 from deca.appearance.sampling import SurfaceView, inside_photo, pixels_per_texel, sample_photo, skin_alone, view_surface
 from deca.appearance.skin_map import SkinMap
 from deca.appearance.stains import stained
-from deca.appearance.trust import FACING, Regions, believe, outlines, regions_of
+from deca.appearance.trust import FACING, Regions, believe, mean_over, outlines, regions_of
 from deca.appearance.white import NEUTRAL, White, white_of
 from deca.errors import OptionError
 from deca.head.model import HeadModel
@@ -254,8 +254,7 @@ def shown_by_photo(
 
 def _has_moustache(skin_map: SkinMap, below_nose_HW: NDArray[np.bool_]) -> bool:
     """Whether hair grows below the nose; a shadow there looks like it in places."""
-    hair_HW = skin_map.share(Kind.FACIAL_HAIR, size=len(below_nose_HW))[below_nose_HW]
-    return bool(hair_HW.size) and float(hair_HW.mean()) > _MOUSTACHE
+    return mean_over(skin_map.share(Kind.FACIAL_HAIR, size=len(below_nose_HW)), below_nose_HW) > _MOUSTACHE
 
 
 def filled_in(shown: Shown, head: HeadModel, size: int, paint_hair: bool = False) -> Texture:

@@ -266,7 +266,7 @@ def _told(
         is_kept_HW &= ~rims_HW | ((regions.brows > 0) & (glasses_HW < _SURELY))  # brows look like rims
     for eye_HW, around_HW in zip(regions.parts["eyes"], regions.parts["brows"], strict=True):
         brow_HW, lens_HW = around_HW & (regions.brows > 0), eye_HW & regions.is_feature_HW & (regions.brows == 0)
-        if _mean(glasses_HW, seen_HW & lens_HW) > _DARK_LENS and _mean(glasses_HW, seen_HW & brow_HW) > _HIDDEN:
+        if mean_over(glasses_HW, seen_HW & lens_HW) > _DARK_LENS and mean_over(glasses_HW, seen_HW & brow_HW) > _HIDDEN:
             is_kept_HW &= ~brow_HW
     core = skin.median_lab(photo_HW3[certain_HW & (regions.core > 0.5)])
     is_odd = core is not None and not skin.may_be_skin(core)
@@ -283,10 +283,10 @@ def _told(
 def _worn(glasses_HW: NDArray[np.float32], seen_HW: NDArray[np.bool_], regions: Regions) -> float:
     """The mean probability of glasses around the eyes."""
     eyes_HW, brows_HW = (np.logical_or.reduce(regions.parts[name]) for name in ("eyes", "brows"))
-    return _mean(glasses_HW, seen_HW & eyes_HW & ~brows_HW)
+    return mean_over(glasses_HW, seen_HW & eyes_HW & ~brows_HW)
 
 
-def _mean(map_HW: NDArray[np.float32], where_HW: NDArray[np.bool_]) -> float:
+def mean_over(map_HW: NDArray[np.float32], where_HW: NDArray[np.bool_]) -> float:
     """The mean over a part; 0 of nothing."""
     return float(map_HW[where_HW].mean()) if where_HW.any() else 0.0
 

@@ -120,8 +120,8 @@ class Labeller:
         light = ColourModel.of(photo_HW3[core_HW], normals_HW3[core_HW])
         if light is None:
             return None
-        from_cheeks_HW = _soft(light.distance(photo_HW3, normals_HW3))
-        near_HW = light.distance(photo_HW3, normals_HW3) < _UNLIKE_SKIN + 0.5
+        from_cheeks_HW = light.distance(photo_HW3, normals_HW3)
+        near_HW = from_cheeks_HW < _UNLIKE_SKIN + 0.5
         wide_HW = well_inside_HW & (facing_HW > 0.3) & near_HW & ~self._features_HW
         light = ColourModel.of(photo_HW3[wide_HW], normals_HW3[wide_HW]) or light
         far_HW = _soft(light.distance(photo_HW3, normals_HW3))
@@ -138,7 +138,7 @@ class Labeller:
         if bare and beard_HW.sum() > 600:  # texels; less is a shadow
             kind_HW[beard_HW] = Kind.FACIAL_HAIR
         if bearded:
-            contrast_HW = fine_contrast(photo_HW3, inside_HW)
+            from_cheeks_HW, contrast_HW = _soft(from_cheeks_HW), fine_contrast(photo_HW3, inside_HW)
             rougher_HW = contrast_HW / max(float(np.median(contrast_HW[core_HW])), 1e-6)
             unlike_HW = (from_cheeks_HW > _UNLIKE_SKIN) | ((from_cheeks_HW > _LIKE_SKIN) & (rougher_HW > _ROUGH))
             alike_HW = (from_cheeks_HW < _LIKE_SKIN) & (rougher_HW < _SMOOTH)
@@ -270,10 +270,8 @@ def told_again(carrier: Carrier, network: SkinMapNetwork, spared_HW: NDArray[np.
         carrier.person_HW[None, None].astype(np.float32) / 255,
     )
     chance_KHW = network.read(Seen(*map(torch.from_numpy, planar)))[0].numpy()
-    found_HW, sure_HW = (
-        chance_KHW.argmax(0).astype(np.uint8),
-        (chance_KHW.max(0) > _SURE) & carrier.seen_HW & ~spared_HW,
-    )
+    found_HW = chance_KHW.argmax(0).astype(np.uint8)
+    sure_HW = (chance_KHW.max(0) > _SURE) & carrier.seen_HW & ~spared_HW
     is_known_HW = carrier.kind_HW != UNKNOWN
     kind_HW = np.where(sure_HW & ~is_known_HW, found_HW, carrier.kind_HW)
     kind_HW[sure_HW & is_known_HW & (found_HW != carrier.kind_HW)] = UNKNOWN

@@ -66,7 +66,7 @@ def train_skin_map(
 
     Args:
         out: The weights file, .safetensors. What it is made from lies beside it, in a folder of its name.
-        carriers: Folders of portraits; `deca_training.skin_map.carriers.WITH_THINGS` tells which are covered.
+        carriers: Folders of portraits, with the lists that `lay_out_carriers` reads.
         steps: Of training.
         start: Weights file to begin with; what it is sure of on the carriers is learnt, too.
         keep: Share of its weights in the written ones: what few carriers do not show is then less forgotten.
